@@ -1,0 +1,93 @@
+// What every X_bind.cpp shares: the registrars that module.cpp calls and the checks of operands.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <utility>
+
+#include "check.h"
+#include "dtype.h"
+#include "tensor_caster.h"
+#include "tensor_view.h"
+
+namespace hopflow {
+
+void BindCompact(pybind11::module_& module);
+void BindCsc(pybind11::module_& module);
+void BindDevice(pybind11::module_& module);
+void BindGather(pybind11::module_& module);
+void BindSample(pybind11::module_& module);
+void BindSddmm(pybind11::module_& module);
+void BindSpmm(pybind11::module_& module);
+
+using MaybeTensor = std::optional<TensorView>;
+
+// A named operand, so that every message can say which one is wrong.
+struct Operand {
+  const char* name;
+  const TensorView& view;
+
+  const Operand& OfDim(int ndim) const {
+    CheckValue(view.ndim == ndim, name, ": expected ", ndim, " dimension", ndim == 1 ? "" : "s",
+               ", got shape ", view.ShapeString());
+    return *this;
+  }
+  const Operand& OfSize(std::int64_t size) const {
+    OfDim(1);
+    CheckValue(view.size(0) == size, name, ": expected ", size, " elements, got ", view.size(0));
+    return *this;
+  }
+  const Operand& OfShape(std::initializer_list<std::int64_t> shape) const {
+    bool same = view.ndim == static_cast<int>(shape.size());
+    int d = 0;
+    std::string expected = "[";
+    for (const std::int64_t n : shape) {
+      same = same && view.shape[d] == n;
+      expected += (d++ ? ", " : "") + std::to_string(n);
+    }
+    CheckValue(same, name, ": expected shape ", expected, "], got ", view.ShapeString());
+    return *this;
+  }
+  const Operand& OfType(DType dtype) const {
+    CheckType(view.dtype == dtype, name, ": expected ", Name(dtype), ", got ", Name(view.dtype));
+    return *this;
+  }
+  const Operand& Index() const {
+    CheckType(view.dtype == DType::kInt32 || view.dtype == DType::kInt64, name,
+              ": expected int32 or int64 ids, got ", Name(view.dtype));
+    return *this;
+  }
+  const Operand& Contiguous() const {
+    CheckValue(view.contiguous(), name, ": expected a contiguous tensor, got shape ",
+               view.ShapeString(), " with gaps");
+    return *this;
+  }
+  const Operand& RowsContiguous() const {
+    CheckValue(view.ndim >= 1 && view.rows_contiguous(), name,
+               ": expected contiguous rows, got shape ", view.ShapeString(), " with gaps");
+    return *this;
+  }
+  // The CPU kernels' operands; a CUDA kernel that this build lacks is named.
+  const Operand& OnCpu(const char* op) const {
+    if (view.device == DeviceType::kCpu) return *this;
+    throw Error(StrCat(op, ": ", name, " is on ", view.device == DeviceType::kCuda ? "CUDA" : "another device",
+                       "; this build has no such kernel there. Move it with .to(\"cpu\")"));
+  }
+};
+
+// An optional operand's data, or null.
+template <typename T>
+T* DataOrNull(const MaybeTensor& tensor) {
+  return tensor ? tensor->as<T>() : nullptr;
+}
+
+// Throws unless every id is in [0, bound). Reads the ids once, in parallel.
+void CheckIds(const Operand& ids, std::int64_t bound, const char* bound_name);
+
+// Throws unless indptr is [num_rows + 1], starts at 0, never falls and ends at num_edges.
+void CheckIndptr(const Operand& indptr, std::int64_t num_edges);
+
+}  // namespace hopflow

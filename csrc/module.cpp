@@ -1,0 +1,26 @@
+// The native module: one registrar for each operator.
+#include <pybind11/pybind11.h>
+
+#include "bind.h"
+
+namespace py = pybind11;
+
+PYBIND11_MODULE(_native, module) {
+  module.doc() = "hopflow's kernels. Used through hopflow.ops only.";
+  py::register_exception<hopflow::Error>(module, "HopflowError", PyExc_RuntimeError);
+  py::register_exception_translator([](std::exception_ptr error) {
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const hopflow::TypeError& e) {
+      PyErr_SetString(PyExc_TypeError, e.what());
+    }
+  });
+  hopflow::InitTensorCaster();
+  hopflow::BindCompact(module);
+  hopflow::BindCsc(module);
+  hopflow::BindDevice(module);
+  hopflow::BindGather(module);
+  hopflow::BindSample(module);
+  hopflow::BindSddmm(module);
+  hopflow::BindSpmm(module);
+}

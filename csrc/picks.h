@@ -1,0 +1,32 @@
+// Which of a node's `degree` in-edges a fanout keeps. Shared by the CPU and the CUDA sampler.
+#pragma once
+
+#include <cstdint>
+
+#include "rng.h"
+
+namespace hopflow {
+
+// Edges kept of `degree` under `fanout` (-1: all).
+HOPFLOW_HOST_DEVICE inline std::int64_t NumPicks(std::int64_t degree, std::int64_t fanout,
+                                                 bool replace) {
+  if (degree == 0 || fanout < 0) return degree;
+  if (replace) return fanout;
+  return degree < fanout ? degree : fanout;
+}
+
+// Robert Floyd's sample (Bentley, "Programming pearls: a sample of brilliance", CACM 30(9), 1987):
+// step i draws t from [0, j] with j = degree - num_picks + i, both ends included, and takes j if t
+// is taken already. Every subset is equally likely, in O(num_picks) draws whatever the degree.
+// `taken(t)` says whether t is among the picks so far and records what `pick` adds.
+template <typename Taken, typename Pick>
+HOPFLOW_HOST_DEVICE inline void FloydPicks(const NodeRng& rng, std::int64_t degree,
+                                           std::int64_t num_picks, Taken&& taken, Pick&& pick) {
+  for (std::int64_t i = 0; i < num_picks; ++i) {
+    const std::int64_t j = degree - num_picks + i;
+    const std::int64_t t = rng.Below(static_cast<std::uint64_t>(i), j + 1);
+    pick(i, taken(i, t) ? j : t);
+  }
+}
+
+}  // namespace hopflow

@@ -1,0 +1,44 @@
+#include <algorithm>
+
+#include "parallel.h"
+#include "sddmm.h"
+#include "simd.h"
+
+#define HOPFLOW_ISA_FILE "vectors.inc.h"
+#include "foreach_isa.h"
+#undef HOPFLOW_ISA_FILE
+#define HOPFLOW_ISA_FILE "sddmm_rows.inc.h"
+#include "foreach_isa.h"
+#undef HOPFLOW_ISA_FILE
+#include "run_best.h"
+
+namespace hopflow::cpu {
+namespace {
+
+constexpr std::int64_t kGrainElements = 1 << 15;
+
+}  // namespace
+
+template <typename T, typename Id>
+void SddmmDot(const SddmmArgs<T, Id>& args) {
+  const std::int64_t grain =
+      std::max<std::int64_t>(1, kGrainElements / (args.num_heads * args.width + 1));
+  ParallelRows(args.indptr, args.num_dst, grain, [&](std::int64_t begin, std::int64_t end) {
+    RunBest([&] { avx512::SddmmDotRows(args, begin, end); },
+            [&] { avx2::SddmmDotRows(args, begin, end); },
+            [&] { baseline::SddmmDotRows(args, begin, end); });
+  });
+}
+
+#define HOPFLOW_INSTANTIATE(T, Id) template void SddmmDot<T, Id>(const SddmmArgs<T, Id>&);
+HOPFLOW_INSTANTIATE(float, std::int32_t)
+HOPFLOW_INSTANTIATE(float, std::int64_t)
+HOPFLOW_INSTANTIATE(double, std::int32_t)
+HOPFLOW_INSTANTIATE(double, std::int64_t)
+HOPFLOW_INSTANTIATE(Float16, std::int32_t)
+HOPFLOW_INSTANTIATE(Float16, std::int64_t)
+HOPFLOW_INSTANTIATE(BFloat16, std::int32_t)
+HOPFLOW_INSTANTIATE(BFloat16, std::int64_t)
+#undef HOPFLOW_INSTANTIATE
+
+}  // namespace hopflow::cpu

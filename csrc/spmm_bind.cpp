@@ -1,0 +1,174 @@
+#include "spmm.h"
+
+#include <string_view>
+
+#include "bind.h"
+
+namespace py = pybind11;
+
+namespace hopflow {
+namespace {
+
+constexpr const char* kOp = "spmm";
+
+Reduce ReduceOf(std::string_view name) {
+  if (name == "sum") return Reduce::kSum;
+  if (name == "mean") return Reduce::kMean;
+  if (name == "max") return Reduce::kMax;
+  if (name == "min") return Reduce::kMin;
+  throw std::invalid_argument(
+      StrCat("reduce: expected \"sum\", \"mean\", \"max\" or \"min\", got \"", name, "\""));
+}
+
+bool HasArg(Reduce reduce) { return reduce == Reduce::kMax || reduce == Reduce::kMin; }
+
+DType AccumulatorType(DType dtype) {
+  return dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
+}
+
+// The winner is counted from the row's first edge in 32 bits.
+void CheckDegrees(const TensorView& indptr) {
+  const std::int64_t* data = indptr.as<std::int64_t>();
+  for (std::int64_t v = 0; v + 1 < indptr.size(0); ++v) {
+    CheckValue(data[v + 1] - data[v] <= 0x7fffffff, "indptr: row ", v, " has ",
+               data[v + 1] - data[v], " edges; max and min take at most 2^31 - 1");
+  }
+}
+
+void SpmmBinding(const TensorView& x, const TensorView& indptr, const MaybeTensor& rows,
+                 std::int64_t num_edges, const MaybeTensor& weight, const MaybeTensor& weight_ids,
+                 const MaybeTensor& row_scale, std::string_view reduce_name, const TensorView& out,
+                 const MaybeTensor& out_arg) {
+  const Reduce reduce = ReduceOf(reduce_name);
+  Operand{"x", x}.OfDim(3).RowsContiguous().OnCpu(kOp);
+  Operand{"indptr", indptr}.OfDim(1).OfType(DType::kInt64).Contiguous().OnCpu(kOp);
+  CheckValue(indptr.size(0) >= 1, "indptr: expected at least one element, got none");
+  const std::int64_t num_dst = indptr.size(0) - 1;
+  if (rows) {
+    Operand{"rows", *rows}.Index().OfSize(num_edges).Contiguous().OnCpu(kOp);
+  } else {
+    CheckValue(x.size(0) == num_edges, "x: expected one row for each of the ", num_edges,
+               " edges, got ", x.size(0));
+  }
+  const DType id_type = rows ? rows->dtype : weight_ids ? weight_ids->dtype : DType::kInt32;
+  const DType accumulator = AccumulatorType(x.dtype);
+  CheckValue(!HasArg(reduce) || (!weight && !row_scale), "weight: only sum and mean take weights");
+  if (weight) {
+    Operand{"weight", *weight}.OfDim(2).OfType(accumulator).Contiguous().OnCpu(kOp);
+    CheckValue(weight->size(1) == x.size(1), "weight: expected ", x.size(1), " heads, got ",
+               weight->size(1));
+    CheckValue(weight_ids || weight->size(0) == num_edges, "weight: expected one row for each of ",
+               num_edges, " edges, got ", weight->size(0));
+  }
+  if (weight_ids) {
+    CheckValue(weight.has_value(), "weight_ids: given without weight");
+    Operand{"weight_ids", *weight_ids}.OfType(id_type).OfSize(num_edges).Contiguous().OnCpu(kOp);
+  }
+  if (row_scale) {
+    Operand{"row_scale", *row_scale}.OfType(accumulator).OfSize(x.size(0)).Contiguous().OnCpu(kOp);
+  }
+  const Operand result{"out", out};
+  result.OfType(x.dtype).OfShape({num_dst, x.size(1), x.size(2)}).Contiguous().OnCpu(kOp);
+  if (out_arg) {
+    const Operand arg{"out_arg", *out_arg};
+    arg.OfType(DType::kInt32).OfShape({num_dst, x.size(1), x.size(2)}).Contiguous().OnCpu(kOp);
+  }
+  py::gil_scoped_release release;
+  CheckIndptr({"indptr", indptr}, num_edges);
+  if (HasArg(reduce)) CheckDegrees(indptr);
+  if (rows) CheckIds({"rows", *rows}, x.size(0), "rows of x");
+  if (weight_ids) CheckIds({"weight_ids", *weight_ids}, weight->size(0), "rows of weight");
+  DispatchFloat(x.dtype, "x", [&]<typename T>(Type<T>) {
+    DispatchIndex(id_type, "rows", [&]<typename Id>(Type<Id>) {
+      const SpmmArgs<T, Id> args{.num_dst = num_dst,
+                                 .num_heads = x.size(1),
+                                 .width = x.size(2),
+                                 .x_stride = x.stride[0],
+                                 .indptr = indptr.as<std::int64_t>(),
+                                 .rows = DataOrNull<Id>(rows),
+                                 .x = x.as<T>(),
+                                 .weight = DataOrNull<Accumulator<T>>(weight),
+                                 .weight_ids = DataOrNull<Id>(weight_ids),
+                                 .row_scale = DataOrNull<Accumulator<T>>(row_scale),
+                                 .out = out.as<T>(),
+                                 .arg = DataOrNull<std::int32_t>(out_arg)};
+      cpu::Spmm(args, reduce);
+    });
+  });
+}
+
+void ArgBackwardBinding(const TensorView& grad, const TensorView& arg, const TensorView& indptr,
+                        const TensorView& t_indptr, const TensorView& t_rows,
+                        const TensorView& t_positions, const TensorView& out) {
+  Operand{"grad", grad}.OfDim(2).Contiguous().OnCpu(kOp);
+  Operand{"arg", arg}.OfType(DType::kInt32).OfShape({grad.size(0), grad.size(1)}).Contiguous().OnCpu(kOp);
+  Operand{"t_rows", t_rows}.OfDim(1).Index().Contiguous().OnCpu(kOp);
+  const std::int64_t num_edges = t_rows.size(0);
+  Operand{"t_positions", t_positions}.OfType(t_rows.dtype).OfSize(num_edges).Contiguous().OnCpu(kOp);
+  Operand{"indptr", indptr}.OfType(DType::kInt64).OfSize(grad.size(0) + 1).Contiguous().OnCpu(kOp);
+  Operand{"t_indptr", t_indptr}.OfType(DType::kInt64).OfSize(out.size(0) + 1).Contiguous().OnCpu(kOp);
+  Operand{"out", out}.OfType(grad.dtype).OfShape({out.size(0), grad.size(1)}).Contiguous().OnCpu(kOp);
+  py::gil_scoped_release release;
+  CheckIndptr({"t_indptr", t_indptr}, num_edges);
+  CheckIds({"t_rows", t_rows}, grad.size(0), "destination nodes");
+  DispatchFloat(grad.dtype, "grad", [&]<typename T>(Type<T>) {
+    DispatchIndex(t_rows.dtype, "t_rows", [&]<typename Id>(Type<Id>) {
+      const SpmmArgBackwardArgs<T, Id> args{.num_src = out.size(0),
+                                            .width = grad.size(1),
+                                            .t_indptr = t_indptr.as<std::int64_t>(),
+                                            .t_rows = t_rows.as<Id>(),
+                                            .t_positions = t_positions.as<Id>(),
+                                            .indptr = indptr.as<std::int64_t>(),
+                                            .grad = grad.as<T>(),
+                                            .arg = arg.as<std::int32_t>(),
+                                            .out = out.as<T>()};
+      cpu::SpmmArgBackward(args);
+    });
+  });
+}
+
+void EdgeBackwardBinding(const TensorView& grad, const MaybeTensor& arg, const TensorView& indptr,
+                         const MaybeTensor& eids, std::string_view reduce_name,
+                         const TensorView& out) {
+  const Reduce reduce = ReduceOf(reduce_name);
+  Operand{"grad", grad}.OfDim(2).Contiguous().OnCpu(kOp);
+  CheckValue(arg.has_value() == HasArg(reduce), "arg: given for max and min, and only for them");
+  if (arg) {
+    Operand{"arg", *arg}.OfType(DType::kInt32).OfShape({grad.size(0), grad.size(1)}).Contiguous().OnCpu(kOp);
+  }
+  Operand{"indptr", indptr}.OfType(DType::kInt64).OfSize(grad.size(0) + 1).Contiguous().OnCpu(kOp);
+  Operand{"out", out}.OfType(grad.dtype).OfDim(2).Contiguous().OnCpu(kOp);
+  CheckValue(out.size(1) == grad.size(1), "out: expected width ", grad.size(1), ", got ", out.size(1));
+  const std::int64_t num_edges = out.size(0);
+  if (eids) Operand{"eids", *eids}.Index().OfSize(num_edges).Contiguous().OnCpu(kOp);
+  py::gil_scoped_release release;
+  CheckIndptr({"indptr", indptr}, num_edges);
+  if (eids) CheckIds({"eids", *eids}, num_edges, "number of edges");
+  DispatchFloat(grad.dtype, "grad", [&]<typename T>(Type<T>) {
+    DispatchIndex(eids ? eids->dtype : DType::kInt32, "eids", [&]<typename Id>(Type<Id>) {
+      const SpmmEdgeBackwardArgs<T, Id> args{.num_dst = grad.size(0),
+                                             .width = grad.size(1),
+                                             .indptr = indptr.as<std::int64_t>(),
+                                             .eids = DataOrNull<Id>(eids),
+                                             .grad = grad.as<T>(),
+                                             .arg = DataOrNull<std::int32_t>(arg),
+                                             .out = out.as<T>()};
+      cpu::SpmmEdgeBackward(args, reduce);
+    });
+  });
+}
+
+}  // namespace
+
+void BindSpmm(py::module_& module) {
+  module.def("spmm", &SpmmBinding, py::arg("x"), py::arg("indptr"), py::arg("rows"),
+             py::arg("num_edges"), py::arg("weight"), py::arg("weight_ids"), py::arg("row_scale"),
+             py::arg("reduce"), py::arg("out"), py::arg("out_arg"));
+  module.def("spmm_arg_backward", &ArgBackwardBinding, py::arg("grad"), py::arg("arg"),
+             py::arg("indptr"), py::arg("t_indptr"), py::arg("t_rows"), py::arg("t_positions"),
+             py::arg("out"));
+  module.def("spmm_edge_backward", &EdgeBackwardBinding, py::arg("grad"), py::arg("arg"),
+             py::arg("indptr"), py::arg("eids"), py::arg("reduce"), py::arg("out"));
+}
+
+}  // namespace hopflow

@@ -1,0 +1,103 @@
+#include "tensor_caster.h"
+
+#include <array>
+#include <utility>
+
+namespace py = pybind11;
+
+namespace hopflow {
+namespace {
+
+// Borrowed for the life of the process: torch's types and dtypes are never freed, and releasing
+// Python objects from a static destructor would run after the interpreter is gone.
+struct TorchNames {
+  PyObject* tensor = nullptr;
+  std::array<std::pair<PyObject*, DType>, 6> dtypes{};
+  PyObject* dtype = nullptr;
+  PyObject* shape = nullptr;
+  PyObject* stride = nullptr;
+  PyObject* data_ptr = nullptr;
+  PyObject* is_cpu = nullptr;
+  PyObject* is_cuda = nullptr;
+  PyObject* get_device = nullptr;
+  PyObject* element_size = nullptr;
+};
+
+TorchNames names;
+
+py::object Attr(py::handle object, PyObject* name) {
+  PyObject* value = PyObject_GetAttr(object.ptr(), name);
+  if (value == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(value);
+}
+
+py::object Call(py::handle object, PyObject* name) {
+  PyObject* value = PyObject_CallMethodNoArgs(object.ptr(), name);
+  if (value == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(value);
+}
+
+std::int64_t AsInt(PyObject* number) {
+  const long long value = PyLong_AsLongLong(number);
+  if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
+  return value;
+}
+
+std::int64_t Item(const py::object& tuple, int i) {
+  return AsInt(PyTuple_GET_ITEM(tuple.ptr(), i));
+}
+
+}  // namespace
+
+void InitTensorCaster() {
+  const py::module_ torch = py::module_::import("torch");
+  const auto keep = [&](const char* name) { return py::object(torch.attr(name)).release().ptr(); };
+  const auto intern = [](const char* name) { return PyUnicode_InternFromString(name); };
+  names.tensor = keep("Tensor");
+  std::size_t i = 0;
+  for (const DType dtype : {DType::kFloat32, DType::kFloat64, DType::kFloat16, DType::kBFloat16,
+                            DType::kInt32, DType::kInt64}) {
+    names.dtypes[i++] = {keep(Name(dtype)), dtype};
+  }
+  names.dtype = intern("dtype");
+  names.shape = intern("shape");
+  names.stride = intern("stride");
+  names.data_ptr = intern("data_ptr");
+  names.is_cpu = intern("is_cpu");
+  names.is_cuda = intern("is_cuda");
+  names.get_device = intern("get_device");
+  names.element_size = intern("element_size");
+}
+
+TensorView ViewOf(py::handle object) {
+  const int is_tensor = PyObject_IsInstance(object.ptr(), names.tensor);
+  if (is_tensor < 0) throw py::error_already_set();
+  CheckType(is_tensor == 1, "expected a torch.Tensor, got ", Py_TYPE(object.ptr())->tp_name);
+  TensorView view;
+  const py::object dtype = Attr(object, names.dtype);
+  for (const auto& [torch_dtype, known] : names.dtypes) {
+    if (dtype.ptr() == torch_dtype) view.dtype = known;
+  }
+  if (Attr(object, names.is_cpu).ptr() == Py_True) {
+    view.device = DeviceType::kCpu;
+  } else if (Attr(object, names.is_cuda).ptr() == Py_True) {
+    view.device = DeviceType::kCuda;
+    view.device_index = static_cast<int>(AsInt(Call(object, names.get_device).ptr()));
+  }
+  const py::object shape = Attr(object, names.shape);
+  const py::object stride = Call(object, names.stride);
+  const auto ndim = PyTuple_GET_SIZE(shape.ptr());
+  CheckValue(ndim <= kMaxDims, "a tensor of ", ndim, " dimensions; at most ", kMaxDims,
+             " are supported");
+  view.ndim = static_cast<int>(ndim);
+  for (int d = 0; d < view.ndim; ++d) {
+    view.shape[d] = Item(shape, d);
+    view.stride[d] = Item(stride, d);
+  }
+  view.item_bytes = AsInt(Call(object, names.element_size).ptr());
+  view.data = PyLong_AsVoidPtr(Call(object, names.data_ptr).ptr());
+  if (view.data == nullptr && PyErr_Occurred()) throw py::error_already_set();
+  return view;
+}
+
+}  // namespace hopflow

@@ -1,0 +1,84 @@
+// One vector register of HOPFLOW_ISA and how element types load into it. Compiled by foreach_isa.h:
+// no include guard, no includes. GCC's vector extensions lower to whatever the target has, so the
+// same text serves SSE2, AVX2, AVX-512 and NEON.
+
+namespace hopflow::cpu {
+namespace HOPFLOW_ISA {
+namespace {
+
+typedef float FloatVec __attribute__((vector_size(HOPFLOW_VECTOR_BYTES)));
+typedef double DoubleVec __attribute__((vector_size(HOPFLOW_VECTOR_BYTES)));
+typedef std::int32_t Int32Vec __attribute__((vector_size(HOPFLOW_VECTOR_BYTES)));
+typedef std::int64_t Int64Vec __attribute__((vector_size(HOPFLOW_VECTOR_BYTES)));
+typedef std::uint32_t UInt32Vec __attribute__((vector_size(HOPFLOW_VECTOR_BYTES)));
+typedef std::uint16_t HalfBits __attribute__((vector_size(HOPFLOW_VECTOR_BYTES / 2)));
+
+template <typename Acc>
+struct VectorOf;
+template <>
+struct VectorOf<float> {
+  using Vec = FloatVec;
+  using Int = Int32Vec;  // what a comparison gives
+  using IntLane = std::int32_t;
+};
+template <>
+struct VectorOf<double> {
+  using Vec = DoubleVec;
+  using Int = Int64Vec;
+  using IntLane = std::int64_t;
+};
+
+template <typename T>
+using VecFor = typename VectorOf<Accumulator<T>>::Vec;
+template <typename T>
+using IntFor = typename VectorOf<Accumulator<T>>::Int;
+template <typename T>
+constexpr std::int64_t kLanes = HOPFLOW_VECTOR_BYTES / sizeof(Accumulator<T>);
+
+[[gnu::always_inline]] inline FloatVec LoadVec(const float* x) {
+  FloatVec v;
+  __builtin_memcpy(&v, x, sizeof v);
+  return v;
+}
+[[gnu::always_inline]] inline DoubleVec LoadVec(const double* x) {
+  DoubleVec v;
+  __builtin_memcpy(&v, x, sizeof v);
+  return v;
+}
+[[gnu::always_inline]] inline UInt32Vec LoadHalfBits(const void* x) {
+  HalfBits bits;
+  __builtin_memcpy(&bits, x, sizeof bits);
+  return __builtin_convertvector(bits, UInt32Vec);
+}
+[[gnu::always_inline]] inline FloatVec LoadVec(const BFloat16* x) {
+  const UInt32Vec bits = LoadHalfBits(x) << 16;
+  FloatVec v;
+  __builtin_memcpy(&v, &bits, sizeof v);
+  return v;
+}
+// Widen(Float16) of dtype.h, a vector at a time.
+[[gnu::always_inline]] inline FloatVec LoadVec(const Float16* x) {
+  const UInt32Vec half = LoadHalfBits(x);
+  const UInt32Vec magnitude = (half & 0x7fffu) << 13;
+  FloatVec value;
+  __builtin_memcpy(&value, &magnitude, sizeof value);
+  value *= 0x1p112f;
+  UInt32Vec bits;
+  __builtin_memcpy(&bits, &value, sizeof bits);
+  const UInt32Vec special = (half & 0x7c00u) == 0x7c00u;  // all ones where infinity or NaN
+  bits = (special & (magnitude | 0x7f800000u)) | (~special & bits);
+  bits |= (half & 0x8000u) << 16;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+template <typename T, typename Vec>
+[[gnu::always_inline]] inline void StoreVec(T* out, Vec v) {
+  Accumulator<T> lanes[kLanes<T>];
+  __builtin_memcpy(lanes, &v, sizeof v);
+  for (std::int64_t i = 0; i < kLanes<T>; ++i) out[i] = Narrow<T>(lanes[i]);
+}
+
+}  // namespace
+}  // namespace HOPFLOW_ISA
+}  // namespace hopflow::cpu

@@ -1,0 +1,97 @@
+# Outputs are allocated by the caller (hopflow.ops) and written in place.
+from typing import Optional
+
+from torch import Tensor
+
+class HopflowError(RuntimeError): ...
+
+def stream_key(seed: int, epoch: int, batch: int, hop: int) -> int: ...
+def count_sampled_neighbors(
+    indptr: Tensor,
+    num_edges: int,
+    seeds: Tensor,
+    fanout: int,
+    replace: bool,
+    out_indptr: Tensor,
+) -> int: ...
+def sample_neighbors(
+    indptr: Tensor,
+    indices: Tensor,
+    eids: Optional[Tensor],
+    seeds: Tensor,
+    fanout: int,
+    replace: bool,
+    key: int,
+    out_indptr: Tensor,
+    out_neighbors: Tensor,
+    out_eids: Tensor,
+) -> None: ...
+def compact_ids(
+    seeds: Tensor,
+    neighbors: Tensor,
+    out_unique: Tensor,
+    out_seeds: Tensor,
+    out_neighbors: Tensor,
+) -> tuple[int, int]: ...
+def is_sorted(dst: Tensor) -> bool: ...
+def coo_to_csc(
+    src: Tensor,
+    dst: Tensor,
+    num_src: int,
+    out_indptr: Tensor,
+    out_indices: Tensor,
+    out_eids: Optional[Tensor],
+) -> None: ...
+def transpose_csc(
+    indptr: Tensor,
+    indices: Tensor,
+    out_indptr: Tensor,
+    out_indices: Tensor,
+    out_positions: Tensor,
+) -> None: ...
+def check_csc(indptr: Tensor, indices: Tensor, num_src: int, eids: Optional[Tensor]) -> None: ...
+def gather_rows(x: Tensor, ids: Tensor, out: Tensor) -> None: ...
+def spmm(
+    x: Tensor,
+    indptr: Tensor,
+    rows: Optional[Tensor],
+    num_edges: int,
+    weight: Optional[Tensor],
+    weight_ids: Optional[Tensor],
+    row_scale: Optional[Tensor],
+    reduce: str,
+    out: Tensor,
+    out_arg: Optional[Tensor],
+) -> None: ...
+def spmm_arg_backward(
+    grad: Tensor,
+    arg: Tensor,
+    indptr: Tensor,
+    t_indptr: Tensor,
+    t_rows: Tensor,
+    t_positions: Tensor,
+    out: Tensor,
+) -> None: ...
+def spmm_edge_backward(
+    grad: Tensor,
+    arg: Optional[Tensor],
+    indptr: Tensor,
+    eids: Optional[Tensor],
+    reduce: str,
+    out: Tensor,
+) -> None: ...
+def sddmm_dot(
+    u: Tensor,
+    v: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    eids: Optional[Tensor],
+    out: Tensor,
+) -> None: ...
+def num_threads() -> int: ...
+def set_num_threads(n: int) -> None: ...
+def isa() -> str: ...
+def limit_isa(name: str) -> None: ...
+def cuda_is_built() -> bool: ...
+def cuda_build_version() -> str: ...
+def cuda_devices() -> tuple[list[tuple[str, int, int]], str]: ...

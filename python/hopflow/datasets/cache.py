@@ -1,0 +1,79 @@
+"""Arrays kept between runs: uncompressed `.npz` files, replaced atomically, no pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .dataset import Array
+
+_STAMP = "hopflow_fingerprint"
+
+
+def user_cache_dir() -> Path:
+    """Folder for hopflow's files in the platform's user cache, which need not exist yet.
+
+    ``$XDG_CACHE_HOME/hopflow`` or ``~/.cache/hopflow``; ``~/Library/Caches/hopflow`` on macOS,
+    ``%LOCALAPPDATA%\\hopflow`` on Windows.
+    """
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = str(Path.home() / "Library" / "Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "hopflow"
+
+
+def fingerprint(value: Any) -> str:
+    """Short hash of a JSON-able value, the same in every process."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_arrays(path: Path, stamp: str) -> dict[str, Array] | None:
+    """Arrays written under the same `stamp`; None if there are none or they cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if str(file[_STAMP]) != stamp:
+                return None
+            return {key: file[key] for key in file.files if key != _STAMP}
+    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError):
+        return None
+    except (zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def write_arrays(path: Path, stamp: str, arrays: Mapping[str, Array]) -> bool:
+    """Write arrays so that a reader sees all of them or none; warn where that is impossible.
+
+    Returns
+    -------
+    bool
+        Whether the file was written.
+    """
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **{_STAMP: np.asarray(stamp)}, **arrays)
+        os.replace(temporary, path)
+        return True
+    except OSError as error:
+        warnings.warn(f"{path}: not cached, {error}", RuntimeWarning, stacklevel=3)
+        return False
+    finally:
+        # After os.replace there is nothing left under this name.
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)

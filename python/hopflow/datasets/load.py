@@ -1,0 +1,153 @@
+"""One door to every data set: a name, a folder or a file."""
+
+from __future__ import annotations
+
+import operator
+import os
+from pathlib import Path
+from typing import Any
+
+from .dataset import NodePropDataset, RawDataset
+from .files import TABLE_SUFFIXES, suffix_of
+from .synthetic import arxiv_like
+
+_SYNTHETIC = ("arxiv-like", "arxiv_like")
+_FORMS = (
+    "a folder in OGB's raw layout, an .npz file or an edge list "
+    f"({', '.join(TABLE_SUFFIXES)})"
+)
+
+PathLike = str | os.PathLike[str]
+
+
+def load(
+    name_or_folder: PathLike,
+    root: PathLike = "dataset",
+    *,
+    split: PathLike | None = None,
+    features: PathLike | None = None,
+    labels: PathLike | None = None,
+    num_nodes: int | None = None,
+    seed: int = 0,
+) -> NodePropDataset:
+    """Load a node-property data set.
+
+    Parameters
+    ----------
+    name_or_folder
+        One of
+
+        - ``"arxiv-like"``: :func:`arxiv_like` at its defaults, with `seed`;
+        - a name OGB knows, such as ``"ogbn-arxiv"``: downloaded once by the `ogb` package;
+        - a folder in OGB's raw layout, text or binary (see :mod:`.ogb_layout`);
+        - an `.npz` file (see :func:`.arrays.read_npz_dataset`);
+        - an edge list, CSV, TSV or Parquet (see :func:`.table.read_edge_list`).
+
+        A name goes before a file of the same name.
+    root
+        Folder that holds the data sets OGB names.
+    split
+        Names and folders: which folder under ``split`` to use; needed where there are several
+        and OGB names none. Files: a folder with ``train``, ``valid``, ``test`` as `.csv` or
+        `.csv.gz`, or an `.npz` with arrays of those names. Labels that come without a split are
+        split 60/20/20 at random, by `seed`.
+    features, labels
+        Edge lists only: files with one row per node, in order of ids; CSV, TSV, Parquet, `.npy`
+        or `.npz`. Without labels ``dataset[0]`` is ``(graph, None)``, `num_classes` is 0, and
+        there is no split unless `split` gives one.
+    num_nodes
+        Files only: number of nodes, where nothing in the files says it and the largest id + 1
+        is not meant.
+    seed
+        Seed of the random split and of ``"arxiv-like"``.
+
+    Returns
+    -------
+    NodePropDataset
+        ``dataset[0]`` is ``(graph, labels)``. Edges are as stored: reverse ones are not added,
+        except where OGB's own loader adds them (ogbn-products, ogbn-proteins).
+
+    Raises
+    ------
+    FileNotFoundError
+        A file or folder is missing.
+    ValueError
+        An unknown name, an option that does not apply, or a malformed file; the message names
+        the file, what was expected and what came.
+    TypeError
+        An argument of the wrong type.
+    ImportError
+        A name without `ogb`, or Parquet without `pyarrow`.
+    ConnectionError
+        A download failed.
+
+    Notes
+    -----
+    No pickle is ever executed: OGB's `processed` cache is left alone, numpy files are read with
+    ``allow_pickle=False``, and a ``split_dict.pt`` goes through torch's restricted unpickler.
+    """
+    if not isinstance(name_or_folder, (str, os.PathLike)):
+        kind = type(name_or_folder).__name__
+        raise TypeError(f"name_or_folder: expected a name or a path, got {kind}")
+    if num_nodes is not None:
+        num_nodes = operator.index(num_nodes)
+        if num_nodes < 1:
+            raise ValueError(f"num_nodes: expected at least 1, got {num_nodes}")
+    seed = operator.index(seed)
+    options = {"split": split, "features": features, "labels": labels, "num_nodes": num_nodes}
+    if name_or_folder in _SYNTHETIC:
+        _refuse_options(options, (), "arxiv-like")
+        return arxiv_like(seed=seed)
+    return NodePropDataset(_read(name_or_folder, Path(root), options, seed))
+
+
+def _read(source: PathLike, root: Path, options: dict[str, Any], seed: int) -> RawDataset:
+    from . import ogb_names
+
+    names = ogb_names.known_names()
+    split = options["split"]
+    if isinstance(source, str) and source in names:
+        _refuse_options(options, ("split",), source)
+        return ogb_names.read_named(source, root, split=None if split is None else str(split))
+    path = Path(source)
+    if path.is_dir():
+        from .ogb_layout import read_folder
+
+        _refuse_options(options, ("split",), f"{path}, a folder")
+        return read_folder(path, split=None if split is None else str(split))
+    suffix = suffix_of(path)
+    if suffix == ".npz":
+        from .arrays import read_npz_dataset
+
+        _refuse_options(options, ("split", "num_nodes"), f"{path}, an .npz file")
+        return read_npz_dataset(
+            path, split=_path(split), num_nodes=options["num_nodes"], seed=seed
+        )
+    if suffix in TABLE_SUFFIXES:
+        from .table import read_edge_list
+
+        return read_edge_list(
+            path,
+            features=_path(options["features"]),
+            labels=_path(options["labels"]),
+            split=_path(split),
+            num_nodes=options["num_nodes"],
+            seed=seed,
+        )
+    if path.exists():
+        raise ValueError(f"{path}: expected {_FORMS}, got a file with suffix {suffix!r}")
+    if isinstance(source, os.PathLike) or os.sep in source or suffix:
+        raise FileNotFoundError(f"{path}: no such file or folder; expected {_FORMS}")
+    raise ValueError(
+        f"unknown data set {str(source)!r}: expected arxiv-like, {', '.join(names)}, or {_FORMS}"
+    )
+
+
+def _path(value: PathLike | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _refuse_options(options: dict[str, Any], allowed: tuple[str, ...], what: str) -> None:
+    for key, value in options.items():
+        if value is not None and key not in allowed:
+            raise ValueError(f"{key}= does not apply to {what}")

@@ -1,0 +1,65 @@
+"""The kernels as functions on tensors, differentiable where that has a meaning.
+
+They know nothing of graphs: in-edges come as ``indptr`` and ``indices`` (CSC), features as tensors
+with one row a node or edge. Each has a plain-torch twin, ``*_reference``, that defines its result.
+"""
+
+import hopflow._runtime  # noqa: F401, I001  before the native module: see there
+from hopflow.ops._shapes import id_dtype
+from hopflow.ops.compact import compact_ids, compact_ids_reference
+from hopflow.ops.csc import (
+    check_csc,
+    coo_to_csc,
+    coo_to_csc_reference,
+    destinations,
+    transpose_csc,
+)
+from hopflow.ops.device import (
+    HopflowError,
+    cuda_build_version,
+    cuda_devices,
+    cuda_is_built,
+    instruction_set,
+    num_threads,
+    set_num_threads,
+)
+from hopflow.ops.gather import gather_rows, gather_rows_reference
+from hopflow.ops.sample import sample_neighbors, sample_neighbors_reference, stream_key
+from hopflow.ops.sddmm import sddmm, sddmm_reference
+from hopflow.ops.spmm import (
+    REDUCERS,
+    segment_reduce,
+    segment_reduce_reference,
+    spmm,
+    spmm_reference,
+)
+
+__all__ = [
+    "REDUCERS",
+    "HopflowError",
+    "check_csc",
+    "compact_ids",
+    "compact_ids_reference",
+    "coo_to_csc",
+    "coo_to_csc_reference",
+    "cuda_build_version",
+    "cuda_devices",
+    "cuda_is_built",
+    "destinations",
+    "gather_rows",
+    "gather_rows_reference",
+    "id_dtype",
+    "instruction_set",
+    "num_threads",
+    "sample_neighbors",
+    "sample_neighbors_reference",
+    "sddmm",
+    "sddmm_reference",
+    "segment_reduce",
+    "segment_reduce_reference",
+    "set_num_threads",
+    "spmm",
+    "spmm_reference",
+    "stream_key",
+    "transpose_csc",
+]

@@ -1,0 +1,73 @@
+"""Registration of the native kernels as ``torch.library`` operators.
+
+One path for eager mode and for ``torch.compile``: schema, CPU kernel, fake kernel (shapes alone) and
+autograd. The autograd kernel is a plain ``torch.autograd.Function`` on the operator's Autograd key,
+which every torch since 2.2 understands (``torch.library.register_autograd`` came with 2.4).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional
+
+import torch
+
+_LIBRARY = torch.library.Library("hopflow", "DEF")
+
+# Renamed in torch 2.4.
+_register_fake: Callable[..., Any] = getattr(
+    torch.library, "register_fake", getattr(torch.library, "impl_abstract", None)
+)
+
+
+def define(
+    schema: str,
+    *,
+    kernel: Callable[..., Any],
+    fake: Callable[..., Any],
+    setup: Optional[Callable[[Any, tuple[Any, ...], Any], None]] = None,
+    backward: Optional[Callable[..., Any]] = None,
+) -> Any:
+    """Register ``hopflow::<schema>`` and return its overload, ready to call.
+
+    Parameters
+    ----------
+    schema : str
+        For example ``"gather_rows(Tensor x, Tensor ids) -> Tensor"``.
+    kernel : callable
+        The computation. It checks devices itself, so it serves every backend key.
+    fake : callable
+        Same arguments; returns empty tensors of the right shape, dtype and device.
+    setup, backward : callable, optional
+        ``setup(ctx, inputs, output)`` saves what ``backward(ctx, *grads)`` needs; ``backward``
+        returns one gradient for each input. Without them the operator has no gradient.
+    """
+    name = schema.split("(", 1)[0]
+    _LIBRARY.define(schema)
+    _LIBRARY.impl(name, kernel, "CPU")
+    _LIBRARY.impl(name, kernel, "CUDA")
+    _register_fake(f"hopflow::{name}", fake, lib=_LIBRARY)
+    op = getattr(torch.ops.hopflow, name).default
+    if backward is None or setup is None:
+        return op
+
+    class Function(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, *inputs: Any) -> Any:
+            with torch._C._AutoDispatchBelowAutograd():
+                output = op(*inputs)
+            setup(ctx, inputs, output)
+            return output
+
+    Function.backward = staticmethod(backward)  # type: ignore[assignment, method-assign]
+    Function.__name__ = Function.__qualname__ = f"hopflow_{name}"
+
+    def autograd(*inputs: Any) -> Any:
+        if torch.is_grad_enabled() and any(
+            isinstance(x, torch.Tensor) and x.requires_grad for x in inputs
+        ):
+            return Function.apply(*inputs)
+        with torch._C._AutoDispatchBelowAutograd():
+            return op(*inputs)
+
+    _LIBRARY.impl(name, autograd, "Autograd")
+    return op

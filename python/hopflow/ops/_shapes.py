@@ -1,0 +1,86 @@
+"""Small helpers that every operator needs: id dtypes and feature shapes."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+INT32_MAX = 2**31 - 1
+
+
+def id_dtype(count: int) -> torch.dtype:
+    """The narrowest dtype that numbers ``count`` things: int32 where they fit, else int64."""
+    return torch.int32 if count <= INT32_MAX else torch.int64
+
+
+def accumulator_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype in which sums of ``dtype`` are kept: float32, or float64 for float64."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def require_tensor(name: str, value: object) -> Tensor:
+    """Return ``value`` if it is a tensor, else raise a TypeError that names the operand."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
+    return value
+
+
+def require_ids(name: str, value: object) -> Tensor:
+    """Return ``value`` as a contiguous 1-D int32 or int64 tensor, or raise naming the operand."""
+    ids = require_tensor(name, value)
+    if ids.dtype not in (torch.int32, torch.int64):
+        raise TypeError(f"{name}: expected int32 or int64 ids, got {dtype_name(ids.dtype)}")
+    if ids.dim() != 1:
+        raise ValueError(f"{name}: expected 1 dimension, got shape {list(ids.shape)}")
+    return ids.contiguous()
+
+
+def require_features(name: str, value: object) -> Tensor:
+    """Return ``value`` if it is a float tensor of at least one dimension, or raise naming it."""
+    x = require_tensor(name, value)
+    if x.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+        raise TypeError(
+            f"{name}: expected float32, float64, float16 or bfloat16, got {dtype_name(x.dtype)}"
+        )
+    if x.dim() == 0:
+        raise ValueError(f"{name}: expected at least 1 dimension, got a scalar")
+    return x
+
+
+def require_same_device(name: str, x: Tensor, other_name: str, other: Tensor) -> None:
+    """Raise a ValueError unless both tensors live on one device."""
+    if x.device != other.device:
+        raise ValueError(
+            f"{name} is on {x.device}, {other_name} on {other.device}; expected one device"
+        )
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """``float32`` for ``torch.float32``."""
+    return str(dtype).replace("torch.", "")
+
+
+def dense_rows(x: Tensor) -> Tensor:
+    """``x`` with each row contiguous; rows may still lie apart, as in a slice of columns."""
+    expected = 1
+    for size, stride in zip(reversed(x.shape[1:]), reversed(x.stride()[1:])):
+        if size != 1 and stride != expected:
+            return x.contiguous()
+        expected *= size
+    # Rows that overlap or share memory (expanded tensors) are readable as they are.
+    return x
+
+
+def as_heads(x: Tensor, num_heads: int = 1) -> Tensor:
+    """View features [N, ...] as [N, num_heads, width]."""
+    width = 1
+    for size in x.shape[1:]:
+        width *= size
+    return x.reshape(x.shape[0], num_heads, width // max(num_heads, 1))
+
+
+def optional_ids(name: str, value: Optional[Tensor]) -> Optional[Tensor]:
+    """``require_ids`` for an operand that may be None."""
+    return None if value is None else require_ids(name, value)

@@ -1,0 +1,106 @@
+"""Row gather."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import torch
+from torch import Tensor
+
+from hopflow import _native
+from hopflow.ops._library import define
+from hopflow.ops._shapes import dense_rows, require_ids, require_same_device, require_tensor
+from hopflow.ops.csc import coo_to_csc
+from hopflow.ops.spmm import segment_reduce
+
+
+def _kernel(x: Tensor, ids: Tensor) -> Tensor:
+    out = torch.empty((ids.shape[0], *x.shape[1:]), dtype=x.dtype, device=x.device)
+    _native.gather_rows(dense_rows(x), ids.contiguous(), out)
+    return out
+
+
+def _fake(x: Tensor, ids: Tensor) -> Tensor:
+    return x.new_empty((ids.shape[0], *x.shape[1:]))
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, ids = inputs
+    ctx.save_for_backward(ids)
+    ctx.num_rows = x.shape[0]
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Optional[Tensor], None]:
+    (ids,) = ctx.saved_tensors
+    return _scatter(grad, ids, ctx.num_rows), None
+
+
+def _scatter_kernel(grad: Tensor, ids: Tensor, num_rows: int) -> Tensor:
+    # Sorting by row makes the sum deterministic: each row adds its gradients in the order of ids.
+    positions = torch.arange(ids.shape[0], dtype=ids.dtype)
+    indptr, _, order = coo_to_csc(positions, ids, max(ids.shape[0], 1), num_rows)
+    return segment_reduce(indptr, grad, reduce="sum", eids=order)
+
+
+def _scatter_fake(grad: Tensor, ids: Tensor, num_rows: int) -> Tensor:
+    return grad.new_empty((num_rows, *grad.shape[1:]))
+
+
+def _scatter_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(inputs[1])
+
+
+def _scatter_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    (ids,) = ctx.saved_tensors
+    return _gather(grad, ids), None, None
+
+
+_scatter = define(
+    "scatter_rows(Tensor grad, Tensor ids, SymInt num_rows) -> Tensor",
+    kernel=_scatter_kernel,
+    fake=_scatter_fake,
+    setup=_scatter_setup,
+    backward=_scatter_backward,
+)
+_gather = define(
+    "gather_rows(Tensor x, Tensor ids) -> Tensor",
+    kernel=_kernel,
+    fake=_fake,
+    setup=_setup,
+    backward=_backward,
+)
+
+
+def gather_rows(x: Tensor, ids: Tensor) -> Tensor:
+    """Copy rows: ``out[i] = x[ids[i]]``. Differentiable in ``x``, deterministically.
+
+    Parameters
+    ----------
+    x : Tensor
+        Shape [N, ...], any dtype; rows may lie apart in memory.
+    ids : Tensor
+        Row numbers, shape [M], int32 or int64.
+
+    Returns
+    -------
+    Tensor
+        Shape [M, ...], dtype of ``x``.
+
+    Raises
+    ------
+    IndexError
+        An id is negative or not below N.
+    TypeError, ValueError
+        ``ids`` is no 1-D int32 or int64 tensor, or ``x`` a scalar, or they are on two devices.
+    """
+    x, ids = require_tensor("x", x), require_ids("ids", ids)
+    if x.dim() == 0:
+        raise ValueError("x: expected at least 1 dimension, got a scalar")
+    require_same_device("x", x, "ids", ids)
+    result: Tensor = _gather(x, ids)
+    return result
+
+
+def gather_rows_reference(x: Tensor, ids: Tensor) -> Tensor:
+    """What :func:`gather_rows` computes, in plain torch."""
+    return x[ids.long()]

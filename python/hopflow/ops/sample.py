@@ -1,0 +1,138 @@
+"""Neighbour sampling."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+from hopflow import _native
+from hopflow.ops._shapes import id_dtype, optional_ids, require_ids
+
+_MASK64 = 2**64 - 1
+
+
+def stream_key(seed: int, epoch: int, batch: int, hop: int) -> int:
+    """The 64-bit key of one hop of one batch, for :func:`sample_neighbors`.
+
+    Every argument counts modulo 2**64.
+    """
+    return int(
+        _native.stream_key(seed & _MASK64, epoch & _MASK64, batch & _MASK64, hop & _MASK64)
+    )
+
+
+def sample_neighbors(
+    indptr: Tensor,
+    indices: Tensor,
+    seeds: Tensor,
+    fanout: int,
+    *,
+    key: int,
+    replace: bool = False,
+    eids: Optional[Tensor] = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Keep at most ``fanout`` in-edges of every seed, each edge equally likely.
+
+    Without replacement the picks of a seed are distinct and every in-edge is kept with probability
+    fanout / degree (Floyd's method); with replacement every draw takes each in-edge with
+    probability 1 / degree. The result depends on ``key`` and the seeds alone, never on threads.
+
+    Parameters
+    ----------
+    indptr : Tensor
+        int64, shape [N + 1]: the graph's in-edges.
+    indices : Tensor
+        Source of the edge at each position, shape [E], int32 or int64.
+    seeds : Tensor
+        Nodes, shape [S], int32 or int64. A node given twice is sampled twice, alike.
+    fanout : int
+        In-edges kept a seed; -1 keeps all.
+    key : int
+        Randomness: :func:`stream_key`.
+    replace : bool
+        Draw with replacement. A seed without in-edges still gets none.
+    eids : Tensor, optional
+        Edge at each position, shape [E], if edges are not at their own position.
+
+    Returns
+    -------
+    out_indptr : Tensor
+        int64, shape [S + 1].
+    neighbors : Tensor
+        Sources, shape [out_indptr[S]], dtype of ``indices``.
+    edges : Tensor
+        Edge ids, same shape; dtype of ``eids``, or int32 where E allows.
+
+    Raises
+    ------
+    IndexError
+        A seed is not a node.
+    ValueError
+        ``fanout`` below -1, or ``indptr`` is no CSC index at a seed.
+    TypeError
+        Not int32 or int64 ids.
+    """
+    indptr, indices = require_ids("indptr", indptr), require_ids("indices", indices)
+    seeds, eids = require_ids("seeds", seeds), optional_ids("eids", eids)
+    num_edges = indices.shape[0]
+    out_indptr = torch.empty(seeds.shape[0] + 1, dtype=torch.int64)
+    total = _native.count_sampled_neighbors(
+        indptr, num_edges, seeds, int(fanout), bool(replace), out_indptr
+    )
+    neighbors = torch.empty(total, dtype=indices.dtype)
+    edges = torch.empty(total, dtype=id_dtype(num_edges) if eids is None else eids.dtype)
+    _native.sample_neighbors(
+        indptr, indices, eids, seeds, int(fanout), bool(replace), key & _MASK64,
+        out_indptr, neighbors, edges,
+    )  # fmt: skip
+    return out_indptr, neighbors, edges
+
+
+def _mix64(x: int) -> int:
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK64
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK64
+    return x ^ (x >> 31)
+
+
+def _fold_key(key: int, coordinate: int) -> int:
+    gamma = 0x9E3779B97F4A7C15
+    mixed = (coordinate * 0xD6E8FEB86659FD93 + gamma) & _MASK64
+    return _mix64(_mix64((key + gamma) & _MASK64) ^ mixed)
+
+
+def sample_neighbors_reference(
+    indptr: Tensor,
+    indices: Tensor,
+    seeds: Tensor,
+    fanout: int,
+    *,
+    key: int,
+    replace: bool = False,
+    eids: Optional[Tensor] = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What :func:`sample_neighbors` computes, bit for bit, one draw at a time in Python."""
+    counts, positions = [0], []
+    for seed in seeds.tolist():
+        begin, end = int(indptr[seed]), int(indptr[seed + 1])
+        degree, base = end - begin, _fold_key(key & _MASK64, seed)
+
+        def below(draw: int, bound: int, base: int = base) -> int:
+            bits = _mix64((base + (draw + 1) * 0x9E3779B97F4A7C15) & _MASK64)
+            return (bits * bound) >> 64
+
+        if degree == 0 or fanout < 0 or (not replace and degree <= fanout):
+            picks = list(range(degree))
+        elif replace:
+            picks = [below(i, degree) for i in range(fanout)]
+        else:
+            picks = []
+            for i in range(fanout):
+                last = degree - fanout + i
+                pick = below(i, last + 1)
+                picks.append(last if pick in picks else pick)
+        positions += [begin + pick for pick in picks]
+        counts.append(len(picks))
+    at = torch.tensor(positions, dtype=torch.int64)
+    return torch.tensor(counts).cumsum(0), indices[at], at if eids is None else eids[at]

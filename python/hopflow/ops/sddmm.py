@@ -1,0 +1,166 @@
+"""Sampled dense-dense products: numbers for edges from the features of their two ends."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import torch
+from torch import Tensor
+
+from hopflow import _native
+from hopflow.ops._library import define
+from hopflow.ops._shapes import (
+    accumulator_dtype,
+    dense_rows,
+    dtype_name,
+    optional_ids,
+    require_features,
+    require_ids,
+    require_same_device,
+)
+from hopflow.ops.csc import destinations, transpose_csc
+from hopflow.ops.spmm import Transpose
+
+
+def _kernel(
+    u: Tensor,
+    v: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    eids: Optional[Tensor],
+    t_indptr: Optional[Tensor],
+    t_rows: Optional[Tensor],
+    t_positions: Optional[Tensor],
+) -> Tensor:
+    out = u.new_empty((indices.shape[0], u.shape[1]))
+    _native.sddmm_dot(dense_rows(u), dense_rows(v), indptr, indices, eids, out)
+    return out
+
+
+def _fake(
+    u: Tensor,
+    v: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    eids: Optional[Tensor],
+    t_indptr: Optional[Tensor],
+    t_rows: Optional[Tensor],
+    t_positions: Optional[Tensor],
+) -> Tensor:
+    return u.new_empty((indices.shape[0], u.shape[1]))
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Optional[Tensor], ...]:
+    u, v, indptr, indices, eids, *transpose = ctx.saved_tensors
+    weight = grad.to(accumulator_dtype(grad.dtype)).contiguous()
+    grad_u = grad_v = None
+    if ctx.needs_input_grad[0]:
+        if transpose[0] is None:
+            transpose = list(transpose_csc(indptr, indices, u.shape[0]))
+        t_indptr, t_rows, t_positions = transpose
+        t_eids = t_positions if eids is None else eids[t_positions.long()].to(t_rows.dtype)
+        grad_u, _ = torch.ops.hopflow.spmm(
+            v, t_indptr, t_rows, weight, t_eids, None, "sum", None, None, None
+        )
+    if ctx.needs_input_grad[1]:
+        grad_v, _ = torch.ops.hopflow.spmm(
+            u, indptr, indices, weight, eids, None, "sum", *transpose
+        )
+    return grad_u, grad_v, None, None, None, None, None, None
+
+
+_sddmm_dot = define(
+    "sddmm_dot(Tensor u, Tensor v, Tensor indptr, Tensor indices, Tensor? eids,"
+    " Tensor? t_indptr, Tensor? t_rows, Tensor? t_positions) -> Tensor",
+    kernel=_kernel,
+    fake=_fake,
+    setup=_setup,
+    backward=_backward,
+)
+
+
+def sddmm(
+    indptr: Tensor,
+    indices: Tensor,
+    u: Tensor,
+    v: Tensor,
+    *,
+    eids: Optional[Tensor] = None,
+    transpose: Optional[Transpose] = None,
+) -> Tensor:
+    """Dot product of each edge's two ends over the last dimension (``u_dot_v``).
+
+    ``out[e, ..., 0] = sum over d of u[src(e), ..., d] * v[dst(e), ..., d]``; sums are kept in
+    float32 or wider. Differentiable in ``u`` and ``v``, deterministically. Same as
+    ``dgl.ops.u_dot_v``.
+
+    Parameters
+    ----------
+    indptr : Tensor
+        Shape [V + 1].
+    indices : Tensor
+        Source of the edge at each position, shape [E], int32 or int64.
+    u : Tensor
+        Source features, shape [U, ..., D]; float32, float64, float16 or bfloat16.
+    v : Tensor
+        Destination features, shape [V, ..., D], dtype of ``u``.
+    eids : Tensor, optional
+        Edge at each position, a permutation, shape [E]; None if edge ``e`` is at position ``e``.
+    transpose : tuple of Tensor, optional
+        :func:`hopflow.ops.transpose_csc` of the edges, if it is at hand.
+
+    Returns
+    -------
+    Tensor
+        Shape [E, ..., 1], in order of edge ids, dtype of ``u``.
+
+    Raises
+    ------
+    IndexError, ValueError, TypeError
+        Ids, shapes, dtypes or devices do not match.
+    """
+    u, v = require_features("u", u), require_features("v", v)
+    indptr, indices = require_ids("indptr", indptr), require_ids("indices", indices)
+    eids = optional_ids("eids", eids)
+    if u.dtype != v.dtype:
+        raise TypeError(
+            f"v: expected the dtype of u, {dtype_name(u.dtype)}, got {dtype_name(v.dtype)}"
+        )
+    if u.dim() < 2 or u.shape[1:] != v.shape[1:]:
+        raise ValueError(
+            f"u and v: expected rows of one shape [..., D], got {list(u.shape[1:])} and"
+            f" {list(v.shape[1:])}"
+        )
+    if v.shape[0] != indptr.shape[0] - 1:
+        raise ValueError(
+            f"v: expected one row for each of the {indptr.shape[0] - 1} destinations, got"
+            f" {v.shape[0]}"
+        )
+    require_same_device("u", u, "v", v)
+    require_same_device("u", u, "indices", indices)
+    heads, width = u.shape[1:-1], u.shape[-1]
+    num_heads = heads.numel()
+    out = _sddmm_dot(
+        u.reshape(u.shape[0], num_heads, width),
+        v.reshape(v.shape[0], num_heads, width),
+        indptr.long(),
+        indices,
+        None if eids is None else eids.to(indices.dtype),
+        *(transpose or (None, None, None)),
+    )
+    result: Tensor = out.view(out.shape[0], *heads, 1)
+    return result
+
+
+def sddmm_reference(
+    indptr: Tensor, indices: Tensor, u: Tensor, v: Tensor, *, eids: Optional[Tensor] = None
+) -> Tensor:
+    """What :func:`sddmm` computes, in plain torch."""
+    dst = destinations(indptr.long(), indices.shape[0], torch.int64)
+    dtype = accumulator_dtype(u.dtype)
+    out = (u[indices.long()].to(dtype) * v[dst].to(dtype)).sum(-1, keepdim=True).to(u.dtype)
+    return out if eids is None else torch.empty_like(out).index_copy(0, eids.long(), out)

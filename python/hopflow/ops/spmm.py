@@ -1,0 +1,463 @@
+"""Generalised sparse-dense products over in-edges: ``copy_u`` and ``copy_e`` with every reducer.
+
+Both are one native kernel; ``spmm`` brings source rows to the destinations, ``segment_reduce`` brings
+the edges' own rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import torch
+from torch import Tensor
+
+from hopflow import _native
+from hopflow.ops._library import define
+from hopflow.ops._shapes import (
+    accumulator_dtype,
+    as_heads,
+    dense_rows,
+    dtype_name,
+    optional_ids,
+    require_features,
+    require_ids,
+    require_same_device,
+)
+from hopflow.ops.csc import destinations, transpose_csc
+
+REDUCERS = ("sum", "mean", "max", "min")
+
+Transpose = tuple[Tensor, Tensor, Tensor]
+"""``(t_indptr, t_rows, t_positions)`` as :func:`hopflow.ops.transpose_csc` returns it."""
+
+
+def _has_arg(reduce: str) -> bool:
+    return reduce in ("max", "min")
+
+
+def _outputs(x: Tensor, num_dst: int, reduce: str) -> tuple[Tensor, Tensor]:
+    shape = (num_dst, *x.shape[1:])
+    arg_shape = shape if _has_arg(reduce) else (0,)
+    return x.new_empty(shape), x.new_empty(arg_shape, dtype=torch.int32)
+
+
+def _inverse_degrees(indptr: Tensor, dtype: torch.dtype) -> Tensor:
+    return 1 / indptr.diff().clamp(min=1).to(accumulator_dtype(dtype))
+
+
+def _winner(indptr: Tensor, arg: Tensor) -> tuple[Tensor, Tensor]:
+    """Position of the edge that won each element [V, F], and where there is one at all."""
+    found = arg >= 0
+    begin = indptr[:-1].unsqueeze(1)
+    return torch.where(found, begin + arg, torch.zeros_like(begin)), found
+
+
+# --- spmm: rows come from the sources ---
+
+
+def _spmm_kernel(
+    x: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    weight: Optional[Tensor],
+    weight_ids: Optional[Tensor],
+    row_scale: Optional[Tensor],
+    reduce: str,
+    t_indptr: Optional[Tensor],
+    t_rows: Optional[Tensor],
+    t_positions: Optional[Tensor],
+) -> tuple[Tensor, Tensor]:
+    out, arg = _outputs(x, indptr.shape[0] - 1, reduce)
+    _native.spmm(
+        dense_rows(x), indptr, indices, indices.shape[0], weight, weight_ids, row_scale, reduce,
+        out, arg if _has_arg(reduce) else None,
+    )  # fmt: skip
+    return out, arg
+
+
+def _spmm_fake(
+    x: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    weight: Optional[Tensor],
+    weight_ids: Optional[Tensor],
+    row_scale: Optional[Tensor],
+    reduce: str,
+    t_indptr: Optional[Tensor],
+    t_rows: Optional[Tensor],
+    t_positions: Optional[Tensor],
+) -> tuple[Tensor, Tensor]:
+    return _outputs(x, indptr.shape[0] - 1, reduce)
+
+
+def _spmm_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    x, indptr, indices, weight, weight_ids, row_scale, reduce, *transpose = inputs
+    ctx.mark_non_differentiable(output[1])
+    # x itself is kept only where the weights need a gradient.
+    needs_x = weight is not None and weight.requires_grad
+    ctx.save_for_backward(
+        x if needs_x else None, indptr, indices, weight, weight_ids, row_scale, output[1],
+        *transpose,
+    )  # fmt: skip
+    ctx.reduce, ctx.num_src = reduce, x.shape[0]
+
+
+def _spmm_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Optional[Tensor], ...]:
+    x, indptr, indices, weight, weight_ids, row_scale, arg, *transpose = ctx.saved_tensors
+    grad_x = grad_weight = None
+    if ctx.needs_input_grad[0]:
+        if transpose[0] is None:
+            transpose = list(transpose_csc(indptr, indices, ctx.num_src))
+        t_indptr, t_rows, t_positions = transpose
+        if _has_arg(ctx.reduce):
+            grad_x = _spmm_arg_backward(
+                grad.flatten(1), arg.flatten(1), indptr, indices, ctx.num_src,
+                t_indptr, t_rows, t_positions,
+            ).view(ctx.num_src, *grad.shape[1:])  # fmt: skip
+        else:
+            t_weight_ids = None
+            if weight is not None:
+                t_weight_ids = t_positions if weight_ids is None else weight_ids[t_positions.long()]
+                t_weight_ids = t_weight_ids.to(t_rows.dtype)
+            grad_scale = _inverse_degrees(indptr, grad.dtype) if ctx.reduce == "mean" else None
+            grad_x, _arg = _spmm(
+                grad, t_indptr, t_rows, weight, t_weight_ids, grad_scale, "sum", None, None, None
+            )
+            if row_scale is not None:
+                grad_x = grad_x * row_scale.to(grad_x.dtype).view(-1, 1, 1)
+    if ctx.needs_input_grad[3]:
+        if row_scale is not None:
+            x = x * row_scale.to(x.dtype).view(-1, 1, 1)
+        if ctx.reduce == "mean":
+            grad = grad * _inverse_degrees(indptr, grad.dtype).to(grad.dtype).view(-1, 1, 1)
+        grad_weight = torch.ops.hopflow.sddmm_dot(
+            x, grad, indptr, indices, weight_ids, None, None, None
+        ).to(weight.dtype)
+    return grad_x, None, None, grad_weight, None, None, None, None, None, None
+
+
+_spmm = define(
+    "spmm(Tensor x, Tensor indptr, Tensor indices, Tensor? weight, Tensor? weight_ids,"
+    " Tensor? row_scale, str reduce, Tensor? t_indptr, Tensor? t_rows, Tensor? t_positions)"
+    " -> (Tensor, Tensor)",
+    kernel=_spmm_kernel,
+    fake=_spmm_fake,
+    setup=_spmm_setup,
+    backward=_spmm_backward,
+)
+
+
+def _arg_backward_kernel(
+    grad: Tensor,
+    arg: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    num_src: int,
+    t_indptr: Tensor,
+    t_rows: Tensor,
+    t_positions: Tensor,
+) -> Tensor:
+    out = grad.new_empty((num_src, grad.shape[1]))
+    _native.spmm_arg_backward(
+        grad.contiguous(), arg.contiguous(), indptr, t_indptr, t_rows, t_positions, out
+    )
+    return out
+
+
+def _arg_backward_fake(
+    grad: Tensor, arg: Tensor, indptr: Tensor, indices: Tensor, num_src: int, *_: Tensor
+) -> Tensor:
+    return grad.new_empty((num_src, grad.shape[1]))
+
+
+def _arg_backward_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, arg, indptr, indices, *_rest = inputs
+    ctx.save_for_backward(arg, indptr, indices)
+
+
+def _arg_backward_backward(ctx: Any, grad: Tensor) -> tuple[Optional[Tensor], ...]:
+    arg, indptr, indices = ctx.saved_tensors
+    if indices.shape[0] == 0:
+        return (grad.new_zeros(arg.shape), *[None] * 7)
+    position, found = _winner(indptr, arg)
+    picked = grad.gather(0, indices.long()[position])
+    return (torch.where(found, picked, picked.new_zeros(())), *[None] * 7)
+
+
+_spmm_arg_backward = define(
+    "spmm_arg_backward(Tensor grad, Tensor arg, Tensor indptr, Tensor indices, SymInt num_src,"
+    " Tensor t_indptr, Tensor t_rows, Tensor t_positions) -> Tensor",
+    kernel=_arg_backward_kernel,
+    fake=_arg_backward_fake,
+    setup=_arg_backward_setup,
+    backward=_arg_backward_backward,
+)
+
+
+# --- segment_reduce: rows are the edges' own ---
+
+
+def _segment_kernel(
+    x: Tensor, indptr: Tensor, eids: Optional[Tensor], reduce: str
+) -> tuple[Tensor, Tensor]:
+    out, arg = _outputs(x, indptr.shape[0] - 1, reduce)
+    _native.spmm(
+        dense_rows(x).unsqueeze(1), indptr, eids, x.shape[0], None, None, None, reduce,
+        out.unsqueeze(1), arg.unsqueeze(1) if _has_arg(reduce) else None,
+    )  # fmt: skip
+    return out, arg
+
+
+def _segment_fake(
+    x: Tensor, indptr: Tensor, eids: Optional[Tensor], reduce: str
+) -> tuple[Tensor, Tensor]:
+    return _outputs(x, indptr.shape[0] - 1, reduce)
+
+
+def _segment_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    x, indptr, eids, reduce = inputs
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(indptr, eids, output[1])
+    ctx.reduce, ctx.num_edges = reduce, x.shape[0]
+
+
+def _segment_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Optional[Tensor], ...]:
+    indptr, eids, arg = ctx.saved_tensors
+    arg = arg if _has_arg(ctx.reduce) else None
+    return _edge_backward(grad, arg, indptr, eids, ctx.num_edges, ctx.reduce), None, None, None
+
+
+_segment_reduce = define(
+    "segment_reduce(Tensor x, Tensor indptr, Tensor? eids, str reduce) -> (Tensor, Tensor)",
+    kernel=_segment_kernel,
+    fake=_segment_fake,
+    setup=_segment_setup,
+    backward=_segment_backward,
+)
+
+
+def _edge_backward_kernel(
+    grad: Tensor,
+    arg: Optional[Tensor],
+    indptr: Tensor,
+    eids: Optional[Tensor],
+    num_edges: int,
+    reduce: str,
+) -> Tensor:
+    out = grad.new_empty((num_edges, grad.shape[1]))
+    _native.spmm_edge_backward(grad.contiguous(), arg, indptr, eids, reduce, out)
+    return out
+
+
+def _edge_backward_fake(
+    grad: Tensor,
+    arg: Optional[Tensor],
+    indptr: Tensor,
+    eids: Optional[Tensor],
+    num_edges: int,
+    reduce: str,
+) -> Tensor:
+    return grad.new_empty((num_edges, grad.shape[1]))
+
+
+def _edge_backward_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, arg, indptr, eids, _num_edges, ctx.reduce = inputs
+    ctx.save_for_backward(arg, indptr, eids)
+
+
+def _edge_backward_backward(ctx: Any, grad: Tensor) -> tuple[Optional[Tensor], ...]:
+    arg, indptr, eids = ctx.saved_tensors
+    if arg is None:
+        return (_segment_reduce(grad, indptr, eids, ctx.reduce)[0], *[None] * 5)
+    if grad.shape[0] == 0:
+        return (grad.new_zeros(arg.shape), *[None] * 5)
+    position, found = _winner(indptr, arg)
+    picked = grad.gather(0, position if eids is None else eids.long()[position])
+    return (torch.where(found, picked, picked.new_zeros(())), *[None] * 5)
+
+
+_edge_backward = define(
+    "segment_reduce_backward(Tensor grad, Tensor? arg, Tensor indptr, Tensor? eids,"
+    " SymInt num_edges, str reduce) -> Tensor",
+    kernel=_edge_backward_kernel,
+    fake=_edge_backward_fake,
+    setup=_edge_backward_setup,
+    backward=_edge_backward_backward,
+)
+
+
+# --- the public functions ---
+
+
+def _require_reduce(reduce: str) -> None:
+    if reduce not in REDUCERS:
+        raise ValueError(f"reduce: expected one of {', '.join(REDUCERS)}, got {reduce!r}")
+
+
+def _require_indptr(indptr: Tensor) -> Tensor:
+    indptr = require_ids("indptr", indptr)
+    if indptr.shape[0] == 0:
+        raise ValueError("indptr: expected at least one element, got none")
+    return indptr if indptr.dtype == torch.int64 else indptr.long()
+
+
+def spmm(
+    indptr: Tensor,
+    indices: Tensor,
+    x: Tensor,
+    *,
+    reduce: str = "sum",
+    weight: Optional[Tensor] = None,
+    eids: Optional[Tensor] = None,
+    transpose: Optional[Transpose] = None,
+) -> Tensor:
+    """Reduce the source rows that each destination's in-edges bring (``copy_u``, ``u_mul_e``).
+
+    ``out[v] = reduce(weight[e] * x[u] for every edge e from u to v)``. Sums are kept in float32 or
+    wider, in edge order; a destination without in-edges gets 0 for every reduction; max and min
+    propagate NaN, and ties go to the first edge, which alone receives the gradient. Differentiable
+    in ``x`` and ``weight``, deterministically. Same as DGL's ``dgl.ops.copy_u_mean`` and its kin.
+
+    Parameters
+    ----------
+    indptr : Tensor
+        Shape [V + 1]; the in-edges of ``v`` are at positions ``indptr[v]:indptr[v + 1]``.
+    indices : Tensor
+        Source of the edge at each position, shape [E], int32 or int64.
+    x : Tensor
+        Source features, shape [U, ...]; float32, float64, float16 or bfloat16.
+    reduce : {"sum", "mean", "max", "min"}
+        How a destination combines its messages.
+    weight : Tensor, optional
+        One factor an edge, shape [E], or one an edge and head, shape [E, H] with ``x`` [U, H, ...].
+        For sum and mean only.
+    eids : Tensor, optional
+        Edge at each position, shape [E]: the row of ``weight`` that belongs to it.
+    transpose : tuple of Tensor, optional
+        :func:`hopflow.ops.transpose_csc` of the edges, if it is at hand; the backward pass makes
+        it otherwise.
+
+    Returns
+    -------
+    Tensor
+        Shape [V, ...], dtype of ``x``.
+
+    Raises
+    ------
+    IndexError
+        A source id is negative or not below U.
+    ValueError, TypeError
+        Shapes, dtypes or devices do not match.
+    """
+    _require_reduce(reduce)
+    x, indptr = require_features("x", x), _require_indptr(indptr)
+    indices, eids = require_ids("indices", indices), optional_ids("eids", eids)
+    require_same_device("x", x, "indices", indices)
+    num_heads = 1
+    if weight is not None:
+        weight = require_features("weight", weight)
+        if weight.dtype != x.dtype:
+            raise TypeError(
+                f"weight: expected the dtype of x, {dtype_name(x.dtype)}, got"
+                f" {dtype_name(weight.dtype)}"
+            )
+        num_heads = weight.shape[1] if weight.dim() > 1 else 1
+        if weight.dim() > 2 or (weight.dim() == 2 and (x.dim() < 2 or x.shape[1] != num_heads)):
+            raise ValueError(
+                f"weight: expected shape [E] or [E, H] with x of shape [U, H, ...], got"
+                f" {list(weight.shape)} with x {list(x.shape)}"
+            )
+        if weight.shape[0] != indices.shape[0]:
+            raise ValueError(
+                f"weight: expected one row for each of the {indices.shape[0]} edges, got"
+                f" {weight.shape[0]}"
+            )
+        weight = weight.reshape(-1, num_heads).to(accumulator_dtype(x.dtype)).contiguous()
+        eids = None if eids is None else eids.to(indices.dtype)
+    else:
+        eids = None
+    out, _ = _spmm(
+        as_heads(x, num_heads), indptr, indices, weight, eids, None, reduce,
+        *(transpose or (None, None, None)),
+    )  # fmt: skip
+    result: Tensor = out.view(out.shape[0], *x.shape[1:])
+    return result
+
+
+def segment_reduce(
+    indptr: Tensor, x: Tensor, *, reduce: str = "sum", eids: Optional[Tensor] = None
+) -> Tensor:
+    """Reduce the edges' own rows at each destination (``copy_e``).
+
+    Rules as in :func:`spmm`. With ``eids`` None it reduces consecutive segments, as DGL's
+    ``dgl.ops.segment_reduce`` does (there the segments are given by their lengths).
+
+    Parameters
+    ----------
+    indptr : Tensor
+        Shape [V + 1].
+    x : Tensor
+        Edge features, shape [E, ...]; float32, float64, float16 or bfloat16.
+    reduce : {"sum", "mean", "max", "min"}
+        How a destination combines its messages.
+    eids : Tensor, optional
+        Edge at each position, a permutation of the edges, shape [E]; None if edge ``e`` is at
+        position ``e``.
+
+    Returns
+    -------
+    Tensor
+        Shape [V, ...], dtype of ``x``.
+
+    Raises
+    ------
+    IndexError, ValueError, TypeError
+        Ids, shapes, dtypes or devices do not match.
+    """
+    _require_reduce(reduce)
+    x, indptr = require_features("x", x), _require_indptr(indptr)
+    eids = optional_ids("eids", eids)
+    require_same_device("x", x, "indptr", indptr)
+    out, _ = _segment_reduce(as_heads(x).squeeze(1), indptr, eids, reduce)
+    result: Tensor = out.view(out.shape[0], *x.shape[1:])
+    return result
+
+
+# --- references ---
+
+
+def _reduce_reference(messages: Tensor, dst: Tensor, num_dst: int, reduce: str) -> Tensor:
+    """Reduce messages [E, ...] by destination with torch's own scatter, in the wider dtype."""
+    wide = messages.to(accumulator_dtype(messages.dtype))
+    index = dst.long().view(-1, *[1] * (wide.dim() - 1)).expand_as(wide)
+    name = {"sum": "sum", "mean": "mean", "max": "amax", "min": "amin"}[reduce]
+    out = torch.zeros((num_dst, *wide.shape[1:]), dtype=wide.dtype)
+    out = out.scatter_reduce(0, index, wide, name, include_self=False)
+    return out.to(messages.dtype)
+
+
+def spmm_reference(
+    indptr: Tensor,
+    indices: Tensor,
+    x: Tensor,
+    *,
+    reduce: str = "sum",
+    weight: Optional[Tensor] = None,
+    eids: Optional[Tensor] = None,
+) -> Tensor:
+    """What :func:`spmm` computes, in plain torch, with the messages written out."""
+    messages = x[indices.long()]
+    if weight is not None:
+        factors = weight if eids is None else weight[eids.long()]
+        messages = messages * factors.view(*factors.shape, *[1] * (x.dim() - factors.dim()))
+    dst = destinations(indptr.long(), indices.shape[0], torch.int64)
+    return _reduce_reference(messages, dst, indptr.shape[0] - 1, reduce)
+
+
+def segment_reduce_reference(
+    indptr: Tensor, x: Tensor, *, reduce: str = "sum", eids: Optional[Tensor] = None
+) -> Tensor:
+    """What :func:`segment_reduce` computes, in plain torch."""
+    messages = x if eids is None else x[eids.long()]
+    dst = destinations(indptr.long(), messages.shape[0], torch.int64)
+    return _reduce_reference(messages, dst, indptr.shape[0] - 1, reduce)
