@@ -1,0 +1,47 @@
+"""hopflow: train graph neural networks on graphs too large for full-batch training.
+
+Samples a mini-batch's neighbourhood, renumbers it into blocks, gathers features and runs fused
+message passing under PyTorch, behind DGL's names.
+"""
+
+from hopflow import ops  # first: loads torch and the native module in the right order
+from hopflow import dataloading, datasets, function, nn  # noqa: I001
+from hopflow.block import Block
+from hopflow.convert import create_block, graph
+from hopflow.frame import EID, NID
+from hopflow.graph import Graph
+from hopflow.ops import HopflowError
+from hopflow.rng import seed
+from hopflow.sampling import sample_neighbors
+from hopflow.transform import (
+    add_reverse_edges,
+    add_self_loop,
+    in_subgraph,
+    remove_self_loop,
+    to_block,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "EID",
+    "NID",
+    "Block",
+    "Graph",
+    "HopflowError",
+    "__version__",
+    "add_reverse_edges",
+    "add_self_loop",
+    "create_block",
+    "dataloading",
+    "datasets",
+    "function",
+    "graph",
+    "in_subgraph",
+    "nn",
+    "ops",
+    "remove_self_loop",
+    "sample_neighbors",
+    "seed",
+    "to_block",
+]

@@ -1,0 +1,120 @@
+"""The edges of a graph or block: in-edges first (CSC), everything else made when asked for."""
+
+from __future__ import annotations
+
+from typing import Callable, Optional
+
+import torch
+from torch import Tensor
+
+from hopflow import ops
+
+
+class Adjacency:
+    """In-edges of every destination, with the ids of the edges.
+
+    Parameters
+    ----------
+    indptr : Tensor
+        int64, shape [R + 1], R being ``num_dst`` or the number of ``rows``.
+    indices : Tensor
+        Source of the edge at each position, shape [E], int32 or int64.
+    eids : Tensor or None
+        Edge at each position, shape [E]; None if edge ``e`` is at position ``e``.
+    num_src, num_dst : int
+        Numbers of source and destination nodes.
+    rows : Tensor, optional
+        Destinations that may have in-edges, shape [R], distinct. A sampled subgraph of a huge graph
+        names the few that it has instead of paying for all of them.
+    """
+
+    __slots__ = ("_full", "_transpose", "eids", "indices", "indptr", "num_dst", "num_src", "rows")
+
+    def __init__(
+        self,
+        indptr: Tensor,
+        indices: Tensor,
+        eids: Optional[Tensor],
+        num_src: int,
+        num_dst: int,
+        rows: Optional[Tensor] = None,
+    ) -> None:
+        self.indptr, self.indices, self.eids = indptr, indices, eids
+        self.num_src, self.num_dst, self.rows = num_src, num_dst, rows
+        self._full: Optional[Adjacency] = None
+        self._transpose: Optional[tuple[Tensor, Tensor, Tensor]] = None
+
+    @classmethod
+    def from_coo(cls, src: Tensor, dst: Tensor, num_src: int, num_dst: int) -> Adjacency:
+        """Build from an edge list; see :func:`hopflow.ops.coo_to_csc` for checks and errors."""
+        return cls(*ops.coo_to_csc(src, dst, num_src, num_dst), num_src, num_dst)
+
+    @property
+    def num_edges(self) -> int:
+        """Number of edges."""
+        return self.indices.shape[0]
+
+    def full(self) -> Adjacency:
+        """The same edges with one row for every destination: O(num_dst), kept."""
+        if self.rows is None:
+            return self
+        if self._full is None:
+            counts = torch.zeros(self.num_dst, dtype=torch.int64)
+            counts[self.rows.long()] = self.indptr.diff()
+            # Rows in rising order, and their edges with them.
+            order = torch.argsort(self.rows)
+            indptr = torch.zeros(self.num_dst + 1, dtype=torch.int64)
+            torch.cumsum(counts, 0, out=indptr[1:])
+            _, _, positions = ops.sample_neighbors(self.indptr, self.indices, order, -1, key=0)
+            eids = positions if self.eids is None else self.eids[positions.long()]
+            self._full = Adjacency(
+                indptr, self.indices[positions.long()], eids, self.num_src, self.num_dst
+            )
+        return self._full
+
+    def transpose(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Out-edges ``(t_indptr, t_rows, t_positions)`` by source; made once and kept."""
+        if self._transpose is None:
+            full = self.full()
+            self._transpose = ops.transpose_csc(full.indptr, full.indices, self.num_src)
+        return self._transpose
+
+    def destinations(self) -> Tensor:
+        """Destination of the edge at each position, shape [E], dtype of ``indices`` or ``rows``."""
+        local = ops.destinations(self.indptr, self.num_edges, self.indices.dtype)
+        return local if self.rows is None else self.rows[local.long()]
+
+    def in_edge_order(self, at_positions: Tensor) -> Tensor:
+        """Reorder rows given by position, shape [E, ...], into the order of edge ids."""
+        if self.eids is None:
+            return at_positions
+        return torch.empty_like(at_positions).index_copy_(0, self.eids.long(), at_positions)
+
+    def coo(self) -> tuple[Tensor, Tensor]:
+        """Source and destination of every edge in the order of edge ids, each shape [E]."""
+        return self.in_edge_order(self.indices), self.in_edge_order(self.destinations())
+
+    def in_degrees(self) -> Tensor:
+        """Number of in-edges of every destination, int64, shape [num_dst]."""
+        if self.rows is None:
+            return self.indptr.diff()
+        degrees = torch.zeros(self.num_dst, dtype=torch.int64)
+        degrees[self.rows.long()] = self.indptr.diff()
+        return degrees
+
+    def out_degrees(self) -> Tensor:
+        """Number of out-edges of every source, int64, shape [num_src]."""
+        if self._transpose is not None:
+            return self._transpose[0].diff()
+        return torch.bincount(self.indices.long(), minlength=self.num_src)
+
+    def map(self, f: Callable[[Tensor], Tensor]) -> Adjacency:
+        """The same edges with ``f`` applied to each array (a device move, pinning)."""
+
+        def maybe(x: Optional[Tensor]) -> Optional[Tensor]:
+            return None if x is None else f(x)
+
+        return Adjacency(
+            f(self.indptr), f(self.indices), maybe(self.eids), self.num_src, self.num_dst,
+            maybe(self.rows),
+        )  # fmt: skip

@@ -1,0 +1,203 @@
+"""Samplers: from the seeds of a batch to its blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from torch import Tensor
+
+from hopflow import ops, rng
+from hopflow.adjacency import Adjacency
+from hopflow.block import Block
+from hopflow.graph import Graph
+from hopflow.ids import as_node_ids
+from hopflow.sampling import check_fanout
+
+Blocks = list[Block]
+MiniBatch = tuple[Tensor, Tensor, Blocks]
+"""``(input_nodes, output_nodes, blocks)``."""
+
+
+def _names(what: str, value: Optional[Sequence[str]]) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, str) or not all(isinstance(name, str) for name in value):
+        raise TypeError(f"{what}: expected a list of column names, got {value!r}")
+    return list(value)
+
+
+class BlockSampler:
+    """Base of the samplers that turn seeds into blocks.
+
+    A subclass implements :meth:`sample_blocks`; :meth:`sample` checks and merges the seeds before it
+    and gathers the columns asked for after it.
+
+    Parameters
+    ----------
+    prefetch_node_feats : sequence of str, optional
+        Columns of the input nodes to gather with the batch, on ``blocks[0].srcdata``.
+    prefetch_labels : sequence of str, optional
+        Columns of the output nodes to gather with the batch, on ``blocks[-1].dstdata``.
+    prefetch_edge_feats : sequence of str, optional
+        Edge columns to gather with the batch, on every block's ``edata``.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.dataloading.BlockSampler.html
+    """
+
+    def __init__(
+        self,
+        prefetch_node_feats: Optional[Sequence[str]] = None,
+        prefetch_labels: Optional[Sequence[str]] = None,
+        prefetch_edge_feats: Optional[Sequence[str]] = None,
+    ) -> None:
+        self.prefetch_node_feats = _names("prefetch_node_feats", prefetch_node_feats)
+        self.prefetch_labels = _names("prefetch_labels", prefetch_labels)
+        self.prefetch_edge_feats = _names("prefetch_edge_feats", prefetch_edge_feats)
+
+    def sample_blocks(self, g: Graph, seed_nodes: Tensor) -> MiniBatch:
+        """Sample the blocks of distinct seeds: ``(input_nodes, output_nodes, blocks)``."""
+        raise TypeError(f"{type(self).__name__} does not implement sample_blocks(g, seed_nodes)")
+
+    def sample(self, g: Graph, seed_nodes: Any) -> MiniBatch:
+        """Sample one mini-batch.
+
+        Parameters
+        ----------
+        g : Graph
+            The graph.
+        seed_nodes : Tensor, numpy array, sequence of int or boolean mask
+            Nodes whose output is wanted. Duplicates are merged in order of first appearance;
+            ``blocks[-1].seed_inverse`` then leads from each given seed to its row.
+
+        Returns
+        -------
+        input_nodes : Tensor
+            Nodes whose features the first block needs, dtype ``g.idtype``.
+        output_nodes : Tensor
+            The distinct seeds, dtype ``g.idtype``.
+        blocks : list of Block
+            From the input layer to the output layer; each one's source nodes are the destination
+            nodes of the one before.
+
+        Raises
+        ------
+        IndexError, TypeError, ValueError
+            Seeds that are not nodes of the graph.
+        KeyError
+            A column to prefetch that the graph lacks.
+        """
+        if not isinstance(g, Graph) or g.is_block:
+            raise TypeError(f"g: expected a hopflow.Graph, got {type(g).__name__}")
+        given = as_node_ids("seed_nodes", seed_nodes, g.num_nodes(), dtype=g.idtype)
+        seeds, inverse, _ = ops.compact_ids(given, given.new_empty(0))
+        input_nodes, output_nodes, blocks = self.sample_blocks(g, seeds)
+        if seeds.shape != given.shape:
+            blocks[-1].seed_inverse = inverse.long()
+        for name in self.prefetch_node_feats:
+            blocks[0].srcdata[name]
+        for name in self.prefetch_labels:
+            blocks[-1].dstdata[name]
+        for name in self.prefetch_edge_feats:
+            for block in blocks:
+                block.edata[name]
+        return input_nodes, output_nodes, blocks
+
+
+class NeighborSampler(BlockSampler):
+    """Keep at most ``fanouts[l]`` in-edges of every node at layer ``l``, drawn uniformly.
+
+    Without replacement every in-edge of a node is equally likely to be kept, the last one included.
+
+    Parameters
+    ----------
+    fanouts : sequence of int
+        In-edges kept a node, one number a layer, from the input layer to the output layer; -1 keeps
+        all.
+    edge_dir : {"in"}
+        Out-edges are not supported yet.
+    prob, mask : None
+        Weighted and masked sampling are not supported yet.
+    replace : bool
+        Draw with replacement.
+    prefetch_node_feats, prefetch_labels, prefetch_edge_feats : sequence of str, optional
+        As in :class:`BlockSampler`.
+
+    References
+    ----------
+    Hamilton, Ying, Leskovec, "Inductive representation learning on large graphs", NeurIPS 2017;
+    https://www.dgl.ai/dgl_docs/generated/dgl.dataloading.NeighborSampler.html
+    """
+
+    def __init__(
+        self,
+        fanouts: Sequence[int],
+        edge_dir: str = "in",
+        prob: Any = None,
+        mask: Any = None,
+        replace: bool = False,
+        prefetch_node_feats: Optional[Sequence[str]] = None,
+        prefetch_labels: Optional[Sequence[str]] = None,
+        prefetch_edge_feats: Optional[Sequence[str]] = None,
+    ) -> None:
+        super().__init__(prefetch_node_feats, prefetch_labels, prefetch_edge_feats)
+        if isinstance(fanouts, (str, bytes, dict)) or not hasattr(fanouts, "__len__"):
+            raise TypeError(
+                f"fanouts: expected a list with one int a layer, got {type(fanouts).__name__}"
+            )
+        self.fanouts = [check_fanout(f"fanouts[{i}]", f) for i, f in enumerate(fanouts)]
+        if not self.fanouts:
+            raise ValueError("fanouts: expected at least one layer, got none")
+        if edge_dir != "in":
+            raise ValueError(f'edge_dir: expected "in", got {edge_dir!r}')
+        if prob is not None or mask is not None:
+            raise ValueError("prob, mask: expected None; weighted sampling is not supported yet")
+        self.replace = bool(replace)
+
+    def sample_blocks(self, g: Graph, seed_nodes: Tensor) -> MiniBatch:
+        """Sample the blocks of distinct seeds, one hop after the other, from the output back."""
+        full = g.adjacency.full()
+        blocks: Blocks = []
+        seeds = seed_nodes.to(full.indices.dtype)
+        for fanout in reversed(self.fanouts):
+            indptr, neighbors, eids = ops.sample_neighbors(
+                full.indptr, full.indices, seeds, fanout,
+                key=rng.next_key(), replace=self.replace, eids=full.eids,
+            )  # fmt: skip
+            src_ids, _, local = ops.compact_ids(seeds, neighbors)
+            adjacency = Adjacency(indptr, local, None, src_ids.shape[0], seeds.shape[0])
+            blocks.insert(0, Block.from_parent(g, adjacency, src_ids, eids))
+            seeds = src_ids
+        return seeds.to(g.idtype), seed_nodes, blocks
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.fanouts}, replace={self.replace})"
+
+
+MultiLayerNeighborSampler = NeighborSampler
+"""The older name of :class:`NeighborSampler`."""
+
+
+class MultiLayerFullNeighborSampler(NeighborSampler):
+    """Keep every in-edge at each of ``num_layers`` layers.
+
+    Parameters
+    ----------
+    num_layers : int
+        Number of layers, at least 1.
+    **kwargs
+        As in :class:`NeighborSampler`.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.dataloading.MultiLayerFullNeighborSampler.html
+    """
+
+    def __init__(self, num_layers: int, **kwargs: Any) -> None:
+        if isinstance(num_layers, bool) or not isinstance(num_layers, int):
+            raise TypeError(f"num_layers: expected an int, got {type(num_layers).__name__}")
+        if num_layers < 1:
+            raise ValueError(f"num_layers: expected at least 1, got {num_layers}")
+        super().__init__([-1] * num_layers, **kwargs)

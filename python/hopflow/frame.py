@@ -1,0 +1,161 @@
+"""Feature columns of nodes or edges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import Callable, Optional, Union
+
+import torch
+from torch import Tensor
+
+NID = "_ID"
+"""Column of a block's nodes that holds their ids in the parent graph."""
+EID = "_ID"
+"""Column of a block's edges that holds their ids in the parent graph."""
+
+
+class LazyColumn:
+    """A column that is computed on first read and then kept."""
+
+    __slots__ = ("_compute", "_value")
+
+    def __init__(self, compute: Callable[[], Tensor]) -> None:
+        self._compute: Optional[Callable[[], Tensor]] = compute
+        self._value: Optional[Tensor] = None
+
+    def read(self) -> Tensor:
+        """The column, computed now if it has not been yet."""
+        if self._value is None:
+            compute = self._compute
+            # Two threads may both compute; the results are equal and one of them is kept.
+            if compute is not None:
+                self._value = compute()
+                self._compute = None  # lets go of the parent's column
+        assert self._value is not None
+        return self._value
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the column has been computed."""
+        return self._value is not None
+
+
+Column = Union[Tensor, LazyColumn]
+
+
+class Frame(MutableMapping[str, Tensor]):
+    """Named columns, one row a node or edge: what ``graph.ndata`` and its kin are.
+
+    Parameters
+    ----------
+    num_rows : int
+        Rows that every column must have.
+    what : str
+        What a row is, for messages: "node", "edge", "source node", "destination node".
+    device : torch.device
+        Where every column must be.
+    columns : dict, optional
+        Columns to start with; taken as they are.
+    """
+
+    __slots__ = ("_columns", "_device", "_num_rows", "_what")
+
+    def __init__(
+        self,
+        num_rows: int,
+        what: str,
+        device: torch.device,
+        columns: Optional[dict[str, Column]] = None,
+    ) -> None:
+        self._num_rows, self._what, self._device = num_rows, what, device
+        self._columns: dict[str, Column] = {} if columns is None else columns
+
+    def __getitem__(self, key: str) -> Tensor:
+        try:
+            column = self._columns[key]
+        except KeyError:
+            known = ", ".join(map(repr, self._columns)) or "none"
+            raise KeyError(f"no {self._what} column {key!r}; there is {known}") from None
+        return column.read() if isinstance(column, LazyColumn) else column
+
+    def __setitem__(self, key: str, value: Tensor) -> None:
+        if not isinstance(key, str):
+            raise TypeError(f"column name: expected a str, got {type(key).__name__}")
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"{self._what} column {key!r}: expected a torch.Tensor, got {type(value).__name__}"
+            )
+        if value.dim() == 0 or value.shape[0] != self._num_rows:
+            raise ValueError(
+                f"{self._what} column {key!r}: expected one row for each of the {self._num_rows}"
+                f" {self._what}s, got shape {list(value.shape)}"
+            )
+        if value.device != self._device:
+            raise ValueError(
+                f"{self._what} column {key!r} is on {value.device}, the graph on {self._device};"
+                f" expected one device"
+            )
+        self._columns[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self._columns:
+            raise KeyError(f"no {self._what} column {key!r}")
+        del self._columns[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._columns
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that every column has."""
+        return self._num_rows
+
+    def is_read(self, key: str) -> bool:
+        """Whether a column is at hand, rather than still to be gathered from the parent."""
+        column = self._columns[key]
+        return column.is_read if isinstance(column, LazyColumn) else True
+
+    def schemes(self) -> str:
+        """Shapes and dtypes as DGL's graphs print them; reads nothing."""
+        parts = []
+        for key, column in self._columns.items():
+            if isinstance(column, LazyColumn) and not column.is_read:
+                parts.append(f"{key!r}: Scheme(not read yet)")
+                continue
+            value = self[key]
+            parts.append(f"{key!r}: Scheme(shape={tuple(value.shape[1:])}, dtype={value.dtype})")
+        return "{" + ", ".join(parts) + "}"
+
+    def copy(self) -> Frame:
+        """A frame with the same columns; adding to one does not add to the other."""
+        return Frame(self._num_rows, self._what, self._device, dict(self._columns))
+
+    def map(self, f: Callable[[Tensor], Tensor], device: torch.device) -> Frame:
+        """A frame with ``f`` applied to every column, lazily to those not read yet."""
+
+        def apply(column: Column) -> Column:
+            if isinstance(column, LazyColumn) and not column.is_read:
+                return LazyColumn(lambda: f(column.read()))
+            return f(column.read() if isinstance(column, LazyColumn) else column)
+
+        columns = {key: apply(column) for key, column in self._columns.items()}
+        return Frame(self._num_rows, self._what, device, columns)
+
+    def rows(self, take: Callable[[Tensor], Tensor]) -> dict[str, Column]:
+        """Every column with ``take`` applied on first read: how a block inherits its parent's."""
+
+        def lazy(column: Column) -> Column:
+            if isinstance(column, LazyColumn):
+                return LazyColumn(lambda: take(column.read()))
+            return LazyColumn(lambda: take(column))
+
+        return {key: lazy(column) for key, column in self._columns.items()}

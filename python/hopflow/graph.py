@@ -1,0 +1,319 @@
+"""The graph: edges, feature columns and message passing over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Callable, Optional, Union
+
+import torch
+from torch import Tensor
+
+from hopflow import message, ops
+from hopflow.adjacency import Adjacency
+from hopflow.frame import Frame
+from hopflow.function import MessageFunction, ReduceFunction
+from hopflow.ids import as_node_ids
+
+ALL = "__ALL__"
+"""Stands for every node or edge, as in DGL."""
+
+
+class Graph:
+    """A directed graph with feature columns on its nodes and edges.
+
+    Made by :func:`hopflow.graph`. Methods and columns are those of ``dgl.DGLGraph`` for one node
+    type and one edge type. In-edges are stored compressed (CSC): 8 bytes a node, 4 or 8 bytes an
+    edge, and as much again for edge ids where edges were not given sorted by destination.
+
+    Parameters
+    ----------
+    adjacency : Adjacency
+        The edges.
+    idtype : torch.dtype
+        int32 or int64: the dtype of ids handed out.
+    """
+
+    is_block = False
+
+    def __init__(self, adjacency: Adjacency, *, idtype: torch.dtype = torch.int64) -> None:
+        self._adjacency = adjacency
+        self._idtype = idtype
+        self._src_frame = self._dst_frame = Frame(adjacency.num_dst, "node", self.device)
+        self._edge_frame = Frame(adjacency.num_edges, "edge", self.device)
+
+    # --- size and kind ---
+
+    @property
+    def idtype(self) -> torch.dtype:
+        """The dtype of ids handed out, int32 or int64."""
+        return self._idtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the edges and every column are."""
+        return self._adjacency.indices.device
+
+    @property
+    def adjacency(self) -> Adjacency:
+        """The edges in the form that :mod:`hopflow.ops` takes."""
+        return self._adjacency
+
+    def num_nodes(self) -> int:
+        """Number of nodes."""
+        return self._adjacency.num_dst
+
+    def num_edges(self) -> int:
+        """Number of edges."""
+        return self._adjacency.num_edges
+
+    def num_src_nodes(self) -> int:
+        """Number of nodes that may be sources; on a graph, all of them."""
+        return self._adjacency.num_src
+
+    def num_dst_nodes(self) -> int:
+        """Number of nodes that may be destinations; on a graph, all of them."""
+        return self._adjacency.num_dst
+
+    number_of_nodes = num_nodes
+    number_of_edges = num_edges
+    number_of_src_nodes = num_src_nodes
+    number_of_dst_nodes = num_dst_nodes
+
+    # --- structure ---
+
+    def nodes(self) -> Tensor:
+        """Ids of the nodes, shape [N]."""
+        return self._arange(self.num_nodes())
+
+    def srcnodes(self) -> Tensor:
+        """Ids of the nodes that may be sources."""
+        return self._arange(self.num_src_nodes())
+
+    def dstnodes(self) -> Tensor:
+        """Ids of the nodes that may be destinations."""
+        return self._arange(self.num_dst_nodes())
+
+    def edges(self, form: str = "uv", order: str = "eid") -> Any:
+        """Sources and destinations of the edges.
+
+        Parameters
+        ----------
+        form : {"uv", "eid", "all"}
+            What to return: (sources, destinations), edge ids, or all three.
+        order : {"eid", "srcdst"}
+            Sorted by edge id, or by source and then destination.
+
+        Returns
+        -------
+        tuple of Tensor, or Tensor
+            Each of shape [E] and dtype ``idtype``.
+        """
+        if form not in ("uv", "eid", "all"):
+            raise ValueError(f'form: expected "uv", "eid" or "all", got {form!r}')
+        if order not in ("eid", "srcdst"):
+            raise ValueError(f'order: expected "eid" or "srcdst", got {order!r}')
+        src, dst = (x.to(self._idtype) for x in self._adjacency.coo())
+        eids = self._arange(self.num_edges())
+        if order == "srcdst":
+            by_dst = torch.argsort(dst, stable=True)
+            eids = by_dst[torch.argsort(src[by_dst], stable=True)].to(self._idtype)
+            src, dst = src[eids.long()], dst[eids.long()]
+        if form == "eid":
+            return eids
+        return (src, dst) if form == "uv" else (src, dst, eids)
+
+    def in_degrees(self, v: Any = ALL) -> Union[Tensor, int]:
+        """Number of in-edges of each node in ``v`` (default: all), or an int for one node."""
+        return self._degrees(self._adjacency.in_degrees(), "v", v)
+
+    def out_degrees(self, u: Any = ALL) -> Union[Tensor, int]:
+        """Number of out-edges of each node in ``u`` (default: all), or an int for one node."""
+        return self._degrees(self._adjacency.out_degrees(), "u", u)
+
+    def _degrees(self, degrees: Tensor, name: str, nodes: Any) -> Union[Tensor, int]:
+        degrees = degrees.to(self._idtype)
+        if isinstance(nodes, str) and nodes == ALL:
+            return degrees
+        ids = as_node_ids(name, nodes, degrees.shape[0])
+        is_one = isinstance(nodes, int) or (isinstance(nodes, Tensor) and nodes.dim() == 0)
+        return int(degrees[ids]) if is_one else degrees[ids]
+
+    def _arange(self, n: int) -> Tensor:
+        return torch.arange(n, dtype=self._idtype, device=self.device)
+
+    # --- feature columns ---
+
+    @property
+    def ndata(self) -> Frame:
+        """Node columns; on a block, those of the destination nodes."""
+        return self._dst_frame
+
+    @property
+    def srcdata(self) -> Frame:
+        """Columns of source nodes; on a graph the same as ``ndata``."""
+        return self._src_frame
+
+    @property
+    def dstdata(self) -> Frame:
+        """Columns of destination nodes; on a graph the same as ``ndata``."""
+        return self._dst_frame
+
+    @property
+    def edata(self) -> Frame:
+        """Edge columns, in the order of edge ids."""
+        return self._edge_frame
+
+    @contextmanager
+    def local_scope(self) -> Iterator[None]:
+        """Columns set or deleted inside are forgotten at the end; in-place changes are not."""
+        saved = self._src_frame, self._dst_frame, self._edge_frame
+        try:
+            self._src_frame = saved[0].copy()
+            self._dst_frame = self._src_frame if saved[1] is saved[0] else saved[1].copy()
+            self._edge_frame = saved[2].copy()
+            yield
+        finally:
+            self._src_frame, self._dst_frame, self._edge_frame = saved
+
+    # --- message passing ---
+
+    def update_all(
+        self,
+        message_func: MessageFunction,
+        reduce_func: ReduceFunction,
+        apply_node_func: Optional[Callable[..., Any]] = None,
+    ) -> None:
+        """Send a message along every edge and reduce them at the destinations.
+
+        Parameters
+        ----------
+        message_func : MessageFunction
+            A built-in of :mod:`hopflow.function`, such as ``fn.copy_u("h", "m")``.
+        reduce_func : ReduceFunction
+            Such as ``fn.mean("m", "h_N")``; its column of ``dstdata`` is written. A destination
+            without in-edges gets 0.
+        apply_node_func : None
+            Functions written in Python are not supported yet.
+
+        Raises
+        ------
+        KeyError
+            A column that is not there.
+        TypeError, ValueError
+            No built-in function, or feature shapes that do not go together.
+
+        References
+        ----------
+        https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.update_all.html
+        """
+        if apply_node_func is not None:
+            raise TypeError("apply_node_func: functions written in Python are not supported yet")
+        result = message.update_all(self._adjacency, self._message_data(), message_func, reduce_func)
+        self._dst_frame[reduce_func.out_field] = result
+
+    def apply_edges(self, func: MessageFunction, edges: Any = ALL) -> None:
+        """Compute an edge column from the ends of every edge.
+
+        Parameters
+        ----------
+        func : MessageFunction
+            A built-in of :mod:`hopflow.function`, such as ``fn.u_dot_v("h", "h", "score")``; its
+            column of ``edata`` is written, in the order of edge ids.
+        edges : str
+            All of them; a subset is not supported yet.
+
+        Raises
+        ------
+        KeyError
+            A column that is not there.
+        TypeError, ValueError
+            No built-in function, or feature shapes that do not go together.
+
+        References
+        ----------
+        https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.apply_edges.html
+        """
+        if not (isinstance(edges, str) and edges == ALL):
+            raise ValueError("edges: a subset of the edges is not supported yet")
+        result = message.apply_edges(self._adjacency, self._message_data(), func)
+        self._edge_frame[func.out_field] = result
+
+    def _message_data(self) -> dict[str, Frame]:
+        return {"u": self._src_frame, "v": self._dst_frame, "e": self._edge_frame}
+
+    # --- where it lives ---
+
+    def to(self, device: Union[str, torch.device, int]) -> Graph:
+        """The graph and its columns on a device; itself if it is there already."""
+        device = torch.device(device)
+        if device == self.device or (device.type == self.device.type and device.index is None):
+            return self
+
+        def move(x: Tensor) -> Tensor:
+            return x.to(device)
+
+        moved = self._adjacency.map(move)
+        return self._with(moved, lambda frame: frame.map(move, moved.indices.device))
+
+    def cpu(self) -> Graph:
+        """:meth:`to` the CPU."""
+        return self.to("cpu")
+
+    def pin_memory_(self) -> Graph:
+        """Move the edges and columns to page-locked memory, in place, for fast copies to CUDA.
+
+        Raises
+        ------
+        HopflowError
+            There is no CUDA device, or the graph is not on the CPU.
+        """
+        if self.device.type != "cpu":
+            raise ops.HopflowError(f"pin_memory_: the graph is on {self.device}, expected the CPU")
+        if not torch.cuda.is_available():
+            raise ops.HopflowError(
+                "pin_memory_: torch finds no CUDA device; `hopflow doctor` says what is missing"
+            )
+        cpu = self.device
+        pinned = self._with(
+            self._adjacency.map(Tensor.pin_memory), lambda frame: frame.map(Tensor.pin_memory, cpu)
+        )
+        self.__dict__.update(pinned.__dict__)
+        return self
+
+    def int(self) -> Graph:
+        """The graph with int32 ids."""
+        return self._as_idtype(torch.int32)
+
+    def long(self) -> Graph:
+        """The graph with int64 ids."""
+        return self._as_idtype(torch.int64)
+
+    def _as_idtype(self, idtype: torch.dtype) -> Graph:
+        if idtype == self._idtype:
+            return self
+        if idtype == torch.int32:
+            most = max(self.num_src_nodes(), self.num_dst_nodes(), self.num_edges())
+            if ops.id_dtype(most) != torch.int32:
+                raise ValueError(f"idtype: {most} nodes or edges do not fit int32")
+        graph = self._with(self._adjacency, Frame.copy)
+        graph._idtype = idtype
+        return graph
+
+    def _with(self, adjacency: Adjacency, change: Callable[[Frame], Frame]) -> Graph:
+        """A copy with other edges and changed frames; what is one frame stays one."""
+        graph = object.__new__(type(self))
+        graph.__dict__.update(self.__dict__)
+        graph._adjacency = adjacency
+        graph._src_frame = change(self._src_frame)
+        same = self._dst_frame is self._src_frame
+        graph._dst_frame = graph._src_frame if same else change(self._dst_frame)
+        graph._edge_frame = change(self._edge_frame)
+        return graph
+
+    def __repr__(self) -> str:
+        return (
+            f"Graph(num_nodes={self.num_nodes()}, num_edges={self.num_edges()},\n"
+            f"      ndata_schemes={self.ndata.schemes()}\n"
+            f"      edata_schemes={self.edata.schemes()})"
+        )

@@ -1,0 +1,106 @@
+"""Ids as users give them: tensors, numpy arrays, lists, ranges, boolean masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Optional, Union
+
+import numpy as np
+import torch
+from torch import Tensor
+
+IdsLike = Union[Tensor, "np.ndarray[Any, Any]", Sequence[int], int]
+
+
+def as_ids(name: str, value: object, *, dtype: Optional[torch.dtype] = None) -> Tensor:
+    """Turn ``value`` into a 1-D int32 or int64 tensor.
+
+    Parameters
+    ----------
+    name : str
+        The operand, for messages.
+    value : Tensor, numpy array, sequence of int, range or int
+        The ids; an int is one id.
+    dtype : torch.dtype, optional
+        int32 or int64; by default int32 stays and everything else becomes int64.
+
+    Raises
+    ------
+    TypeError
+        Not integers.
+    ValueError
+        More than one dimension.
+    """
+    if isinstance(value, (dict, str, bytes)) or value is None:
+        raise TypeError(f"{name}: expected ids, got {type(value).__name__}")
+    try:
+        ids = value if isinstance(value, Tensor) else torch.as_tensor(_array(value))
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise TypeError(
+            f"{name}: expected integer ids, got {type(value).__name__} ({error})"
+        ) from None
+    if ids.dim() == 0:
+        ids = ids.reshape(1)
+    if ids.dim() != 1:
+        raise ValueError(f"{name}: expected 1 dimension, got shape {list(ids.shape)}")
+    if ids.numel() == 0 and not isinstance(value, (Tensor, np.ndarray)):
+        ids = ids.long()  # an empty list has no dtype of its own
+    if ids.dtype == torch.bool or ids.is_floating_point() or ids.is_complex():
+        raise TypeError(
+            f"{name}: expected integer ids, got {str(ids.dtype).replace('torch.', '')}"
+        )
+    if ids.dtype not in (torch.int32, torch.int64):
+        ids = ids.long()
+    return ids if dtype is None else ids.to(dtype)
+
+
+def _array(value: object) -> Any:
+    array = np.asarray(value)
+    if array.dtype in (np.uint16, np.uint32, np.uint64):  # torch before 2.3 does not know them
+        if array.size and array.max() > np.iinfo(np.int64).max:
+            raise ValueError("an id does not fit int64")
+        array = array.astype(np.int64)
+    return array
+
+
+def as_node_ids(
+    name: str, value: object, num_nodes: int, *, dtype: torch.dtype = torch.int64
+) -> Tensor:
+    """:func:`as_ids` for nodes of a graph: takes a boolean mask too, and checks the range.
+
+    Raises
+    ------
+    IndexError
+        An id is negative or not below ``num_nodes``.
+    ValueError
+        A mask without one element for each node.
+    TypeError
+        Neither integers nor a mask.
+    """
+    mask = value
+    if isinstance(mask, (list, tuple)) and mask and all(isinstance(x, bool) for x in mask):
+        mask = np.asarray(mask)
+    if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
+        mask = torch.from_numpy(np.ascontiguousarray(mask))
+    if isinstance(mask, Tensor) and mask.dtype == torch.bool:
+        if mask.shape != (num_nodes,):
+            raise ValueError(
+                f"{name}: expected a mask of {num_nodes} nodes, got shape {list(mask.shape)}"
+            )
+        return mask.nonzero().squeeze(1).to(dtype)
+    ids = as_ids(name, value)
+    check_range(name, ids, num_nodes)
+    return ids.to(dtype)
+
+
+def check_range(name: str, ids: Tensor, num_nodes: int) -> None:
+    """Raise an IndexError that names the first id outside [0, ``num_nodes``)."""
+    if ids.numel() == 0:
+        return
+    low, high = torch.aminmax(ids)
+    if int(low) >= 0 and int(high) < num_nodes:
+        return
+    at = int(((ids < 0) | (ids >= num_nodes)).nonzero()[0])
+    raise IndexError(
+        f"{name}[{at}] is {int(ids[at])}, expected 0 <= id < {num_nodes} (number of nodes)"
+    )

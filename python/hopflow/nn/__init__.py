@@ -1,0 +1,5 @@
+"""Layers, with DGL's arguments, parameters and results."""
+
+from hopflow.nn.sage import SAGEConv
+
+__all__ = ["SAGEConv"]

@@ -1,0 +1,168 @@
+"""The GraphSAGE layer."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional, Union
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hopflow import function as fn
+from hopflow.graph import Graph
+
+AGGREGATORS = ("mean", "gcn", "pool")
+
+Features = Union[Tensor, tuple[Tensor, Tensor]]
+
+
+class SAGEConv(nn.Module):
+    r"""GraphSAGE: a node's new features from its own and its in-neighbours' aggregate.
+
+    .. math::
+        h_v' = \sigma(W_{self} h_v + W_{neigh} \, aggregate(\{h_u : u \to v\}) + b)
+
+    Parameters have the names, shapes and initialisation of DGL's layer, so a ``state_dict`` moves
+    either way.
+
+    Parameters
+    ----------
+    in_feats : int or (int, int)
+        Width of the input features; a pair gives sources and destinations apart.
+    out_feats : int
+        Width of the output features.
+    aggregator_type : {"mean", "gcn", "pool"}
+        How neighbours are combined: their mean; the mean of the neighbours and the node itself,
+        without a weight of its own for the node; the maximum of a transformed copy. DGL's "lstm"
+        is not supported yet.
+    feat_drop : float
+        Dropout rate of the input features.
+    bias : bool
+        Learn a bias.
+    norm : callable, optional
+        Applied to the output, after the activation.
+    activation : callable, optional
+        Applied to the output.
+
+    Raises
+    ------
+    KeyError
+        An unknown aggregator (DGL's choice of exception).
+
+    References
+    ----------
+    Hamilton, Ying, Leskovec, "Inductive representation learning on large graphs", NeurIPS 2017;
+    https://www.dgl.ai/dgl_docs/generated/dgl.nn.pytorch.conv.SAGEConv.html
+    """
+
+    def __init__(
+        self,
+        in_feats: Union[int, tuple[int, int]],
+        out_feats: int,
+        aggregator_type: str,
+        feat_drop: float = 0.0,
+        bias: bool = True,
+        norm: Optional[Callable[[Tensor], Tensor]] = None,
+        activation: Optional[Callable[[Tensor], Tensor]] = None,
+    ) -> None:
+        super().__init__()
+        if aggregator_type not in AGGREGATORS:
+            raise KeyError(
+                f"aggregator_type: expected one of {', '.join(AGGREGATORS)}, got"
+                f" {aggregator_type!r}"
+            )
+        pair = in_feats if isinstance(in_feats, tuple) else (in_feats, in_feats)
+        self._in_src_feats, self._in_dst_feats = pair
+        if aggregator_type == "gcn" and pair[0] != pair[1]:
+            raise ValueError(f"in_feats: gcn needs one width on both sides, got {pair}")
+        self._out_feats = out_feats
+        self._aggre_type = aggregator_type
+        self.norm = norm
+        self.feat_drop = nn.Dropout(feat_drop)
+        self.activation = activation
+        if aggregator_type == "pool":
+            self.fc_pool = nn.Linear(pair[0], pair[0])
+        self.fc_neigh = nn.Linear(pair[0], out_feats, bias=False)
+        if aggregator_type != "gcn":
+            self.fc_self = nn.Linear(pair[1], out_feats, bias=bias)
+        elif bias:
+            self.bias = nn.Parameter(torch.zeros(out_feats))
+        else:
+            self.register_buffer("bias", None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew: Glorot's uniform law with the gain of ReLU."""
+        gain = nn.init.calculate_gain("relu")
+        for name in ("fc_pool", "fc_self", "fc_neigh"):
+            if hasattr(self, name):
+                nn.init.xavier_uniform_(getattr(self, name).weight, gain=gain)
+
+    def forward(self, graph: Graph, feat: Features, edge_weight: Optional[Tensor] = None) -> Tensor:
+        """Compute the layer.
+
+        Parameters
+        ----------
+        graph : Graph or Block
+            Where messages flow.
+        feat : Tensor or (Tensor, Tensor)
+            Features of the nodes, shape [N, in]; of a block's source nodes, [U, in]; or of sources
+            [U, in_src] and destinations [V, in_dst].
+        edge_weight : Tensor, optional
+            A factor for each edge's message, shape [E] or [E, 1].
+
+        Returns
+        -------
+        Tensor
+            Shape [V, out].
+
+        Raises
+        ------
+        ValueError
+            Features or weights without one row for each node or edge.
+        """
+        if isinstance(feat, tuple):
+            source, own = self.feat_drop(feat[0]), self.feat_drop(feat[1])
+        else:
+            source = self.feat_drop(feat)
+            own = source[: graph.num_dst_nodes()]
+        with graph.local_scope():
+            message: Any = fn.copy_u("h", "m")
+            if edge_weight is not None:
+                graph.edata["w"] = edge_weight
+                message = fn.u_mul_e("h", "w", "m")
+
+            def aggregate(x: Tensor, reducer: Callable[[str, str], fn.ReduceFunction]) -> Tensor:
+                graph.srcdata["h"] = x
+                graph.update_all(message, reducer("m", "neigh"))
+                return graph.dstdata["neigh"]
+
+            if self._aggre_type == "pool":
+                neighbor = aggregate(functional.relu(self.fc_pool(source)), fn.max)
+                return self._finish(self.fc_self(own) + self.fc_neigh(neighbor))
+            # Aggregation is linear: do it on the narrower side of the weight.
+            before = self._in_src_feats > self._out_feats
+            if before:
+                source = self.fc_neigh(source)
+            if self._aggre_type == "mean":
+                neighbor = aggregate(source, fn.mean)
+                result = neighbor if before else self.fc_neigh(neighbor)
+                return self._finish(self.fc_self(own) + result)
+            if before:
+                own = (
+                    self.fc_neigh(own) if isinstance(feat, tuple) else source[: own.shape[0]]
+                )
+            degrees = graph.in_degrees()
+            assert isinstance(degrees, Tensor)
+            neighbor = (aggregate(source, fn.sum) + own) / (degrees.to(own.dtype) + 1).unsqueeze(1)
+            result = neighbor if before else self.fc_neigh(neighbor)
+            return self._finish(result if self.bias is None else result + self.bias)
+
+    def _finish(self, out: Tensor) -> Tensor:
+        if self.activation is not None:
+            out = self.activation(out)
+        return out if self.norm is None else self.norm(out)
+
+    def extra_repr(self) -> str:
+        """What ``print(model)`` shows of the layer."""
+        return f"{self._in_src_feats}, {self._out_feats}, aggregator_type={self._aggre_type!r}"

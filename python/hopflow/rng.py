@@ -1,0 +1,63 @@
+"""Where samplers get their randomness.
+
+Every draw has a 64-bit key made of (seed, epoch, batch, hop). Inside a :class:`DataLoader` the first
+three are the batch's coordinates, whichever thread works on it; outside, the seed is drawn from
+torch's default generator, so that ``torch.manual_seed`` makes a whole run reproducible.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Optional
+
+import torch
+
+from hopflow import ops
+
+_generator: Optional[torch.Generator] = None
+_local = threading.local()
+
+
+def seed(value: int) -> None:
+    """Give hopflow a random stream of its own, started at ``value``.
+
+    Without it seeds come from torch's default generator and ``torch.manual_seed`` is all that a
+    reproducible run needs. Same as ``dgl.seed``.
+
+    Parameters
+    ----------
+    value : int
+        Any integer; counts modulo 2**64.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"seed: expected an int, got {type(value).__name__}")
+    global _generator
+    _generator = torch.Generator().manual_seed(value % 2**64)
+
+
+def draw_seed() -> int:
+    """Draw a seed in [0, 2**63 - 1) from hopflow's generator, or torch's default one."""
+    return int(torch.randint(2**63 - 1, (), generator=_generator))
+
+
+@contextmanager
+def batch_stream(seed: int, epoch: int, batch: int) -> Iterator[None]:
+    """Key the draws made inside by these coordinates and by their order of appearance (the hop)."""
+    outer = getattr(_local, "stream", None)
+    _local.stream = [seed, epoch, batch, 0]
+    try:
+        yield
+    finally:
+        _local.stream = outer
+
+
+def next_key() -> int:
+    """The key for the next hop: of the batch at hand, or a fresh one outside a loader."""
+    stream = getattr(_local, "stream", None)
+    if stream is None:
+        return ops.stream_key(draw_seed(), 0, 0, 0)
+    key = ops.stream_key(*stream)
+    stream[3] += 1
+    return key
