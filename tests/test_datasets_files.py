@@ -25,7 +25,7 @@ def ends(dataset):
     return src.tolist(), dst.tolist()
 
 
-# --- .npz ---------------------------------------------------------------------------------------
+# --- .npz
 
 
 def test_npz_edge_index_and_masks(tmp_path):
@@ -147,11 +147,11 @@ def test_npz_corrupt(tmp_path):
             datasets.load(path)
     with open(path, "wb") as file:
         np.save(file, np.arange(3))
-    with pytest.raises(ValueError, match="expected an .npz archive, got a single array"):
+    with pytest.raises(ValueError, match=r"expected an .npz archive, got a single array"):
         datasets.load(path)
 
 
-# --- edge lists ---------------------------------------------------------------------------------
+# --- edge lists
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def check_text(dataset):
     assert dataset.get_idx_split()["test"].tolist() == [4, 5]
 
 
-# --- folders ------------------------------------------------------------------------------------
+# --- folders
 
 
 def test_text_folder(tmp_path):
@@ -207,7 +207,7 @@ def test_corrupt_gzip(tmp_path):
             datasets.load(folder)
 
 
-# --- splits saved by ogb.io.DatasetSaver -----------------------------------------------------------
+# --- splits saved by ogb.io.DatasetSaver
 
 
 @pytest.mark.parametrize("kind", ["numpy", "tensor"])
@@ -243,7 +243,7 @@ def test_split_dict_runs_nothing(tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
-# --- parsed arrays kept beside the raw files -------------------------------------------------------
+# --- parsed arrays kept beside the raw files
 
 
 @pytest.fixture
@@ -299,7 +299,7 @@ def test_unwritable_folder_costs_a_warning(tmp_path, parses):
         check_text(datasets.load(folder))
 
 
-# --- OGB's names ----------------------------------------------------------------------------------
+# --- OGB's names
 
 
 @pytest.fixture

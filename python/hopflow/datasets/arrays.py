@@ -165,7 +165,7 @@ def _from_scipy(arrays: dict[str, Array], path: Path) -> dict[str, Array]:
         src = np.repeat(np.arange(len(degrees)), degrees)
         if kind == "csc":
             src, dst = dst, src
-    result = {"src": src, "dst": dst, "num_nodes": shape[:1]}
+    result: dict[str, Array] = {"src": src, "dst": dst, "num_nodes": shape[:1]}
     data = arrays.get("data")
     if data is not None and not (data == 1).all():
         result["weight"] = data

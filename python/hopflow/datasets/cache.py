@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 import tempfile
 import warnings
 import zipfile
@@ -22,18 +21,10 @@ _STAMP = "hopflow_fingerprint"
 
 
 def user_cache_dir() -> Path:
-    """Folder for hopflow's files in the platform's user cache, which need not exist yet.
+    """hopflow's folder in the platform's user cache (``~/.cache/hopflow``); it need not exist."""
+    from platformdirs import user_cache_path
 
-    ``$XDG_CACHE_HOME/hopflow`` or ``~/.cache/hopflow``; ``~/Library/Caches/hopflow`` on macOS,
-    ``%LOCALAPPDATA%\\hopflow`` on Windows.
-    """
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = str(Path.home() / "Library" / "Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "hopflow"
+    return Path(user_cache_path("hopflow", appauthor=False))
 
 
 def fingerprint(value: Any) -> str:
@@ -67,7 +58,8 @@ def write_arrays(path: Path, stamp: str, arrays: Mapping[str, Array]) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **{_STAMP: np.asarray(stamp)}, **arrays)
+            payload: dict[str, Any] = {_STAMP: np.asarray(stamp), **arrays}
+            np.savez(file, **payload)
         os.replace(temporary, path)
         return True
     except OSError as error:

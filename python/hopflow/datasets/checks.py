@@ -88,8 +88,8 @@ def as_column(array: Array, *, rows: int, what: str) -> Array:
     Returns
     -------
     ndarray
-        ``[rows, ...]`` in a type torch has: unsigned types wider than a byte become int64,
-        whatever their byte order was it is the machine's.
+        ``[rows, ...]`` in a type torch has: unsigned integers wider than a byte become int64, and
+        the byte order is the machine's.
 
     Raises
     ------
@@ -131,7 +131,8 @@ def as_features(array: Array, *, rows: int, what: str) -> Array:
     if array.ndim != 2:
         raise ValueError(f"{what}: expected a matrix [{rows}, num_features], got {array.shape}")
     if array.dtype.kind == "i" and array.size:
-        if array.max() > _FLOAT32_EXACT or array.min() < -_FLOAT32_EXACT:
+        low, high = int(array.min()), int(array.max())
+        if max(-low, high) > _FLOAT32_EXACT:
             raise ValueError(f"{what}: integers beyond 2**24 do not fit float32 features")
     if array.dtype not in (np.float16, np.float32):
         array = array.astype(np.float32)

@@ -153,7 +153,9 @@ def _draw_targets(
             picked = first + (drawn[mine] * (last - first)).astype(np.int64)
         else:
             low, high = scope.cumulative[first], scope.cumulative[last]
-            picked = np.searchsorted(scope.cumulative, low + drawn[mine] * (high - low), "right") - 1
+            picked = (
+                np.searchsorted(scope.cumulative, low + drawn[mine] * (high - low), "right") - 1
+            )
         # Rounding may step over either end of the range.
         dst[mine] = scope.order[np.clip(picked, first, last - 1)]
     return dst

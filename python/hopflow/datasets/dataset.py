@@ -127,7 +127,9 @@ class NodePropDataset:
             Any other index.
         """
         if index != 0:
-            raise IndexError(f"data set {self.name!r} holds one graph: expected index 0, got {index}")
+            raise IndexError(
+                f"data set {self.name!r} holds one graph: expected index 0, got {index}"
+            )
         return self._graph, self._labels
 
     def __len__(self) -> int:

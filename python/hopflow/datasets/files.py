@@ -1,6 +1,6 @@
 """Reading one file into numpy arrays: CSV, Parquet, `.npy`, `.npz`; never a pickle.
 
-Whatever is wrong with a file surfaces as FileNotFoundError, ValueError or ImportError that names it.
+Whatever is wrong with a file surfaces as a FileNotFoundError or ValueError that names it.
 """
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ from __future__ import annotations
 import gzip
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from .dataset import Array
 
@@ -163,7 +164,7 @@ def read_npz(path: Path) -> dict[str, Array]:
     arrays: dict[str, Array] = {}
     with _named(path):
         loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, Mapping):
+        if not isinstance(loaded, NpzFile):
             raise ValueError("expected an .npz archive, got a single array")
         with loaded:
             for key in loaded.files:
@@ -249,12 +250,12 @@ def _refusal(error: ValueError) -> str:
 
 
 def _first_line(path: Path) -> str:
-    opened = gzip.open(path, "rt") if path.suffix.lower() == ".gz" else open(path)
-    with opened as file:
-        line = file.readline().strip("\ufeff\r\n")
+    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    with opener(path, "rt") as file:
+        line = str(file.readline()).strip("\ufeff\r\n")
     if not line:
         raise ValueError("expected rows, got an empty file")
-    return str(line)
+    return line
 
 
 def _is_number(cell: str) -> bool:

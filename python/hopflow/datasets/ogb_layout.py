@@ -20,6 +20,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,9 @@ def read_folder(
     if not is_layout(folder):
         for hetero in ("triplet-type-list.csv.gz", "edge_index_dict.npz"):
             if (raw / hetero).exists():
-                raise ValueError(f"{folder}: a heterogeneous graph ({hetero}); hopflow reads one type")
+                raise ValueError(
+                    f"{folder}: a heterogeneous graph ({hetero}); hopflow reads one type"
+                )
         raise FileNotFoundError(
             f"{folder}: expected OGB's raw layout with raw/edge.csv.gz or raw/data.npz, got neither"
         )
@@ -238,10 +241,14 @@ def _only(counts: Array, what: str) -> int:
 
 def _find_split(folder: Path, split: str | None) -> Path:
     parent = folder / "split"
-    names = sorted(path.name for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
+    names = (
+        sorted(path.name for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
+    )
     if split is None:
         if len(names) > 1:
-            raise ValueError(f"{parent}: several splits, choose one with split=: {', '.join(names)}")
+            raise ValueError(
+                f"{parent}: several splits, choose one with split=: {', '.join(names)}"
+            )
         if not names:
             raise FileNotFoundError(f"{parent}: expected a folder with a split, got none")
         return parent / names[0]
@@ -256,14 +263,10 @@ def _read_split_dict(path: Path) -> dict[str, Array]:
     # told so, numpy arrays; it calls nothing else, whatever the file says.
     import torch
 
-    allowed: list[Any] = [np.ndarray, np.dtype, *_numpy_globals()]
+    safe_globals = getattr(torch.serialization, "safe_globals", None)
     try:
-        safe_globals = getattr(torch.serialization, "safe_globals", None)
-        if safe_globals is None:
+        with nullcontext() if safe_globals is None else safe_globals(_numpy_globals()):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-        else:
-            with safe_globals(allowed):
-                loaded = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(loaded, Mapping):
             raise TypeError(f"expected a dict, got {type(loaded).__name__}")
         return {key: np.asarray(loaded[key]) for key in SPLIT_NAMES if key in loaded}
@@ -275,12 +278,16 @@ def _read_split_dict(path: Path) -> dict[str, Array]:
 
 
 def _numpy_globals() -> list[Any]:
-    try:
-        from numpy._core.multiarray import _reconstruct
-    except ImportError:  # numpy < 2
-        from numpy.core.multiarray import _reconstruct
+    import torch
+
+    rebuild = np.empty(0).__reduce__()[0]  # numpy's own function, private and twice renamed
     dtypes = [type(np.dtype(kind)) for kind in (np.int64, np.int32, np.bool_, np.float64)]
-    return [_reconstruct, *dtypes]
+    allowed: list[Any] = [rebuild, np.ndarray, np.dtype, *dtypes]
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 7):
+        # Under the name that files written with the other major version of numpy hold.
+        for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+            allowed.append((rebuild, f"{module}._reconstruct"))
+    return allowed
 
 
 def _interleave(first: Array, second: Array) -> Array:

@@ -152,7 +152,9 @@ def _download(info: OgbInfo, folder: Path) -> None:
         try:
             ogb_url.extract_zip(str(archive), unpacked)
         except (zipfile.BadZipFile, EOFError) as error:
-            raise ValueError(f"{archive}: a damaged archive ({error}); remove it, try again") from error
+            raise ValueError(
+                f"{archive}: a damaged archive ({error}); remove it, try again"
+            ) from error
         inner = Path(unpacked) / info.download_name
         if not is_layout(inner):
             raise ValueError(

@@ -17,6 +17,7 @@ _VERSION = 1  # raise it whenever the same arguments would give other arrays
 
 # ogbn-arxiv's own figures (Hu et al. 2020, "Open Graph Benchmark", and its split by year).
 _ARXIV_NODES = 169_343
+_ARXIV_FEATURES = 128
 _ARXIV_TRAIN, _ARXIV_VALID = 90_941, 29_799
 _LAST_TRAIN_YEAR = 2017
 _NUM_TRAIN_YEARS = 24
@@ -28,9 +29,9 @@ _FIELD_SIZE = 200  # mean number of papers a field
 _FIELD_SKEW = 1.5  # field k of n is drawn as n * u**skew: the first ones are larger
 
 # Features and labels; see Notes of arxiv_like for what they were chosen by.
-_CLASS_SIGNAL = 0.30
-_FIELD_SIGNAL = 0.15
-_LABEL_NOISE = 0.22
+_CLASS_SIGNAL = 0.22
+_FIELD_SIGNAL = 0.05
+_LABEL_BLEND = 0.27  # mean share of a field's papers that carry its second class
 
 
 def arxiv_like(
@@ -38,7 +39,7 @@ def arxiv_like(
     seed: int = 0,
     num_nodes: int = _ARXIV_NODES,
     num_edges: int = 1_166_243,
-    num_features: int = 128,
+    num_features: int = _ARXIV_FEATURES,
     num_classes: int = 40,
     cache: bool = True,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -129,7 +130,9 @@ def _check_sizes(
         if value < least:
             raise ValueError(f"{key}: expected at least {least}, got {value}")
     if num_classes > num_nodes:
-        raise ValueError(f"num_classes: expected at most num_nodes = {num_nodes}, got {num_classes}")
+        raise ValueError(
+            f"num_classes: expected at most num_nodes = {num_nodes}, got {num_classes}"
+        )
     most = num_nodes * (num_nodes - 1) // 8
     if num_edges > most:
         raise ValueError(
@@ -149,19 +152,19 @@ def _generate(
     field, num_fields = _draw_fields(rng, topic, num_classes)
     src, dst = draw_citations(rng, rank, FieldTree(field, topic), num_edges)
 
-    label = topic.copy()
-    noisy = np.flatnonzero(rng.random(num_nodes) < _LABEL_NOISE)
-    bounds = np.cumsum(shares)[:-1]
-    label[noisy] = np.searchsorted(bounds, rng.random(len(noisy)), side="right")
+    # Each field lies between its class and a second one, to a degree of its own.
+    second = np.searchsorted(np.cumsum(shares)[:-1], rng.random(num_fields), side="right")
+    blend = 2 * _LABEL_BLEND * rng.random(num_fields)
+    label = np.where(rng.random(num_nodes) < blend[field], second[field], topic)
 
     feat = rng.standard_normal((num_nodes, num_features), dtype=np.float32)
-    for group, count, signal in (
-        (topic, num_classes, _CLASS_SIGNAL),
-        (field, num_fields, _FIELD_SIGNAL),
-    ):
+    # The distance between two centres, not one coordinate of it, makes classes hard or easy.
+    scale = np.sqrt(_ARXIV_FEATURES / num_features)
+    signals = scale * np.array([_CLASS_SIGNAL, _FIELD_SIGNAL])
+    for group, count, signal in zip((topic, field), (num_classes, num_fields), signals):
         centres = rng.standard_normal((count, num_features), dtype=np.float32)
-        feat += (signal * centres)[group]
-    feat *= np.float32(1 / np.sqrt(1 + _CLASS_SIGNAL**2 + _FIELD_SIGNAL**2))
+        feat += (np.float32(signal) * centres)[group]
+    feat *= np.float32(1 / np.sqrt(1 + (signals**2).sum()))
 
     num_train, num_valid = _split_sizes(num_nodes)
     by_time = np.empty(num_nodes, dtype=np.int64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,7 +100,7 @@ def read_edge_list(
     )
 
 
-def read_split(path: Path) -> Mapping[str, Array]:
+def read_split(path: Path) -> dict[str, Array]:
     """Read a split that lies in files of its own.
 
     Parameters

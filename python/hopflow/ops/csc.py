@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hopflow import _native
+from hopflow.ops._library import define
 from hopflow.ops._shapes import id_dtype, optional_ids, require_ids
 
 
@@ -67,6 +68,34 @@ def coo_to_csc_reference(
     return indptr, src[eids], eids
 
 
+def _transpose_outputs(
+    indptr: Tensor, indices: Tensor, num_src: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    # One dtype for rows and positions keeps the kernels that read both to two variants.
+    narrow = id_dtype(max(indices.shape[0], indptr.shape[0])) == torch.int32
+    dtype = indices.dtype if narrow else torch.int64
+    return (
+        indptr.new_empty(num_src + 1),
+        torch.empty_like(indices, dtype=dtype),
+        torch.empty_like(indices, dtype=dtype),
+    )
+
+
+def _transpose_kernel(
+    indptr: Tensor, indices: Tensor, num_src: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    outputs = _transpose_outputs(indptr, indices, num_src)
+    _native.transpose_csc(indptr, indices.to(outputs[1].dtype), *outputs)
+    return outputs
+
+
+_transpose = define(
+    "transpose_csc(Tensor indptr, Tensor indices, SymInt num_src) -> (Tensor, Tensor, Tensor)",
+    kernel=_transpose_kernel,
+    fake=_transpose_outputs,
+)
+
+
 def transpose_csc(indptr: Tensor, indices: Tensor, num_src: int) -> tuple[Tensor, Tensor, Tensor]:
     """Group the edges of a CSC by source, in position order within each.
 
@@ -94,15 +123,9 @@ def transpose_csc(indptr: Tensor, indices: Tensor, num_src: int) -> tuple[Tensor
     IndexError, ValueError, TypeError
         The arrays are no CSC over ``num_src`` nodes.
     """
-    indices = require_ids("indices", indices)
-    # One dtype for rows and positions keeps the kernels that read both to two variants.
-    if id_dtype(max(indices.shape[0], indptr.shape[0])) == torch.int64:
-        indices = indices.long()
-    t_indptr = torch.empty(num_src + 1, dtype=torch.int64)
-    t_rows = torch.empty_like(indices)
-    t_positions = torch.empty_like(indices)
-    _native.transpose_csc(indptr.contiguous(), indices, t_indptr, t_rows, t_positions)
-    return t_indptr, t_rows, t_positions
+    indptr, indices = require_ids("indptr", indptr).long(), require_ids("indices", indices)
+    transposed: tuple[Tensor, Tensor, Tensor] = _transpose(indptr, indices, num_src)
+    return transposed
 
 
 def check_csc(indptr: Tensor, indices: Tensor, num_src: int, eids: Optional[Tensor] = None) -> None:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import operator
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from .dataset import NodePropDataset, RawDataset
 from .files import TABLE_SUFFIXES, suffix_of
 from .synthetic import arxiv_like
 
 _SYNTHETIC = ("arxiv-like", "arxiv_like")
-_FORMS = (
-    "a folder in OGB's raw layout, an .npz file or an edge list "
-    f"({', '.join(TABLE_SUFFIXES)})"
-)
+_FORMS = f"a folder in OGB's raw layout, an .npz file or an edge list ({', '.join(TABLE_SUFFIXES)})"
 
-PathLike = str | os.PathLike[str]
+PathLike = Union[str, "os.PathLike[str]"]
 
 
 def load(
@@ -86,9 +83,12 @@ def load(
     No pickle is ever executed: OGB's `processed` cache is left alone, numpy files are read with
     ``allow_pickle=False``, and a ``split_dict.pt`` goes through torch's restricted unpickler.
     """
-    if not isinstance(name_or_folder, (str, os.PathLike)):
+    try:
+        if not os.fspath(name_or_folder):
+            raise ValueError("name_or_folder: expected a name or a path, got an empty one")
+    except TypeError as error:
         kind = type(name_or_folder).__name__
-        raise TypeError(f"name_or_folder: expected a name or a path, got {kind}")
+        raise TypeError(f"name_or_folder: expected a name or a path, got {kind}") from error
     if num_nodes is not None:
         num_nodes = operator.index(num_nodes)
         if num_nodes < 1:
@@ -120,9 +120,7 @@ def _read(source: PathLike, root: Path, options: dict[str, Any], seed: int) -> R
         from .arrays import read_npz_dataset
 
         _refuse_options(options, ("split", "num_nodes"), f"{path}, an .npz file")
-        return read_npz_dataset(
-            path, split=_path(split), num_nodes=options["num_nodes"], seed=seed
-        )
+        return read_npz_dataset(path, split=_path(split), num_nodes=options["num_nodes"], seed=seed)
     if suffix in TABLE_SUFFIXES:
         from .table import read_edge_list
 

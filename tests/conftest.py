@@ -1,0 +1,45 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import hopflow as hf
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder with the real graphs: $HOPFLOW_DATA, or ../shared/data beside the checkout."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("HOPFLOW_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real graphs at {folder}; set HOPFLOW_DATA to a folder that holds them")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    """Every test starts from one random state and leaves the number of threads as it was."""
+    torch.manual_seed(0)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    hf.ops.set_num_threads(threads)
+
+
+@pytest.fixture
+def small_graph() -> hf.Graph:
+    """200 nodes, 2,000 random edges with duplicates and self-loops, the last 20 nodes isolated."""
+    generator = torch.Generator().manual_seed(7)
+    src = torch.randint(180, (2000,), generator=generator)
+    dst = torch.randint(180, (2000,), generator=generator)
+    graph = hf.graph((src, dst), num_nodes=200)
+    graph.ndata["feat"] = torch.randn(200, 5, generator=generator)
+    graph.ndata["label"] = torch.randint(4, (200,), generator=generator)
+    graph.edata["weight"] = torch.rand(2000, generator=generator)
+    return graph

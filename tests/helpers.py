@@ -1,0 +1,48 @@
+"""Inputs that several operator tests share."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+import torch
+from torch import Tensor
+
+from hopflow import ops
+
+FLOATS = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+IDS = [torch.int32, torch.int64]
+
+
+class Csc(NamedTuple):
+    """In-edges of a random bipartite graph and its size."""
+
+    indptr: Tensor
+    indices: Tensor
+    eids: Optional[Tensor]
+    num_src: int
+    num_dst: int
+
+    @property
+    def num_edges(self) -> int:
+        return self.indices.shape[0]
+
+
+def random_csc(
+    num_src: int = 40,
+    num_dst: int = 25,
+    num_edges: int = 160,
+    *,
+    seed: int = 0,
+    dtype: torch.dtype = torch.int32,
+    hub: int = 0,
+) -> Csc:
+    """Random in-edges with duplicates; the last three destinations have none; node 0 is a hub."""
+    generator = torch.Generator().manual_seed(seed)
+    src = torch.randint(max(num_src, 1), (num_edges,), generator=generator)
+    dst = torch.randint(max(num_dst - 3, 1), (num_edges,), generator=generator)
+    if hub:
+        src = torch.cat([src, torch.randint(num_src, (hub,), generator=generator)])
+        dst = torch.cat([dst, torch.zeros(hub, dtype=torch.int64)])
+    indptr, indices, eids = ops.coo_to_csc(src, dst, num_src, num_dst)
+    eids = None if eids is None else eids.to(dtype)
+    return Csc(indptr, indices.to(dtype), eids, num_src, num_dst)
