@@ -75,8 +75,10 @@ def load(
         An argument of the wrong type.
     ImportError
         A name without `ogb`, or Parquet without `pyarrow`.
-    ConnectionError
-        A download failed.
+    ConnectionError, RuntimeError
+        A download failed, or was declined.
+    FileExistsError
+        The folder of a named data set is there without its raw files.
 
     Notes
     -----

@@ -1,0 +1,148 @@
+"""The house rules: what may import what, and what the native module may not contain."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hopflow
+from hopflow import _native
+
+PACKAGE = Path(hopflow.__file__).parent
+ROOT = Path(__file__).resolve().parents[1]
+CSRC = ROOT / "csrc"
+
+# A module may import those on its own level's right-hand side and all lower levels.
+LAYERS = [
+    {"_native", "_runtime"},
+    {"ops"},
+    {"rng", "ids", "frame", "function"},
+    {"adjacency"},
+    {"message"},
+    {"graph"},
+    {"block"},
+    {"convert", "transform"},
+    {"sampling"},
+    {"dataloading", "nn", "datasets"},
+    {"train", "doctor"},
+    {"cli"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def part(module: str) -> str:
+    """``ops`` for ``hopflow.ops.spmm``; "" for ``hopflow`` itself."""
+    return (module.split(".") + [""])[1]
+
+
+def imports(path: Path) -> set[str]:
+    """Full names of the hopflow modules that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "hopflow":
+                found |= {f"hopflow.{alias.name}" for alias in node.names}
+            else:
+                found.add(node.module)
+    return {name for name in found if name.split(".")[0] == "hopflow"}
+
+
+def modules() -> list[Path]:
+    return sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
+
+
+def owner(path: Path) -> str:
+    """The part of the package that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_run_one_way(path):
+    mine = owner(path)
+    assert mine in LEVEL, f"{mine} has no place in LAYERS"
+    for name in imports(path):
+        other = part(name)
+        if other in ("", mine):
+            continue
+        # Names such as `from hopflow import __version__` belong to the package, not to a module.
+        if other.startswith("__"):
+            continue
+        assert other in LEVEL, f"{path.name} imports {name}, which has no place in LAYERS"
+        assert LEVEL[other] < LEVEL[mine], f"{mine} must not import {name}"
+
+
+def test_only_ops_import_the_native_module():
+    for path in modules():
+        if "hopflow._native" in imports(path):
+            assert owner(path) == "ops", f"{path} imports hopflow._native"
+
+
+def test_operators_know_no_graphs():
+    for path in (PACKAGE / "ops").glob("*.py"):
+        assert {part(name) for name in imports(path)} <= {"ops", "_native", "_runtime"}
+
+
+@pytest.mark.skipif(not CSRC.is_dir(), reason="the sources are not beside the tests")
+def test_only_bindings_see_pybind11_and_no_file_sees_aten():
+    may = re.compile(r".*_bind\.cpp|bind\.(h|cpp)|tensor_caster\.(h|cpp)|module\.cpp")
+    for path in CSRC.iterdir():
+        text = path.read_text()
+        assert not re.search(r"#include\s*[<\"](ATen|torch|c10)/", text), path.name
+        if not may.fullmatch(path.name):
+            assert "pybind11" not in text, path.name
+
+
+@pytest.mark.skipif(not CSRC.is_dir(), reason="the sources are not beside the tests")
+@pytest.mark.parametrize("stem", ["compact", "csc", "gather", "sample", "sddmm", "spmm"])
+def test_an_operator_is_whole(stem):
+    wanted = [
+        CSRC / f"{stem}.h",
+        CSRC / f"{stem}_cpu.cpp",
+        CSRC / f"{stem}_bind.cpp",
+        ROOT / "python" / "hopflow" / "ops" / f"{stem}.py",
+        ROOT / "tests" / f"test_{stem}.py",
+        ROOT / "benchmarks" / f"bench_{stem}.py",
+    ]
+    assert [p.name for p in wanted if not p.exists()] == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ldd is Linux's")
+def test_native_module_links_neither_torch_nor_an_openmp_runtime():
+    linked = subprocess.run(["ldd", _native.__file__], capture_output=True, text=True).stdout
+    assert "libstdc++" in linked
+    assert not re.search(r"libtorch|libc10|gomp|libomp|libiomp|libcuda", linked), linked
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("order", ["import torch, hopflow", "import hopflow, torch"])
+def test_one_openmp_runtime_in_the_process(order):
+    code = f"""
+{order}
+import re
+hopflow.ops.gather_rows(torch.zeros(100000, 8), torch.arange(100000))
+torch.set_num_threads(3)
+assert hopflow.ops.num_threads() == 3
+maps = open("/proc/self/maps").read()
+print(sorted(set(re.findall(r"/[^ \\n]*lib(?:gomp|omp|iomp)[^ \\n]*", maps))))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(".so") == 1, done.stdout
+
+
+def test_importing_hopflow_is_light():
+    code = (
+        "import sys, torch; before = set(sys.modules); import hopflow;"
+        "print(*sorted({m.split('.')[0] for m in set(sys.modules) - before}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    loaded = set(done.stdout.split())
+    assert "hopflow" in loaded, done.stderr
+    assert not loaded & {"pandas", "ogb", "matplotlib", "pyarrow", "rich", "typer", "scipy"}

@@ -1,0 +1,424 @@
+"""Samplers and the loader."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import traceback
+
+import numpy as np
+import pytest
+import torch
+
+import hopflow as hf
+from hopflow.dataloading import (
+    BlockSampler,
+    DataLoader,
+    MultiLayerFullNeighborSampler,
+    MultiLayerNeighborSampler,
+    NeighborSampler,
+)
+
+
+def ids_of(batch):
+    """Everything sampled in a batch, as plain lists."""
+    input_nodes, output_nodes, blocks = batch
+    edges = [(b.edges()[0].tolist(), b.edges()[1].tolist(), b.edata[hf.EID].tolist()) for b in blocks]
+    return input_nodes.tolist(), output_nodes.tolist(), edges
+
+
+def epoch_of(loader):
+    return [ids_of(batch) for batch in loader]
+
+
+def workers():
+    return [t for t in threading.enumerate() if t.name.startswith("hopflow-worker")]
+
+
+# --- what a batch is ---
+
+
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("idtype", [torch.int32, torch.int64])
+def test_blocks_chain_and_name_the_parents_edges(small_graph, idtype, replace):
+    graph = small_graph.int() if idtype == torch.int32 else small_graph
+    src, dst = graph.edges()
+    degrees = graph.in_degrees()
+    seeds = torch.tensor([5, 199, 0, 17])
+    sampler = NeighborSampler([2, 5, 3], replace=replace)
+    input_nodes, output_nodes, blocks = sampler.sample(graph, seeds)
+    assert output_nodes.tolist() == seeds.tolist()
+    assert torch.equal(blocks[0].srcdata[hf.NID], input_nodes)
+    assert torch.equal(blocks[-1].dstdata[hf.NID], output_nodes)
+    for above, below in zip(blocks, blocks[1:]):
+        assert torch.equal(above.dstdata[hf.NID], below.srcdata[hf.NID])
+    for block, fanout in zip(blocks, [2, 5, 3]):
+        parents, own = block.srcdata[hf.NID], block.dstdata[hf.NID]
+        assert parents.dtype == own.dtype == block.edata[hf.EID].dtype == idtype
+        assert torch.equal(parents[: block.num_dst_nodes()], own)
+        assert parents.unique().shape == parents.shape
+        u, v = block.edges()
+        eids = block.edata[hf.EID].long()
+        assert torch.equal(src[eids], parents[u.long()])
+        assert torch.equal(dst[eids], own[v.long()])
+        wanted = torch.where(degrees[own.long()] > 0, fanout, 0) if replace else degrees[
+            own.long()
+        ].clamp(max=fanout)
+        assert torch.equal(block.in_degrees(), wanted.to(idtype))
+        if not replace:
+            assert eids.unique().shape == eids.shape
+
+
+def test_full_sampler_keeps_every_edge_once(small_graph):
+    _, _, blocks = MultiLayerFullNeighborSampler(2).sample(small_graph, torch.arange(200))
+    for block in blocks:
+        assert torch.equal(block.edata[hf.EID].sort().values, torch.arange(2000))
+
+
+def test_duplicate_seeds_are_merged(small_graph):
+    seeds = torch.tensor([9, 4, 9, 9, 4, 7])
+    _, output_nodes, blocks = NeighborSampler([3]).sample(small_graph, seeds)
+    assert output_nodes.tolist() == [9, 4, 7]
+    assert torch.equal(output_nodes[blocks[-1].seed_inverse], seeds)
+    _, _, blocks = NeighborSampler([3]).sample(small_graph, [1, 2])
+    assert blocks[-1].seed_inverse is None
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [
+        torch.tensor([3, 8]),
+        torch.tensor([3, 8], dtype=torch.int32),
+        np.array([3, 8]),
+        np.array([3, 8], dtype=np.uint8),
+        [3, 8],
+        (3, 8),
+        range(3, 9, 5),
+        torch.arange(200).eq(3) | torch.arange(200).eq(8),
+        np.isin(np.arange(200), [3, 8]),
+        [i in (3, 8) for i in range(200)],
+    ],
+)
+def test_seeds_in_every_form(small_graph, seeds):
+    _, output_nodes, _ = NeighborSampler([2]).sample(small_graph, seeds)
+    assert output_nodes.tolist() == [3, 8]
+    (batch,) = DataLoader(small_graph, seeds, NeighborSampler([2]), batch_size=9)
+    assert batch[1].tolist() == [3, 8]
+
+
+def test_no_seeds(small_graph):
+    for seeds in ([], torch.empty(0, dtype=torch.int64)):
+        input_nodes, output_nodes, blocks = NeighborSampler([2, 2]).sample(small_graph, seeds)
+        assert len(input_nodes) == len(output_nodes) == 0
+        assert [b.num_edges() for b in blocks] == [0, 0]
+        assert list(DataLoader(small_graph, seeds, NeighborSampler([2]))) == []
+
+
+def test_columns_are_gathered_when_read_or_prefetched(small_graph):
+    _, _, blocks = NeighborSampler([2, 2]).sample(small_graph, [1, 2])
+    assert not blocks[0].srcdata.is_read("feat")
+    sampler = NeighborSampler(
+        [2, 2], prefetch_node_feats=["feat"], prefetch_labels=["label"],
+        prefetch_edge_feats=["weight"],
+    )  # fmt: skip
+    for workers in (0, 2):
+        for _, _, blocks in DataLoader(
+            small_graph, range(50), sampler, batch_size=10, num_workers=workers
+        ):
+            assert blocks[0].srcdata.is_read("feat")
+            assert blocks[-1].dstdata.is_read("label")
+            assert all(block.edata.is_read("weight") for block in blocks)
+            assert not blocks[-1].srcdata.is_read("feat")
+            nodes = blocks[0].srcdata[hf.NID]
+            assert torch.equal(blocks[0].srcdata["feat"], small_graph.ndata["feat"][nodes])
+
+
+# --- one answer ---
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_same_batches_for_any_workers_and_threads(small_graph, shuffle):
+    results = []
+    for num_workers in (0, 1, 2, 4):
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            torch.manual_seed(11)
+            loader = DataLoader(
+                small_graph, torch.arange(180), NeighborSampler([3, 4]), batch_size=13,
+                shuffle=shuffle, num_workers=num_workers,
+            )  # fmt: skip
+            results.append([epoch_of(loader), epoch_of(loader)])
+    assert all(other == results[0] for other in results[1:])
+    first, second = results[0]
+    assert first != second
+    if shuffle:
+        assert [b[1] for b in first] != [b[1] for b in second]
+        for epoch in (first, second):
+            assert sorted(sum((b[1] for b in epoch), [])) == list(range(180))
+
+
+def test_torch_manual_seed_repeats_a_loop(small_graph):
+    loader = DataLoader(small_graph, range(60), NeighborSampler([2]), batch_size=7, shuffle=True)
+    torch.manual_seed(3)
+    first = epoch_of(loader)
+    assert epoch_of(loader) != first
+    torch.manual_seed(3)
+    assert epoch_of(loader) == first
+    torch.manual_seed(4)
+    assert epoch_of(loader) != first
+
+
+def test_own_seed_is_independent_of_torchs(small_graph):
+    def make():
+        return DataLoader(
+            small_graph, range(60), NeighborSampler([2]), batch_size=7, shuffle=True, seed=5
+        )
+
+    one = make()
+    first, second = epoch_of(one), epoch_of(one)
+    torch.manual_seed(99)
+    two = make()
+    assert [epoch_of(two), epoch_of(two)] == [first, second]
+    assert first != second
+
+
+def test_batches_differ_from_each_other(small_graph):
+    # One node in every batch: were batches keyed alike, its samples would be too.
+    loader = DataLoader(small_graph, [0] * 40, NeighborSampler([1]))
+    picks = {ids_of(batch)[2][0][2][0] for batch in loader}
+    assert len(picks) > 3
+
+
+def test_hops_differ_from_each_other():
+    # Node 0's only in-neighbour is itself or one of 50 others: two hops draw apart.
+    graph = hf.graph((list(range(51)), [0] * 51))
+    same = 0
+    for _ in range(60):
+        _, _, (second, first) = NeighborSampler([1, 1]).sample(graph, [0])
+        same += int(second.edata[hf.EID][0]) == int(first.edata[hf.EID][0])
+    assert same < 15
+
+
+# --- the loader's life ---
+
+
+@pytest.mark.parametrize(
+    ("num_seeds", "batch_size", "drop_last", "sizes"),
+    [(10, 4, False, [4, 4, 2]), (10, 4, True, [4, 4]), (8, 4, True, [4, 4]), (3, 5, False, [3])],
+)
+def test_lengths(small_graph, num_seeds, batch_size, drop_last, sizes):
+    loader = DataLoader(
+        small_graph, range(num_seeds), NeighborSampler([1]), batch_size=batch_size,
+        drop_last=drop_last,
+    )  # fmt: skip
+    assert len(loader) == len(sizes)
+    assert [len(batch[1]) for batch in loader] == sizes
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("stop_at", [0, 1, 4, 9])
+@pytest.mark.parametrize("seed", [None, 8])
+def test_resumes_where_it_was_stopped(small_graph, num_workers, stop_at, seed):
+    def make(workers):
+        return DataLoader(
+            small_graph, range(90), NeighborSampler([2, 2]), batch_size=10, shuffle=True,
+            num_workers=workers, seed=seed,
+        )  # fmt: skip
+
+    torch.manual_seed(1)
+    loader = make(num_workers)
+    whole = []
+    state = loader.state_dict() if stop_at == 0 else None
+    for i, batch in enumerate(loader):
+        whole.append(ids_of(batch))
+        if i + 1 == stop_at:
+            state = loader.state_dict()
+    second = epoch_of(loader)
+
+    torch.manual_seed(1 if stop_at == 0 else 77)
+    resumed = make(2 - num_workers)
+    resumed.load_state_dict(state)
+    rest = epoch_of(resumed)
+    if stop_at == 9:  # the epoch was over: the next one starts
+        if seed is not None:
+            assert rest == second
+        assert len(rest) == 9
+        return
+    assert rest == whole[stop_at:]
+    if seed is not None:
+        assert epoch_of(resumed) == second
+
+
+def test_state_of_another_loader_is_refused(small_graph):
+    state = DataLoader(small_graph, range(9), NeighborSampler([1]), batch_size=3).state_dict()
+    other = DataLoader(small_graph, range(9), NeighborSampler([1]), batch_size=2)
+    with pytest.raises(ValueError, match="state: batch_size is 3, this loader's is 2"):
+        other.load_state_dict(state)
+    with pytest.raises(ValueError, match="state: no "):
+        other.load_state_dict({"seed": 1})
+
+
+class Failing(BlockSampler):
+    """Fails at a seed, in a function whose name must show in the traceback."""
+
+    def sample_blocks(self, g, seed_nodes):
+        def the_culprit():
+            raise RuntimeError("seed 30 is cursed")
+
+        if 30 in seed_nodes.tolist():
+            the_culprit()
+        return NeighborSampler([2]).sample_blocks(g, seed_nodes)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 3])
+def test_failures_surface_with_their_traceback_and_the_loader_lives_on(small_graph, num_workers):
+    loader = DataLoader(small_graph, range(60), Failing(), batch_size=10, num_workers=num_workers)
+    for _ in range(2):
+        seen = []
+        with pytest.raises(RuntimeError, match="seed 30 is cursed") as caught:
+            for batch in loader:
+                seen.append(batch[1][0].item())
+        assert seen == [0, 10, 20]
+        assert "the_culprit" in "".join(traceback.format_tb(caught.value.__traceback__))
+        assert not workers()
+    loader.graph_sampler = NeighborSampler([2])
+    assert len(list(loader)) == 6
+
+
+def test_threads_end_with_the_loop(small_graph):
+    loader = DataLoader(small_graph, range(200), NeighborSampler([2]), batch_size=2, num_workers=3)
+    for _ in loader:
+        assert len(workers()) <= 3
+        break
+    gc.collect()
+    assert not workers()
+    iterator = iter(loader)
+    next(iterator)
+    loader.close()
+    assert not workers()
+    assert list(iterator) == []
+    assert len(list(loader)) == 100
+    assert not workers()
+
+
+def test_dropping_the_loader_with_a_batch_in_flight_ends_its_threads(small_graph):
+    iterator = iter(DataLoader(small_graph, range(200), NeighborSampler([2]), num_workers=2))
+    next(iterator)
+    del iterator
+    gc.collect()
+    assert not workers()
+
+
+def test_only_a_bounded_number_of_batches_is_prepared_ahead(small_graph):
+    started = []
+
+    class Counting(NeighborSampler):
+        def sample(self, g, seed_nodes):
+            started.append(1)
+            return super().sample(g, seed_nodes)
+
+    loader = DataLoader(
+        small_graph, range(100), Counting([2]), num_workers=2, prefetch_factor=3, batch_size=1
+    )
+    iterator = iter(loader)
+    for _ in range(10):
+        next(iterator)
+    loader.close()
+    assert 10 <= len(started) <= 10 + 6
+
+
+def test_any_object_with_sample_is_a_sampler(small_graph):
+    class Mine:
+        def sample(self, g, seeds):
+            frontier = hf.sample_neighbors(g, seeds, 3)
+            block = hf.to_block(frontier, seeds)
+            return block.srcdata[hf.NID], seeds, [block]
+
+    results = []
+    for num_workers in (0, 2):
+        torch.manual_seed(2)
+        loader = DataLoader(small_graph, range(50), Mine(), batch_size=8, num_workers=num_workers)
+        results.append(epoch_of(loader))
+    assert results[0] == results[1]
+
+
+# --- errors ---
+
+
+@pytest.mark.parametrize(
+    ("fanouts", "error", "match"),
+    [
+        ([], ValueError, "fanouts: expected at least one layer"),
+        ([3, -2], ValueError, r"fanouts\[1\]: expected -1 \(all\) or a count >= 0, got -2"),
+        ([2.5], TypeError, r"fanouts\[0\]: expected an int, got float"),
+        ([True], TypeError, r"fanouts\[0\]: expected an int, got bool"),
+        ("44", TypeError, "fanouts: expected a list"),
+        (4, TypeError, "fanouts: expected a list with one int a layer, got int"),
+        ({"a": 1}, TypeError, "fanouts: expected a list"),
+    ],
+)
+def test_bad_fanouts(fanouts, error, match):
+    with pytest.raises(error, match=match):
+        MultiLayerNeighborSampler(fanouts)
+
+
+def test_bad_sampler_options(small_graph):
+    with pytest.raises(ValueError, match="num_layers: expected at least 1"):
+        MultiLayerFullNeighborSampler(0)
+    with pytest.raises(TypeError, match="prefetch_labels: expected a list of column names"):
+        NeighborSampler([1], prefetch_labels="label")
+    with pytest.raises(ValueError, match="edge_dir"):
+        NeighborSampler([1], edge_dir="out")
+    with pytest.raises(ValueError, match="prob, mask"):
+        NeighborSampler([1], prob="weight")
+    with pytest.raises(KeyError, match=r"no source node column 'nope'; there is 'feat', 'label'"):
+        NeighborSampler([1], prefetch_node_feats=["nope"]).sample(small_graph, [0])
+    with pytest.raises(TypeError, match="g: expected a hopflow.Graph, got int"):
+        NeighborSampler([1]).sample(3, [0])
+    with pytest.raises(TypeError, match="BlockSampler does not implement sample_blocks"):
+        BlockSampler().sample(small_graph, [0])
+
+
+@pytest.mark.parametrize(
+    ("seeds", "error", "match"),
+    [
+        ([0, 200], IndexError, r"\[1\] is 200, expected 0 <= id < 200"),
+        ([-1], IndexError, r"\[0\] is -1"),
+        ([2**70], TypeError, "expected integer ids"),
+        (np.array([2**63], dtype=np.uint64), TypeError, "does not fit int64"),
+        ([0.5], TypeError, "expected integer ids, got float64"),
+        ([[1, 2]], ValueError, r"expected 1 dimension, got shape \[1, 2\]"),
+        (torch.zeros(9, dtype=torch.bool), ValueError, "expected a mask of 200 nodes"),
+        ({"a": [1]}, TypeError, "expected ids, got dict"),
+        (None, TypeError, "expected ids, got NoneType"),
+        ("12", TypeError, "expected ids, got str"),
+        ([[1], [1, 2]], TypeError, "expected integer ids"),
+    ],
+)
+def test_bad_seeds(small_graph, seeds, error, match):
+    with pytest.raises(error, match=match):
+        NeighborSampler([1]).sample(small_graph, seeds)
+    with pytest.raises(error, match=match):
+        DataLoader(small_graph, seeds, NeighborSampler([1]))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"batch_size": 0}, ValueError, "batch_size: expected at least 1, got 0"),
+        ({"batch_size": 2.0}, TypeError, "batch_size: expected an int, got float"),
+        ({"num_workers": -1}, ValueError, "num_workers: expected at least 0"),
+        ({"prefetch_factor": 0}, ValueError, "prefetch_factor: expected at least 1"),
+        ({"seed": -1}, ValueError, "seed: expected at least 0"),
+        ({"use_uva": True}, ValueError, "use_uva: .*not supported yet"),
+        ({"use_ddp": True}, ValueError, "use_ddp: .*not supported yet"),
+        ({"graph_sampler": 3}, TypeError, r"graph_sampler: expected an object with sample"),
+        ({"graph": 3}, TypeError, "graph: expected a hopflow.Graph, got int"),
+        ({"device": "nonsense"}, RuntimeError, "nonsense"),
+        ({"shufle": True}, TypeError, "shufle"),
+    ],
+)
+def test_bad_loader_options(small_graph, options, error, match):
+    arguments = {"graph": small_graph, "indices": [0], "graph_sampler": NeighborSampler([1])}
+    with pytest.raises(error, match=match):
+        DataLoader(**{**arguments, **options})

@@ -1,0 +1,26 @@
+"""The Python in README.md and docs/ runs as printed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "writing_gnn_modules.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_snippets_run_in_order(page):
+    snippets = re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.M | re.S)
+    assert snippets
+    names: dict[str, object] = {"__name__": "docs"}
+    for i, snippet in enumerate(snippets):
+        exec(compile(snippet, f"{page.name}, snippet {i + 1}", "exec"), names)
+
+
+def test_local_links_lead_somewhere():
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
