@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -46,3 +47,10 @@ def random_csc(
     indptr, indices, eids = ops.coo_to_csc(src, dst, num_src, num_dst)
     eids = None if eids is None else eids.to(dtype)
     return Csc(indptr, indices.to(dtype), eids, num_src, num_dst)
+
+
+def opcheck(op: Any, args: tuple[Any, ...]) -> None:
+    """torch's own check of an operator's registration; newer than the oldest torch supported."""
+    if not hasattr(torch.library, "opcheck"):
+        pytest.skip("torch.library.opcheck came with torch 2.4")
+    torch.library.opcheck(op, args)

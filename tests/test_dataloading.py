@@ -23,7 +23,9 @@ from hopflow.dataloading import (
 def ids_of(batch):
     """Everything sampled in a batch, as plain lists."""
     input_nodes, output_nodes, blocks = batch
-    edges = [(b.edges()[0].tolist(), b.edges()[1].tolist(), b.edata[hf.EID].tolist()) for b in blocks]
+    edges = [
+        (b.edges()[0].tolist(), b.edges()[1].tolist(), b.edata[hf.EID].tolist()) for b in blocks
+    ]
     return input_nodes.tolist(), output_nodes.tolist(), edges
 
 
@@ -61,9 +63,11 @@ def test_blocks_chain_and_name_the_parents_edges(small_graph, idtype, replace):
         eids = block.edata[hf.EID].long()
         assert torch.equal(src[eids], parents[u.long()])
         assert torch.equal(dst[eids], own[v.long()])
-        wanted = torch.where(degrees[own.long()] > 0, fanout, 0) if replace else degrees[
-            own.long()
-        ].clamp(max=fanout)
+        wanted = (
+            torch.where(degrees[own.long()] > 0, fanout, 0)
+            if replace
+            else degrees[own.long()].clamp(max=fanout)
+        )
         assert torch.equal(block.in_degrees(), wanted.to(idtype))
         if not replace:
             assert eids.unique().shape == eids.shape

@@ -11,7 +11,15 @@ from hopflow import ops
 @pytest.mark.parametrize("shape", [(50,), (50, 1), (50, 3), (50, 128), (50, 4, 5), (50, 0)])
 @pytest.mark.parametrize(
     "dtype",
-    [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int8, torch.bool],
+    [
+        torch.float32,
+        torch.float64,
+        torch.float16,
+        torch.bfloat16,
+        torch.int64,
+        torch.int8,
+        torch.bool,
+    ],
 )
 def test_equals_reference(dtype, shape, ids_dtype):
     x = (torch.randn(shape) * 10).to(dtype)
@@ -75,7 +83,12 @@ def test_backward_is_deterministic_and_equals_torch():
 @pytest.mark.parametrize(
     ("x", "ids", "error", "match"),
     [
-        (torch.zeros(3, 2), torch.tensor([0, 3]), IndexError, r"ids\[1\] is 3, expected 0 <= id < 3"),
+        (
+            torch.zeros(3, 2),
+            torch.tensor([0, 3]),
+            IndexError,
+            r"ids\[1\] is 3, expected 0 <= id < 3",
+        ),
         (torch.zeros(3, 2), torch.tensor([-1]), IndexError, r"ids\[0\] is -1"),
         (torch.zeros(3, 2), torch.tensor([2**40]), IndexError, "1099511627776"),
         (torch.zeros(0, 2), torch.tensor([0]), IndexError, "expected 0 <= id < 0"),
@@ -84,7 +97,12 @@ def test_backward_is_deterministic_and_equals_torch():
         (torch.zeros(3, 2), torch.tensor([[0]]), ValueError, "ids: expected 1 dimension"),
         (torch.tensor(1.0), torch.tensor([0]), ValueError, "x: expected at least 1 dimension"),
         ([1.0], torch.tensor([0]), TypeError, "x: expected a torch.Tensor, got list"),
-        (torch.zeros(3), torch.zeros(1, dtype=torch.int64, device="meta"), ValueError, "one device"),
+        (
+            torch.zeros(3),
+            torch.zeros(1, dtype=torch.int64, device="meta"),
+            ValueError,
+            "one device",
+        ),
     ],
 )
 def test_bad_arguments(x, ids, error, match):

@@ -113,7 +113,9 @@ def test_draws_of_neighbouring_keys_and_nodes_are_independent():
     copies = 30_000
     indptr, indices = repeated(4, copies)
     first, second = (
-        ops.sample_neighbors(indptr, indices, torch.arange(copies), 1, key=ops.stream_key(0, 0, b, 0))[1]
+        ops.sample_neighbors(
+            indptr, indices, torch.arange(copies), 1, key=ops.stream_key(0, 0, b, 0)
+        )[1]
         for b in (0, 1)
     )
     pairs = torch.bincount(first.long() * 4 + second.long(), minlength=16).numpy()
@@ -135,7 +137,11 @@ def test_same_for_any_number_of_threads():
 
 def test_key_coordinates_all_count():
     keys = {ops.stream_key(*c) for c in [(0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0)]}
-    keys |= {ops.stream_key(0, 0, 0, 1), ops.stream_key(-1, 0, 0, 0), ops.stream_key(2**64, 0, 1, 1)}
+    keys |= {
+        ops.stream_key(0, 0, 0, 1),
+        ops.stream_key(-1, 0, 0, 0),
+        ops.stream_key(2**64, 0, 1, 1),
+    }
     assert len(keys) == 7
 
 

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from helpers import FLOATS, IDS, random_csc
-from torch.library import opcheck
+from helpers import FLOATS, IDS, opcheck, random_csc
 
 from hopflow import _native, ops
 

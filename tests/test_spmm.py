@@ -4,8 +4,7 @@ import math
 
 import pytest
 import torch
-from helpers import FLOATS, IDS, random_csc
-from torch.library import opcheck
+from helpers import FLOATS, IDS, opcheck, random_csc
 
 from hopflow import _native, ops
 
@@ -14,7 +13,9 @@ REDUCERS = list(ops.REDUCERS)
 
 def tolerance(dtype):
     """Half types: one rounding of a wide sum, so a unit in the last place."""
-    return {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}[dtype]
+    return {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}[
+        dtype
+    ]
 
 
 @pytest.mark.parametrize("ids", IDS)
@@ -23,7 +24,29 @@ def tolerance(dtype):
 def test_spmm_equals_reference(reduce, dtype, ids):
     csc = random_csc(dtype=ids, hub=70)
     # Widths around one, two, four and eight vectors of every instruction set, and past them.
-    for width in (0, 1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 100, 127, 128, 129, 257, 300):
+    for width in (
+        0,
+        1,
+        2,
+        3,
+        5,
+        7,
+        8,
+        15,
+        16,
+        17,
+        31,
+        33,
+        63,
+        64,
+        65,
+        100,
+        127,
+        128,
+        129,
+        257,
+        300,
+    ):
         x = torch.randn(csc.num_src, width).to(dtype)
         result = ops.spmm(csc.indptr, csc.indices, x, reduce=reduce)
         expected = ops.spmm_reference(csc.indptr, csc.indices, x, reduce=reduce)
@@ -120,7 +143,9 @@ def test_transpose_at_hand_gives_the_same_gradient():
         grads = []
         for given in (None, transpose):
             x = torch.linspace(-1, 1, csc.num_src * 6).view(-1, 6).requires_grad_()
-            ops.spmm(csc.indptr, csc.indices, x, reduce=reduce, transpose=given).square().sum().backward()
+            ops.spmm(
+                csc.indptr, csc.indices, x, reduce=reduce, transpose=given
+            ).square().sum().backward()
             grads.append(x.grad)
         assert torch.equal(*grads)
 
@@ -305,11 +330,15 @@ INDPTR, INDICES = torch.tensor([0, 1, 2]), torch.tensor([0, 3])
     ("change", "error", "match"),
     [
         ({"reduce": "median"}, ValueError, "reduce: expected one of sum, mean, max, min"),
-        ({"x": X.long()}, TypeError, "x: expected float32, float64, float16 or bfloat16, got int64"),
+        (
+            {"x": X.long()},
+            TypeError,
+            "x: expected float32, float64, float16 or bfloat16, got int64",
+        ),
         ({"x": torch.tensor(1.0)}, ValueError, "x: expected at least 1 dimension"),
         ({"x": X[:3]}, IndexError, r"\[1\] is 3, expected 0 <= id < 3"),
         ({"x": X.to("meta")}, ValueError, "one device"),
-        ({"x": X.to_sparse()}, (TypeError, RuntimeError, ValueError), ""),
+        ({"x": X.to_sparse()}, (TypeError, RuntimeError, ValueError), "."),
         ({"indices": torch.tensor([0, -1])}, IndexError, r"\[1\] is -1"),
         ({"indices": torch.tensor([0.0, 1])}, TypeError, "indices: expected int32 or int64"),
         ({"indptr": torch.tensor([0, 1, 3])}, ValueError, "number of edges, 2, got 3"),

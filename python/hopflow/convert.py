@@ -101,9 +101,7 @@ def create_block(
     return moved
 
 
-def _idtype(
-    asked: Optional[torch.dtype], given: torch.dtype, adjacency: Adjacency
-) -> torch.dtype:
+def _idtype(asked: Optional[torch.dtype], given: torch.dtype, adjacency: Adjacency) -> torch.dtype:
     if asked is None:
         asked = given
     if asked not in (torch.int32, torch.int64):

@@ -73,12 +73,16 @@ def _require_name(what: str, value: object) -> str:
 
 def copy_u(u: str, out: str) -> MessageFunction:
     """Message: the source's column ``u`` (features [N, ...] give messages [E, ...])."""
-    return MessageFunction("copy", "u", _require_name("u", u), None, None, _require_name("out", out))
+    return MessageFunction(
+        "copy", "u", _require_name("u", u), None, None, _require_name("out", out)
+    )
 
 
 def copy_e(e: str, out: str) -> MessageFunction:
     """Message: the edge's column ``e``."""
-    return MessageFunction("copy", "e", _require_name("e", e), None, None, _require_name("out", out))
+    return MessageFunction(
+        "copy", "e", _require_name("e", e), None, None, _require_name("out", out)
+    )
 
 
 def _binary(op: str, lhs: str, rhs: str) -> Callable[[str, str, str], MessageFunction]:

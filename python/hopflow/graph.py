@@ -209,7 +209,9 @@ class Graph:
         """
         if apply_node_func is not None:
             raise TypeError("apply_node_func: functions written in Python are not supported yet")
-        result = message.update_all(self._adjacency, self._message_data(), message_func, reduce_func)
+        result = message.update_all(
+            self._adjacency, self._message_data(), message_func, reduce_func
+        )
         self._dst_frame[reduce_func.out_field] = result
 
     def apply_edges(self, func: MessageFunction, edges: Any = ALL) -> None:

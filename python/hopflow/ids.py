@@ -46,9 +46,7 @@ def as_ids(name: str, value: object, *, dtype: Optional[torch.dtype] = None) -> 
     if ids.numel() == 0 and not isinstance(value, (Tensor, np.ndarray)):
         ids = ids.long()  # an empty list has no dtype of its own
     if ids.dtype == torch.bool or ids.is_floating_point() or ids.is_complex():
-        raise TypeError(
-            f"{name}: expected integer ids, got {str(ids.dtype).replace('torch.', '')}"
-        )
+        raise TypeError(f"{name}: expected integer ids, got {str(ids.dtype).replace('torch.', '')}")
     if ids.dtype not in (torch.int32, torch.int64):
         ids = ids.long()
     return ids if dtype is None else ids.to(dtype)

@@ -69,7 +69,9 @@ def _edge_factor(message: MessageFunction, u: Tensor, e: Tensor) -> Optional[Ten
     trailing = e.shape[1:]
     if math.prod(trailing) == 1:
         return e.reshape(-1)
-    per_head = e.dim() == u.dim() >= 3 and trailing[0] == u.shape[1] and math.prod(trailing[1:]) == 1
+    per_head = (
+        e.dim() == u.dim() >= 3 and trailing[0] == u.shape[1] and math.prod(trailing[1:]) == 1
+    )
     return e.reshape(-1, trailing[0]) if per_head else None
 
 

@@ -156,9 +156,7 @@ def in_subgraph(
     src, dst = made.adjacency.coo()
     kept = torch.unique(torch.cat([src, dst.to(src.dtype)]))
     src, dst = torch.searchsorted(kept, src), torch.searchsorted(kept, dst.to(src.dtype))
-    small = Graph(
-        Adjacency.from_coo(src, dst, kept.shape[0], kept.shape[0]), idtype=graph.idtype
-    )
+    small = Graph(Adjacency.from_coo(src, dst, kept.shape[0], kept.shape[0]), idtype=graph.idtype)
     columns = graph.ndata.rows(lambda x: ops.gather_rows(x, kept))
     columns[NID] = LazyColumn(lambda: kept.to(graph.idtype))
     small._src_frame = small._dst_frame = Frame(kept.shape[0], "node", graph.device, columns)
@@ -175,9 +173,7 @@ def subgraph_of_seeds(
     indptr, neighbors, eids = ops.sample_neighbors(
         full.indptr, full.indices, seeds, fanout, replace=replace, key=key, eids=full.eids
     )
-    adjacency = Adjacency(
-        indptr, neighbors, None, graph.num_nodes(), graph.num_nodes(), rows=seeds
-    )
+    adjacency = Adjacency(indptr, neighbors, None, graph.num_nodes(), graph.num_nodes(), rows=seeds)
     made = Graph(adjacency, idtype=graph.idtype)
     made._src_frame = made._dst_frame = graph.ndata.copy()
     columns = graph.edata.rows(lambda x: ops.gather_rows(x, eids))
@@ -253,6 +249,4 @@ def _rows_of(adjacency: Adjacency, dst: Tensor) -> tuple[Tensor, Tensor, Tensor]
             _, _, rows = ops.compact_ids(known, dst)
             rows = rows.clamp(max=known.shape[0])
             indptr = torch.cat([indptr, indptr[-1:]])
-    return ops.sample_neighbors(
-        indptr, adjacency.indices, rows, -1, key=0, eids=adjacency.eids
-    )
+    return ops.sample_neighbors(indptr, adjacency.indices, rows, -1, key=0, eids=adjacency.eids)

@@ -120,7 +120,9 @@ class DataLoader:
         }
         for name, value in unsupported.items():
             if value:
-                raise ValueError(f"{name}: expected None or False, got {value!r}; not supported yet")
+                raise ValueError(
+                    f"{name}: expected None or False, got {value!r}; not supported yet"
+                )
         self.graph = graph
         self.indices = as_node_ids("indices", indices, graph.num_nodes(), dtype=graph.idtype)
         self.graph_sampler = graph_sampler

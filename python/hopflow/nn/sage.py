@@ -149,9 +149,7 @@ class SAGEConv(nn.Module):
                 result = neighbor if before else self.fc_neigh(neighbor)
                 return self._finish(self.fc_self(own) + result)
             if before:
-                own = (
-                    self.fc_neigh(own) if isinstance(feat, tuple) else source[: own.shape[0]]
-                )
+                own = self.fc_neigh(own) if isinstance(feat, tuple) else source[: own.shape[0]]
             degrees = graph.in_degrees()
             assert isinstance(degrees, Tensor)
             neighbor = (aggregate(source, fn.sum) + own) / (degrees.to(own.dtype) + 1).unsqueeze(1)

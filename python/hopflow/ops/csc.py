@@ -43,9 +43,7 @@ def coo_to_csc(
     """
     src, dst = require_ids("src", src), require_ids("dst", dst)
     if src.shape != dst.shape:
-        raise ValueError(
-            f"dst: expected as many ids as src, {src.shape[0]}, got {dst.shape[0]}"
-        )
+        raise ValueError(f"dst: expected as many ids as src, {src.shape[0]}, got {dst.shape[0]}")
     if src.dtype != dst.dtype:
         src, dst = src.long(), dst.long()
     num_edges = src.shape[0]

@@ -18,9 +18,7 @@ def stream_key(seed: int, epoch: int, batch: int, hop: int) -> int:
 
     Every argument counts modulo 2**64.
     """
-    return int(
-        _native.stream_key(seed & _MASK64, epoch & _MASK64, batch & _MASK64, hop & _MASK64)
-    )
+    return int(_native.stream_key(seed & _MASK64, epoch & _MASK64, batch & _MASK64, hop & _MASK64))
 
 
 def sample_neighbors(
