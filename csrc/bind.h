@@ -73,7 +73,8 @@ struct Operand {
   // The CPU kernels' operands; a CUDA kernel that this build lacks is named.
   const Operand& OnCpu(const char* op) const {
     if (view.device == DeviceType::kCpu) return *this;
-    throw Error(StrCat(op, ": ", name, " is on ", view.device == DeviceType::kCuda ? "CUDA" : "another device",
+    throw Error(StrCat(op, ": ", name, " is on ",
+                       view.device == DeviceType::kCuda ? "CUDA" : "another device",
                        "; this build has no such kernel there. Move it with .to(\"cpu\")"));
   }
 };

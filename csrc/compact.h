@@ -16,10 +16,10 @@ namespace cpu {
 // and memory whatever the number of nodes. Throws std::out_of_range for a negative id.
 template <typename Id, typename Local>
 CompactSizes CompactIds(std::int64_t num_seeds, std::int64_t num_neighbors,
-                        const Id* seeds,         // [num_seeds], may repeat
-                        const Id* neighbors,     // [num_neighbors], may repeat
-                        Id* unique_ids,          // [num_seeds + num_neighbors], num_unique used
-                        Local* local_seeds,      // [num_seeds]
+                        const Id* seeds,          // [num_seeds], may repeat
+                        const Id* neighbors,      // [num_neighbors], may repeat
+                        Id* unique_ids,           // [num_seeds + num_neighbors], num_unique used
+                        Local* local_seeds,       // [num_seeds]
                         Local* local_neighbors);  // [num_neighbors]
 
 }  // namespace cpu

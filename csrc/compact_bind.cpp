@@ -37,9 +37,9 @@ std::pair<std::int64_t, std::int64_t> CompactBinding(const TensorView& seeds,
     py::gil_scoped_release release;
     DispatchIndex(seeds.dtype, "seeds", [&]<typename Id>(Type<Id>) {
       DispatchIndex(out_seeds.dtype, "out_seeds", [&]<typename Local>(Type<Local>) {
-        sizes = cpu::CompactIds(num_seeds, num_neighbors, seeds.as<Id>(), neighbors.as<Id>(),
-                                out_unique.as<Id>(), out_seeds.as<Local>(),
-                                out_neighbors.as<Local>());
+        sizes =
+            cpu::CompactIds(num_seeds, num_neighbors, seeds.as<Id>(), neighbors.as<Id>(),
+                            out_unique.as<Id>(), out_seeds.as<Local>(), out_neighbors.as<Local>());
       });
     });
   }

@@ -11,8 +11,8 @@ namespace {
 // Ids hashed and prefetched ahead of their insertion.
 constexpr std::int64_t kGroup = 32;
 
-// Open addressing with linear probing, at most half full. Doubles as ids arrive, so its size follows
-// the distinct ids of the batch and not the (larger) number of edges.
+// Open addressing with linear probing, at most half full. Doubles as ids arrive, so its size
+// follows the distinct ids of the batch and not the (larger) number of edges.
 template <typename Id, typename Local>
 class IdTable {
  public:
@@ -98,7 +98,7 @@ CompactSizes CompactIds(std::int64_t num_seeds, std::int64_t num_neighbors, cons
   return {table.size(), num_unique_seeds};
 }
 
-#define HOPFLOW_INSTANTIATE(Id, Local)                                                        \
+#define HOPFLOW_INSTANTIATE(Id, Local)                                                          \
   template CompactSizes CompactIds<Id, Local>(std::int64_t, std::int64_t, const Id*, const Id*, \
                                               Id*, Local*, Local*);
 HOPFLOW_INSTANTIATE(std::int32_t, std::int32_t)

@@ -12,19 +12,19 @@ bool IsSorted(std::int64_t num_edges, const Id* dst);  // [num_edges]
 // Groups edges by destination, in edge order within each. Ids are checked by the caller.
 template <typename Id, typename OutId, typename EdgeId>
 void CooToCsc(std::int64_t num_edges, std::int64_t num_dst,
-              const Id* src,          // [num_edges]
-              const Id* dst,          // [num_edges]
-              std::int64_t* indptr,   // [num_dst + 1]
-              OutId* indices,         // [num_edges], source of each edge
-              EdgeId* eids);          // [num_edges], edge at each position; null: not wanted
+              const Id* src,         // [num_edges]
+              const Id* dst,         // [num_edges]
+              std::int64_t* indptr,  // [num_dst + 1]
+              OutId* indices,        // [num_edges], source of each edge
+              EdgeId* eids);         // [num_edges], edge at each position; null: not wanted
 
 // Groups the edges of a CSC by source, in position order within each.
 template <typename Id, typename EdgeId>
 void TransposeCsc(std::int64_t num_src, std::int64_t num_dst,
-                  const std::int64_t* indptr,    // [num_dst + 1]
-                  const Id* indices,             // [num_edges]
-                  std::int64_t* out_indptr,      // [num_src + 1]
-                  Id* out_indices,               // [num_edges], destination of each edge
-                  EdgeId* out_positions);        // [num_edges], its position in the CSC
+                  const std::int64_t* indptr,  // [num_dst + 1]
+                  const Id* indices,           // [num_edges]
+                  std::int64_t* out_indptr,    // [num_src + 1]
+                  Id* out_indices,             // [num_edges], destination of each edge
+                  EdgeId* out_positions);      // [num_edges], its position in the CSC
 
 }  // namespace hopflow::cpu

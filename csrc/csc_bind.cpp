@@ -46,9 +46,8 @@ void CooToCscBinding(const TensorView& src, const TensorView& dst, std::int64_t 
     DispatchIndex(out_indices.dtype, "out_indices", [&]<typename OutId>(Type<OutId>) {
       const DType eid_type = out_eids ? out_eids->dtype : DType::kInt32;
       DispatchIndex(eid_type, "out_eids", [&]<typename EdgeId>(Type<EdgeId>) {
-        cpu::CooToCsc(num_edges, num_dst, src.as<Id>(), dst.as<Id>(),
-                      out_indptr.as<std::int64_t>(), out_indices.as<OutId>(),
-                      DataOrNull<EdgeId>(out_eids));
+        cpu::CooToCsc(num_edges, num_dst, src.as<Id>(), dst.as<Id>(), out_indptr.as<std::int64_t>(),
+                      out_indices.as<OutId>(), DataOrNull<EdgeId>(out_eids));
       });
     });
   });
@@ -63,7 +62,11 @@ void TransposeBinding(const TensorView& indptr, const TensorView& indices,
   Operand{"indptr", indptr}.OnCpu(kOp);
   Operand{"out_indptr", out_indptr}.OfDim(1).OfType(DType::kInt64).Contiguous().OnCpu(kOp);
   CheckValue(out_indptr.size(0) >= 1, "out_indptr: expected at least one element, got none");
-  Operand{"out_indices", out_indices}.OfType(indices.dtype).OfSize(num_edges).Contiguous().OnCpu(kOp);
+  Operand{"out_indices", out_indices}
+      .OfType(indices.dtype)
+      .OfSize(num_edges)
+      .Contiguous()
+      .OnCpu(kOp);
   const Operand positions{"out_positions", out_positions};
   positions.Index().OfSize(num_edges).Contiguous().OnCpu(kOp);
   CheckFits(positions, num_edges, "edges");

@@ -11,19 +11,20 @@ namespace {
 constexpr std::int64_t kGrain = 1 << 16;
 
 // Stable counting sort of n items by key. Every part counts its own stretch of items, so part p
-// knows where its first item of each key goes and the parts write without meeting. The counters cost
-// parts x num_keys; parts are limited so that they stay below the sorted data itself.
+// knows where its first item of each key goes and the parts write without meeting. The counters
+// cost parts x num_keys; parts are limited so that they stay below the sorted data itself.
 template <typename Key, typename Place>
 void CountingSort(std::int64_t n, std::int64_t num_keys, const Key* keys,  // [n]
                   std::int64_t* offsets,                                   // [num_keys + 1]
-                  Place&& place) {  // place(item, position)
-  const int num_parts = static_cast<int>(std::clamp<std::int64_t>(
-      n / std::max<std::int64_t>(1, num_keys), 1, NumParts(n, kGrain)));
+                  Place&& place) {                                         // place(item, position)
+  const int num_parts = static_cast<int>(
+      std::clamp<std::int64_t>(n / std::max<std::int64_t>(1, num_keys), 1, NumParts(n, kGrain)));
   std::vector<std::vector<std::int64_t>> counts(num_parts);
   ParallelParts(num_parts, [&](int part) {
     auto& count = counts[part];
     count.assign(num_keys, 0);
-    for (std::int64_t i = PartBegin(n, part, num_parts); i < PartBegin(n, part + 1, num_parts); ++i) {
+    for (std::int64_t i = PartBegin(n, part, num_parts); i < PartBegin(n, part + 1, num_parts);
+         ++i) {
       ++count[keys[i]];
     }
   });
@@ -39,7 +40,8 @@ void CountingSort(std::int64_t n, std::int64_t num_keys, const Key* keys,  // [n
   offsets[num_keys] = total;
   ParallelParts(num_parts, [&](int part) {
     auto& next = counts[part];
-    for (std::int64_t i = PartBegin(n, part, num_parts); i < PartBegin(n, part + 1, num_parts); ++i) {
+    for (std::int64_t i = PartBegin(n, part, num_parts); i < PartBegin(n, part + 1, num_parts);
+         ++i) {
       place(i, next[keys[i]]++);
     }
   });
@@ -84,11 +86,11 @@ void TransposeCsc(std::int64_t num_src, std::int64_t num_dst, const std::int64_t
   });
 }
 
-#define HOPFLOW_INSTANTIATE_COO(Id, OutId, EdgeId)                                             \
-  template void CooToCsc<Id, OutId, EdgeId>(std::int64_t, std::int64_t, const Id*, const Id*,  \
+#define HOPFLOW_INSTANTIATE_COO(Id, OutId, EdgeId)                                            \
+  template void CooToCsc<Id, OutId, EdgeId>(std::int64_t, std::int64_t, const Id*, const Id*, \
                                             std::int64_t*, OutId*, EdgeId*);
-#define HOPFLOW_INSTANTIATE_TRANSPOSE(Id, EdgeId)                                              \
-  template void TransposeCsc<Id, EdgeId>(std::int64_t, std::int64_t, const std::int64_t*,      \
+#define HOPFLOW_INSTANTIATE_TRANSPOSE(Id, EdgeId)                                         \
+  template void TransposeCsc<Id, EdgeId>(std::int64_t, std::int64_t, const std::int64_t*, \
                                          const Id*, std::int64_t*, Id*, EdgeId*);
 template bool IsSorted<std::int32_t>(std::int64_t, const std::int32_t*);
 template bool IsSorted<std::int64_t>(std::int64_t, const std::int64_t*);

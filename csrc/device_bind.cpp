@@ -13,18 +13,24 @@ namespace hopflow {
 void BindDevice(py::module_& module) {
   module.def("num_threads", &omp_get_max_threads,
              "Threads that a kernel called from this thread uses.");
-  module.def("set_num_threads", [](int n) {
-    CheckValue(n >= 1, "num_threads: expected at least 1, got ", n);
-    omp_set_num_threads(n);
-  }, py::arg("n"), "Sets num_threads() for the calling thread alone, as OpenMP does.");
+  module.def(
+      "set_num_threads",
+      [](int n) {
+        CheckValue(n >= 1, "num_threads: expected at least 1, got ", n);
+        omp_set_num_threads(n);
+      },
+      py::arg("n"), "Sets num_threads() for the calling thread alone, as OpenMP does.");
   module.def("isa", [] { return std::string(Name(CurrentIsa())); });
-  module.def("limit_isa", [](const std::string& name) {
-    for (const Isa isa : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512}) {
-      if (name == Name(isa)) return LimitIsa(isa);
-    }
-    throw std::invalid_argument(
-        StrCat("isa: expected \"baseline\", \"avx2\" or \"avx512\", got \"", name, "\""));
-  }, py::arg("name"));
+  module.def(
+      "limit_isa",
+      [](const std::string& name) {
+        for (const Isa isa : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512}) {
+          if (name == Name(isa)) return LimitIsa(isa);
+        }
+        throw std::invalid_argument(
+            StrCat("isa: expected \"baseline\", \"avx2\" or \"avx512\", got \"", name, "\""));
+      },
+      py::arg("name"));
   module.def("cuda_is_built", &cuda::IsBuilt);
   module.def("cuda_build_version", &cuda::BuildVersion);
   module.def("cuda_devices", [] {

@@ -76,13 +76,13 @@ inline Float16 Narrow<Float16>(float x) {
   std::uint32_t bits = std::bit_cast<std::uint32_t>(x);
   const std::uint16_t sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000u);
   bits &= 0x7fffffffu;
-  if (bits > 0x7f800000u) return {static_cast<std::uint16_t>(sign | 0x7e00u)};    // NaN
-  if (bits >= 0x47800000u) return {static_cast<std::uint16_t>(sign | 0x7c00u)};   // >= 2^16
+  if (bits > 0x7f800000u) return {static_cast<std::uint16_t>(sign | 0x7e00u)};   // NaN
+  if (bits >= 0x47800000u) return {static_cast<std::uint16_t>(sign | 0x7c00u)};  // >= 2^16
   if (bits < 0x38800000u) {
     // Subnormal: adding 0.5 lines the wanted bits up with float32's lowest ones and rounds them.
     const float shifted = std::bit_cast<float>(bits) + 0.5f;
-    return {static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) -
-                                               0x3f000000u))};
+    return {
+        static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u))};
   }
   bits += 0xc8000fffu + ((bits >> 13) & 1u);  // rebias the exponent, round to nearest even
   return {static_cast<std::uint16_t>(sign | (bits >> 13))};
@@ -100,8 +100,8 @@ decltype(auto) DispatchFloat(DType dtype, const char* operand, F&& f) {
     case DType::kBFloat16:
       return f(Type<BFloat16>{});
     default:
-      throw TypeError(StrCat(operand, ": expected float32, float64, float16 or bfloat16, got ",
-                             Name(dtype)));
+      throw TypeError(
+          StrCat(operand, ": expected float32, float64, float16 or bfloat16, got ", Name(dtype)));
   }
 }
 

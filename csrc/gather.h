@@ -8,8 +8,8 @@ namespace hopflow::cpu {
 // Ids are checked by the caller.
 template <typename Id>
 void GatherRows(std::int64_t num_ids, std::int64_t row_bytes, std::int64_t row_stride_bytes,
-                const void* x,   // [num_rows, row_bytes], rows row_stride_bytes apart
-                const Id* ids,   // [num_ids]
-                void* out);      // [num_ids, row_bytes], contiguous
+                const void* x,  // [num_rows, row_bytes], rows row_stride_bytes apart
+                const Id* ids,  // [num_ids]
+                void* out);     // [num_ids, row_bytes], contiguous
 
 }  // namespace hopflow::cpu

@@ -2,8 +2,8 @@
 // draw): no state, hence the same ids for any number of threads, on the CPU and on CUDA.
 //
 // The mixer is SplitMix64's finaliser (Steele, Lea, Flood, "Fast splittable pseudorandom number
-// generators", OOPSLA 2014) with Stafford's variant-13 constants; draw i of a node is output i of the
-// SplitMix64 stream that starts at the hashed node.
+// generators", OOPSLA 2014) with Stafford's variant-13 constants; draw i of a node is output i of
+// the SplitMix64 stream that starts at the hashed node.
 #pragma once
 
 #include <cstdint>

@@ -25,7 +25,11 @@ std::int64_t CountBinding(const TensorView& indptr, std::int64_t num_edges, cons
   const std::int64_t num_nodes = NumNodes(indptr);
   Operand{"seeds", seeds}.OfDim(1).Index().Contiguous().OnCpu(kOp);
   const std::int64_t num_seeds = seeds.size(0);
-  Operand{"out_indptr", out_indptr}.OfType(DType::kInt64).OfSize(num_seeds + 1).Contiguous().OnCpu(kOp);
+  Operand{"out_indptr", out_indptr}
+      .OfType(DType::kInt64)
+      .OfSize(num_seeds + 1)
+      .Contiguous()
+      .OnCpu(kOp);
   const SampleOptions options = Options(fanout, replace, 0);
   py::gil_scoped_release release;
   DispatchIndex(seeds.dtype, "seeds", [&]<typename SeedId>(Type<SeedId>) {
@@ -43,9 +47,17 @@ void SampleBinding(const TensorView& indptr, const TensorView& indices, const Ma
   Operand{"indices", indices}.OfDim(1).Index().Contiguous().OnCpu(kOp);
   Operand{"seeds", seeds}.OfDim(1).Index().Contiguous().OnCpu(kOp);
   const std::int64_t num_seeds = seeds.size(0);
-  Operand{"out_indptr", out_indptr}.OfType(DType::kInt64).OfSize(num_seeds + 1).Contiguous().OnCpu(kOp);
+  Operand{"out_indptr", out_indptr}
+      .OfType(DType::kInt64)
+      .OfSize(num_seeds + 1)
+      .Contiguous()
+      .OnCpu(kOp);
   const std::int64_t total = out_indptr.as<std::int64_t>()[num_seeds];
-  Operand{"out_neighbors", out_neighbors}.OfType(indices.dtype).OfSize(total).Contiguous().OnCpu(kOp);
+  Operand{"out_neighbors", out_neighbors}
+      .OfType(indices.dtype)
+      .OfSize(total)
+      .Contiguous()
+      .OnCpu(kOp);
   Operand{"out_eids", out_eids}.Index().OfSize(total).Contiguous().OnCpu(kOp);
   if (eids) {
     Operand{"eids", *eids}.OfType(out_eids.dtype).OfSize(indices.size(0)).Contiguous().OnCpu(kOp);

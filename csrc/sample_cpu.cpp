@@ -129,13 +129,13 @@ void SampleNeighbors(std::int64_t num_seeds, const std::int64_t* indptr, const I
   });
 }
 
-#define HOPFLOW_INSTANTIATE_SEED(SeedId)                                                         \
-  template void CountSampledNeighbors<SeedId>(std::int64_t, std::int64_t, std::int64_t,          \
-                                              const std::int64_t*, const SeedId*,                \
+#define HOPFLOW_INSTANTIATE_SEED(SeedId)                                                \
+  template void CountSampledNeighbors<SeedId>(std::int64_t, std::int64_t, std::int64_t, \
+                                              const std::int64_t*, const SeedId*,       \
                                               const SampleOptions&, std::int64_t*);
-#define HOPFLOW_INSTANTIATE(Id, SeedId, EdgeId)                                                  \
-  template void SampleNeighbors<Id, SeedId, EdgeId>(                                             \
-      std::int64_t, const std::int64_t*, const Id*, const EdgeId*, const SeedId*,                \
+#define HOPFLOW_INSTANTIATE(Id, SeedId, EdgeId)                                   \
+  template void SampleNeighbors<Id, SeedId, EdgeId>(                              \
+      std::int64_t, const std::int64_t*, const Id*, const EdgeId*, const SeedId*, \
       const std::int64_t*, const SampleOptions&, Id*, EdgeId*);
 HOPFLOW_INSTANTIATE_SEED(std::int32_t)
 HOPFLOW_INSTANTIATE_SEED(std::int64_t)

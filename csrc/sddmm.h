@@ -3,7 +3,8 @@
 //   out[eids[p], h] = sum over d of u[indices[p], h, d] * v[row, h, d]
 //
 // It is u_dot_v, and the gradient of a weighted SpMM with respect to its weights. Sums run over 16
-// interleaved lanes that are then added pairwise, whatever the vector width: the same bits everywhere.
+// interleaved lanes that are then added pairwise, whatever the vector width: the same bits
+// everywhere.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Which vector instructions this CPU has. Kernels are compiled once for each (foreach_isa.h) and the
-// best is taken at run time, so one wheel is fast on a new machine and runs on an old one.
+// Which vector instructions this CPU has. Kernels are compiled once for each (foreach_isa.h) and
+// the best is taken at run time, so one wheel is fast on a new machine and runs on an old one.
 #pragma once
 
 // Clang has no `#pragma GCC target`; there, and on other processors, the baseline serves alone.

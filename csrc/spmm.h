@@ -3,10 +3,10 @@
 //   out[v, h, d] = reduce over positions p in [indptr[v], indptr[v + 1]) of
 //                  weight[weight_ids[p], h] * row_scale[rows[p]] * x[rows[p], h, d]
 //
-// copy_u is rows = indices; copy_e is rows = eids (or null: row p); the backward pass of both is the
-// same kernel on the transpose. Sums are kept in float32 or wider and run in edge order, so the bits
-// do not depend on the number of threads or on the vector width. A destination without in-edges
-// gets 0 for every reduction.
+// copy_u is rows = indices; copy_e is rows = eids (or null: row p); the backward pass of both is
+// the same kernel on the transpose. Sums are kept in float32 or wider and run in edge order, so the
+// bits do not depend on the number of threads or on the vector width. A destination without
+// in-edges gets 0 for every reduction.
 #pragma once
 
 #include <cstdint>
@@ -25,19 +25,20 @@ struct SpmmArgs {
   std::int64_t width;     // features a head
   std::int64_t x_stride;  // elements from one row of x to the next
   // inputs
-  const std::int64_t* indptr;      // [num_dst + 1]
-  const Id* rows;                  // [num_edges], row of x of each position; null: the position
-  const T* x;                      // [num_rows, num_heads, width]
-  const Accumulator<T>* weight;    // [num_weights, num_heads]; null: 1. Sum and mean only
-  const Id* weight_ids;            // [num_edges]; null: the position
+  const std::int64_t* indptr;       // [num_dst + 1]
+  const Id* rows;                   // [num_edges], row of x of each position; null: the position
+  const T* x;                       // [num_rows, num_heads, width]
+  const Accumulator<T>* weight;     // [num_weights, num_heads]; null: 1. Sum and mean only
+  const Id* weight_ids;             // [num_edges]; null: the position
   const Accumulator<T>* row_scale;  // [num_rows]; null: 1. Sum and mean only
   // outputs
   T* out;             // [num_dst, num_heads, width]
-  std::int32_t* arg;  // max and min: which in-edge of v won, counted from indptr[v]; -1: no in-edge.
-                      // [num_dst, num_heads, width]; null: not wanted
+  std::int32_t* arg;  // max and min: which in-edge of v won, counted from indptr[v]; -1: no
+                      // in-edge. [num_dst, num_heads, width]; null: not wanted
 };
 
-// The gradient of max and min with respect to x: out[u] sums grad[v] over the edges u -> v that won.
+// The gradient of max and min with respect to x: out[u] sums grad[v] over the edges u -> v that
+// won.
 template <typename T, typename Id>
 struct SpmmArgBackwardArgs {
   // sizes

@@ -101,13 +101,29 @@ void ArgBackwardBinding(const TensorView& grad, const TensorView& arg, const Ten
                         const TensorView& t_indptr, const TensorView& t_rows,
                         const TensorView& t_positions, const TensorView& out) {
   Operand{"grad", grad}.OfDim(2).Contiguous().OnCpu(kOp);
-  Operand{"arg", arg}.OfType(DType::kInt32).OfShape({grad.size(0), grad.size(1)}).Contiguous().OnCpu(kOp);
+  Operand{"arg", arg}
+      .OfType(DType::kInt32)
+      .OfShape({grad.size(0), grad.size(1)})
+      .Contiguous()
+      .OnCpu(kOp);
   Operand{"t_rows", t_rows}.OfDim(1).Index().Contiguous().OnCpu(kOp);
   const std::int64_t num_edges = t_rows.size(0);
-  Operand{"t_positions", t_positions}.OfType(t_rows.dtype).OfSize(num_edges).Contiguous().OnCpu(kOp);
+  Operand{"t_positions", t_positions}
+      .OfType(t_rows.dtype)
+      .OfSize(num_edges)
+      .Contiguous()
+      .OnCpu(kOp);
   Operand{"indptr", indptr}.OfType(DType::kInt64).OfSize(grad.size(0) + 1).Contiguous().OnCpu(kOp);
-  Operand{"t_indptr", t_indptr}.OfType(DType::kInt64).OfSize(out.size(0) + 1).Contiguous().OnCpu(kOp);
-  Operand{"out", out}.OfType(grad.dtype).OfShape({out.size(0), grad.size(1)}).Contiguous().OnCpu(kOp);
+  Operand{"t_indptr", t_indptr}
+      .OfType(DType::kInt64)
+      .OfSize(out.size(0) + 1)
+      .Contiguous()
+      .OnCpu(kOp);
+  Operand{"out", out}
+      .OfType(grad.dtype)
+      .OfShape({out.size(0), grad.size(1)})
+      .Contiguous()
+      .OnCpu(kOp);
   py::gil_scoped_release release;
   CheckIndptr({"t_indptr", t_indptr}, num_edges);
   CheckIds({"t_rows", t_rows}, grad.size(0), "destination nodes");
@@ -134,11 +150,16 @@ void EdgeBackwardBinding(const TensorView& grad, const MaybeTensor& arg, const T
   Operand{"grad", grad}.OfDim(2).Contiguous().OnCpu(kOp);
   CheckValue(arg.has_value() == HasArg(reduce), "arg: given for max and min, and only for them");
   if (arg) {
-    Operand{"arg", *arg}.OfType(DType::kInt32).OfShape({grad.size(0), grad.size(1)}).Contiguous().OnCpu(kOp);
+    Operand{"arg", *arg}
+        .OfType(DType::kInt32)
+        .OfShape({grad.size(0), grad.size(1)})
+        .Contiguous()
+        .OnCpu(kOp);
   }
   Operand{"indptr", indptr}.OfType(DType::kInt64).OfSize(grad.size(0) + 1).Contiguous().OnCpu(kOp);
   Operand{"out", out}.OfType(grad.dtype).OfDim(2).Contiguous().OnCpu(kOp);
-  CheckValue(out.size(1) == grad.size(1), "out: expected width ", grad.size(1), ", got ", out.size(1));
+  CheckValue(out.size(1) == grad.size(1), "out: expected width ", grad.size(1), ", got ",
+             out.size(1));
   const std::int64_t num_edges = out.size(0);
   if (eids) Operand{"eids", *eids}.Index().OfSize(num_edges).Contiguous().OnCpu(kOp);
   py::gil_scoped_release release;

@@ -20,7 +20,9 @@ namespace {
 // Elements of work below which another thread costs more than it saves.
 constexpr std::int64_t kGrainElements = 1 << 15;
 
-std::int64_t Grain(std::int64_t width) { return std::max<std::int64_t>(1, kGrainElements / (width + 1)); }
+std::int64_t Grain(std::int64_t width) {
+  return std::max<std::int64_t>(1, kGrainElements / (width + 1));
+}
 
 }  // namespace
 
@@ -72,9 +74,9 @@ void SpmmEdgeBackward(const SpmmEdgeBackwardArgs<T, Id>& args, Reduce reduce) {
   });
 }
 
-#define HOPFLOW_INSTANTIATE(T, Id)                                          \
-  template void Spmm<T, Id>(const SpmmArgs<T, Id>&, Reduce);                \
-  template void SpmmArgBackward<T, Id>(const SpmmArgBackwardArgs<T, Id>&);  \
+#define HOPFLOW_INSTANTIATE(T, Id)                                         \
+  template void Spmm<T, Id>(const SpmmArgs<T, Id>&, Reduce);               \
+  template void SpmmArgBackward<T, Id>(const SpmmArgBackwardArgs<T, Id>&); \
   template void SpmmEdgeBackward<T, Id>(const SpmmEdgeBackwardArgs<T, Id>&, Reduce);
 HOPFLOW_INSTANTIATE(float, std::int32_t)
 HOPFLOW_INSTANTIATE(float, std::int64_t)

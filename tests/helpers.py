@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ class Csc(NamedTuple):
 
     indptr: Tensor
     indices: Tensor
-    eids: Optional[Tensor]
+    eids: Tensor | None
     num_src: int
     num_dst: int
 

@@ -37,7 +37,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 def part(module: str) -> str:
     """``ops`` for ``hopflow.ops.spmm``; "" for ``hopflow`` itself."""
-    return (module.split(".") + [""])[1]
+    return ([*module.split("."), ""])[1]
 
 
 def imports(path: Path) -> set[str]:

@@ -58,7 +58,7 @@ def make_binary(folder, **changes):
 def check_text(dataset):
     graph, labels = dataset[0]
     src, dst = graph.edges()
-    assert list(zip(src.tolist(), dst.tolist())) == EDGES
+    assert list(zip(src.tolist(), dst.tolist(), strict=False)) == EDGES
     assert graph.ndata["feat"].tolist() == [[i / 2, -i] for i in range(NUM_NODES)]
     assert graph.ndata["feat"].dtype == torch.float32
     assert graph.ndata["year"].tolist() == [[2013 + i] for i in range(NUM_NODES)]
@@ -110,7 +110,7 @@ def test_binary_folder(tmp_path):
     dataset = datasets.load(make_binary(tmp_path / "big"))
     graph, labels = dataset[0]
     src, dst = graph.edges()
-    assert list(zip(src.tolist(), dst.tolist())) == EDGES
+    assert list(zip(src.tolist(), dst.tolist(), strict=False)) == EDGES
     assert graph.ndata["feat"].shape == (NUM_NODES, 2)
     assert graph.ndata["year"].shape == (NUM_NODES, 1)
     assert graph.edata["weight"].tolist() == list(range(len(EDGES)))

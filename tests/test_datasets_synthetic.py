@@ -17,7 +17,7 @@ def arrays_of(dataset):
 
 
 def same(first, second):
-    return all(torch.equal(a, b) for a, b in zip(arrays_of(first), arrays_of(second)))
+    return all(torch.equal(a, b) for a, b in zip(arrays_of(first), arrays_of(second), strict=False))
 
 
 def check_structure(dataset, *, num_nodes, num_edges, num_features, num_classes):

@@ -38,7 +38,7 @@ def test_equals_reference(dtype, seed_dtype, with_eids, replace, fanout):
     options = {"key": 0xDEADBEEFCAFEF00D, "replace": replace, "eids": eids}
     result = ops.sample_neighbors(*args, **options)
     expected = ops.sample_neighbors_reference(*args, **options)
-    for a, b in zip(result, expected):
+    for a, b in zip(result, expected, strict=False):
         assert torch.equal(a.long(), b.long())
 
 
@@ -54,7 +54,7 @@ def test_equals_reference_for_any_degree_and_key(degree, fanout, key, replace):
     args = (indptr, indices, torch.tensor([0]), fanout)
     result = ops.sample_neighbors(*args, key=key, replace=replace)
     expected = ops.sample_neighbors_reference(*args, key=key, replace=replace)
-    for a, b in zip(result, expected):
+    for a, b in zip(result, expected, strict=False):
         assert torch.equal(a.long(), b.long())
     if not replace:
         picks = result[1].tolist()
@@ -132,7 +132,7 @@ def test_same_for_any_number_of_threads():
         torch.set_num_threads(threads)
         results.append(ops.sample_neighbors(csc.indptr, csc.indices, seeds, 7, key=1))
     for other in results[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(results[0], other))
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=False))
 
 
 def test_key_coordinates_all_count():

@@ -4,8 +4,13 @@ Samples a mini-batch's neighbourhood, renumbers it into blocks, gathers features
 message passing under PyTorch, behind DGL's names.
 """
 
-from hopflow import ops  # first: loads torch and the native module in the right order
-from hopflow import dataloading, datasets, function, nn  # noqa: I001
+from hopflow import (
+    dataloading,
+    datasets,
+    function,
+    nn,
+    ops,  # first: loads torch and the native module in the right order
+)
 from hopflow.block import Block
 from hopflow.convert import create_block, graph
 from hopflow.frame import EID, NID

@@ -1,5 +1,4 @@
 # Outputs are allocated by the caller (hopflow.ops) and written in place.
-from typing import Optional
 
 from torch import Tensor
 
@@ -17,7 +16,7 @@ def count_sampled_neighbors(
 def sample_neighbors(
     indptr: Tensor,
     indices: Tensor,
-    eids: Optional[Tensor],
+    eids: Tensor | None,
     seeds: Tensor,
     fanout: int,
     replace: bool,
@@ -40,7 +39,7 @@ def coo_to_csc(
     num_src: int,
     out_indptr: Tensor,
     out_indices: Tensor,
-    out_eids: Optional[Tensor],
+    out_eids: Tensor | None,
 ) -> None: ...
 def transpose_csc(
     indptr: Tensor,
@@ -49,19 +48,19 @@ def transpose_csc(
     out_indices: Tensor,
     out_positions: Tensor,
 ) -> None: ...
-def check_csc(indptr: Tensor, indices: Tensor, num_src: int, eids: Optional[Tensor]) -> None: ...
+def check_csc(indptr: Tensor, indices: Tensor, num_src: int, eids: Tensor | None) -> None: ...
 def gather_rows(x: Tensor, ids: Tensor, out: Tensor) -> None: ...
 def spmm(
     x: Tensor,
     indptr: Tensor,
-    rows: Optional[Tensor],
+    rows: Tensor | None,
     num_edges: int,
-    weight: Optional[Tensor],
-    weight_ids: Optional[Tensor],
-    row_scale: Optional[Tensor],
+    weight: Tensor | None,
+    weight_ids: Tensor | None,
+    row_scale: Tensor | None,
     reduce: str,
     out: Tensor,
-    out_arg: Optional[Tensor],
+    out_arg: Tensor | None,
 ) -> None: ...
 def spmm_arg_backward(
     grad: Tensor,
@@ -74,9 +73,9 @@ def spmm_arg_backward(
 ) -> None: ...
 def spmm_edge_backward(
     grad: Tensor,
-    arg: Optional[Tensor],
+    arg: Tensor | None,
     indptr: Tensor,
-    eids: Optional[Tensor],
+    eids: Tensor | None,
     reduce: str,
     out: Tensor,
 ) -> None: ...
@@ -85,7 +84,7 @@ def sddmm_dot(
     v: Tensor,
     indptr: Tensor,
     indices: Tensor,
-    eids: Optional[Tensor],
+    eids: Tensor | None,
     out: Tensor,
 ) -> None: ...
 def num_threads() -> int: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Optional
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -34,15 +34,15 @@ class Adjacency:
         self,
         indptr: Tensor,
         indices: Tensor,
-        eids: Optional[Tensor],
+        eids: Tensor | None,
         num_src: int,
         num_dst: int,
-        rows: Optional[Tensor] = None,
+        rows: Tensor | None = None,
     ) -> None:
         self.indptr, self.indices, self.eids = indptr, indices, eids
         self.num_src, self.num_dst, self.rows = num_src, num_dst, rows
-        self._full: Optional[Adjacency] = None
-        self._transpose: Optional[tuple[Tensor, Tensor, Tensor]] = None
+        self._full: Adjacency | None = None
+        self._transpose: tuple[Tensor, Tensor, Tensor] | None = None
 
     @classmethod
     def from_coo(cls, src: Tensor, dst: Tensor, num_src: int, num_dst: int) -> Adjacency:
@@ -111,7 +111,7 @@ class Adjacency:
     def map(self, f: Callable[[Tensor], Tensor]) -> Adjacency:
         """The same edges with ``f`` applied to each array (a device move, pinning)."""
 
-        def maybe(x: Optional[Tensor]) -> Optional[Tensor]:
+        def maybe(x: Tensor | None) -> Tensor | None:
             return None if x is None else f(x)
 
         return Adjacency(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 import torch
 from torch import Tensor
 
@@ -18,8 +16,8 @@ class Block(Graph):
 
     The first ``num_dst_nodes()`` source nodes of a block made by a sampler or by
     :func:`hopflow.to_block` are its destination nodes. Columns of the parent graph are reachable on
-    ``srcdata``, ``dstdata`` and ``edata`` and gathered when they are first read. ``ndata`` reads and
-    writes the destination side, so a module written for graphs works on blocks.
+    ``srcdata``, ``dstdata`` and ``edata`` and gathered when they are first read. ``ndata`` reads
+    and writes the destination side, so a module written for graphs works on blocks.
 
     Attributes
     ----------
@@ -39,9 +37,9 @@ class Block(Graph):
         adjacency: Adjacency,
         *,
         idtype: torch.dtype = torch.int64,
-        src_columns: Optional[dict[str, Column]] = None,
-        dst_columns: Optional[dict[str, Column]] = None,
-        edge_columns: Optional[dict[str, Column]] = None,
+        src_columns: dict[str, Column] | None = None,
+        dst_columns: dict[str, Column] | None = None,
+        edge_columns: dict[str, Column] | None = None,
     ) -> None:
         self._adjacency = adjacency
         self._idtype = idtype
@@ -49,7 +47,7 @@ class Block(Graph):
         self._src_frame = Frame(adjacency.num_src, "source node", device, src_columns)
         self._dst_frame = Frame(adjacency.num_dst, "destination node", device, dst_columns)
         self._edge_frame = Frame(adjacency.num_edges, "edge", device, edge_columns)
-        self.seed_inverse: Optional[Tensor] = None
+        self.seed_inverse: Tensor | None = None
 
     @classmethod
     def from_parent(
@@ -57,7 +55,7 @@ class Block(Graph):
         parent: Graph,
         adjacency: Adjacency,
         src_ids: Tensor,
-        parent_eids: Optional[Tensor],
+        parent_eids: Tensor | None,
     ) -> Block:
         """A block whose nodes and edges are some of another graph's.
 
@@ -101,7 +99,7 @@ class Block(Graph):
 
 
 def _inherit(
-    frame: Frame, ids: Optional[Tensor], id_name: str, idtype: torch.dtype, num_rows: int = 0
+    frame: Frame, ids: Tensor | None, id_name: str, idtype: torch.dtype, num_rows: int = 0
 ) -> dict[str, Column]:
     """The parent's columns at ``ids``, unread, and the ids themselves."""
     if ids is None:

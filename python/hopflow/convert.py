@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Union
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,15 +13,15 @@ from hopflow.block import Block
 from hopflow.graph import Graph
 from hopflow.ids import as_ids
 
-Device = Union[str, torch.device]
+Device: TypeAlias = "str | torch.device"
 
 
 def graph(
     data: Any,
     *,
-    num_nodes: Optional[int] = None,
-    idtype: Optional[torch.dtype] = None,
-    device: Optional[Device] = None,
+    num_nodes: int | None = None,
+    idtype: torch.dtype | None = None,
+    device: Device | None = None,
 ) -> Graph:
     """Make a graph. Duplicate edges and self-loops are kept as given.
 
@@ -67,10 +67,10 @@ def graph(
 
 def create_block(
     data_dict: Any,
-    num_src_nodes: Optional[int] = None,
-    num_dst_nodes: Optional[int] = None,
-    idtype: Optional[torch.dtype] = None,
-    device: Optional[Device] = None,
+    num_src_nodes: int | None = None,
+    num_dst_nodes: int | None = None,
+    idtype: torch.dtype | None = None,
+    device: Device | None = None,
 ) -> Block:
     """Make a block from edges between local ids, without a parent graph.
 
@@ -101,7 +101,7 @@ def create_block(
     return moved
 
 
-def _idtype(asked: Optional[torch.dtype], given: torch.dtype, adjacency: Adjacency) -> torch.dtype:
+def _idtype(asked: torch.dtype | None, given: torch.dtype, adjacency: Adjacency) -> torch.dtype:
     if asked is None:
         asked = given
     if asked not in (torch.int32, torch.int64):
@@ -112,7 +112,7 @@ def _idtype(asked: Optional[torch.dtype], given: torch.dtype, adjacency: Adjacen
     return asked
 
 
-def _count(name: str, value: Optional[int]) -> Optional[int]:
+def _count(name: str, value: int | None) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
@@ -128,7 +128,7 @@ def _bound(ids: Tensor) -> int:
 
 
 def _adjacency(
-    data: Any, num_src: Optional[int], num_dst: Optional[int], *, bipartite: bool
+    data: Any, num_src: int | None, num_dst: int | None, *, bipartite: bool
 ) -> tuple[Adjacency, torch.dtype]:
     num_src = _count("num_src_nodes" if bipartite else "num_nodes", num_src)
     num_dst = _count("num_dst_nodes" if bipartite else "num_nodes", num_dst)
@@ -176,7 +176,7 @@ def _adjacency(
 
 
 def _sizes(
-    num_src: Optional[int], num_dst: Optional[int], src_bound: int, dst_bound: int, bipartite: bool
+    num_src: int | None, num_dst: int | None, src_bound: int, dst_bound: int, bipartite: bool
 ) -> tuple[int, int]:
     if not bipartite:
         num_nodes = max(src_bound, dst_bound) if num_src is None else num_src

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
-from typing import Callable, Optional, Union
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -20,8 +20,8 @@ class LazyColumn:
     __slots__ = ("_compute", "_value")
 
     def __init__(self, compute: Callable[[], Tensor]) -> None:
-        self._compute: Optional[Callable[[], Tensor]] = compute
-        self._value: Optional[Tensor] = None
+        self._compute: Callable[[], Tensor] | None = compute
+        self._value: Tensor | None = None
 
     def read(self) -> Tensor:
         """The column, computed now if it has not been yet."""
@@ -40,7 +40,7 @@ class LazyColumn:
         return self._value is not None
 
 
-Column = Union[Tensor, LazyColumn]
+Column: TypeAlias = "Tensor | LazyColumn"
 
 
 class Frame(MutableMapping[str, Tensor]):
@@ -65,7 +65,7 @@ class Frame(MutableMapping[str, Tensor]):
         num_rows: int,
         what: str,
         device: torch.device,
-        columns: Optional[dict[str, Column]] = None,
+        columns: dict[str, Column] | None = None,
     ) -> None:
         self._num_rows, self._what, self._device = num_rows, what, device
         self._columns: dict[str, Column] = {} if columns is None else columns

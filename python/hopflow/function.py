@@ -1,7 +1,8 @@
 """Built-in message and reduce functions, named as in ``dgl.function``.
 
-``u`` is an edge's source, ``v`` its destination, ``e`` the edge. A message function reads one or two
-feature columns and names the message; a reduce function names the column that a destination gets:
+``u`` is an edge's source, ``v`` its destination, ``e`` the edge. A message function reads one or
+two feature columns and names the message; a reduce function names the column that a destination
+gets:
 
 >>> import hopflow.function as fn
 >>> graph.update_all(fn.u_mul_e("h", "w", "m"), fn.mean("m", "h"))  # doctest: +SKIP
@@ -10,8 +11,9 @@ feature columns and names the message; a reduce function names the column that a
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import TYPE_CHECKING
 
 BINARY_OPS = ("add", "sub", "mul", "div", "dot")
 TARGETS = ("u", "v", "e")
@@ -36,8 +38,8 @@ class MessageFunction:
     op: str
     lhs: str
     lhs_field: str
-    rhs: Optional[str]
-    rhs_field: Optional[str]
+    rhs: str | None
+    rhs_field: str | None
     out_field: str
 
     @property
@@ -122,6 +124,11 @@ _BINARY = {
 }
 for _name, _function in _BINARY.items():
     setattr(sys.modules[__name__], _name, _function)
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Callable[[str, str, str], MessageFunction]: ...
+
 
 __all__ = ["MessageFunction", "ReduceFunction", "copy_e", "copy_u", "max", "mean", "min", "sum"]
 __all__ += list(_BINARY)

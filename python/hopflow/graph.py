@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Callable, Optional, Union
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -123,15 +123,15 @@ class Graph:
             return eids
         return (src, dst) if form == "uv" else (src, dst, eids)
 
-    def in_degrees(self, v: Any = ALL) -> Union[Tensor, int]:
+    def in_degrees(self, v: Any = ALL) -> Tensor | int:
         """Number of in-edges of each node in ``v`` (default: all), or an int for one node."""
         return self._degrees(self._adjacency.in_degrees(), "v", v)
 
-    def out_degrees(self, u: Any = ALL) -> Union[Tensor, int]:
+    def out_degrees(self, u: Any = ALL) -> Tensor | int:
         """Number of out-edges of each node in ``u`` (default: all), or an int for one node."""
         return self._degrees(self._adjacency.out_degrees(), "u", u)
 
-    def _degrees(self, degrees: Tensor, name: str, nodes: Any) -> Union[Tensor, int]:
+    def _degrees(self, degrees: Tensor, name: str, nodes: Any) -> Tensor | int:
         degrees = degrees.to(self._idtype)
         if isinstance(nodes, str) and nodes == ALL:
             return degrees
@@ -182,7 +182,7 @@ class Graph:
         self,
         message_func: MessageFunction,
         reduce_func: ReduceFunction,
-        apply_node_func: Optional[Callable[..., Any]] = None,
+        apply_node_func: Callable[..., Any] | None = None,
     ) -> None:
         """Send a message along every edge and reduce them at the destinations.
 
@@ -246,7 +246,7 @@ class Graph:
 
     # --- where it lives ---
 
-    def to(self, device: Union[str, torch.device, int]) -> Graph:
+    def to(self, device: str | torch.device | int) -> Graph:
         """The graph and its columns on a device; itself if it is there already."""
         device = torch.device(device)
         if device == self.device or (device.type == self.device.type and device.index is None):

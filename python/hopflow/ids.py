@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 IdsLike = Union[Tensor, "np.ndarray[Any, Any]", Sequence[int], int]
 
 
-def as_ids(name: str, value: object, *, dtype: Optional[torch.dtype] = None) -> Tensor:
+def as_ids(name: str, value: object, *, dtype: torch.dtype | None = None) -> Tensor:
     """Turn ``value`` into a 1-D int32 or int64 tensor.
 
     Parameters

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Optional
 
 import torch
 from torch import Tensor
@@ -28,10 +27,10 @@ def _operand(data: Mapping[str, Columns], target: str, field: str) -> Tensor:
 
 def _broadcast(lhs: Tensor, rhs: Tensor) -> tuple[Tensor, Tensor]:
     """Right-align the trailing dimensions of [E, ...] operands, as numpy and DGL do."""
-    extra = max(lhs.dim(), rhs.dim())
-    lhs, rhs = (x.view(x.shape[0], *[1] * (extra - x.dim()), *x.shape[1:]) for x in (lhs, rhs))
+    ndim = max(lhs.dim(), rhs.dim())
+    lhs, rhs = (x.view(x.shape[0], *[1] * (ndim - x.dim()), *x.shape[1:]) for x in (lhs, rhs))
     try:
-        torch.broadcast_shapes(lhs.shape[1:], rhs.shape[1:])
+        torch.broadcast_shapes(lhs.shape[1:], rhs.shape[1:])  # type: ignore[no-untyped-call]
     except RuntimeError:
         raise ValueError(
             f"cannot broadcast feature shapes {list(lhs.shape[1:])} and {list(rhs.shape[1:])}"
@@ -53,7 +52,7 @@ def _combine(op: str, lhs: Tensor, rhs: Tensor) -> Tensor:
     return (lhs.to(wide) * rhs.to(wide)).sum(-1, keepdim=True).to(lhs.dtype)
 
 
-def _rows(target: str, x: Tensor, src: Tensor, dst: Tensor, eids: Optional[Tensor]) -> Tensor:
+def _rows(target: str, x: Tensor, src: Tensor, dst: Tensor, eids: Tensor | None) -> Tensor:
     """Rows of a node or edge column for the edges listed."""
     if target == "u":
         return ops.gather_rows(x, src)
@@ -62,7 +61,7 @@ def _rows(target: str, x: Tensor, src: Tensor, dst: Tensor, eids: Optional[Tenso
     return x if eids is None else ops.gather_rows(x, eids)
 
 
-def _edge_factor(message: MessageFunction, u: Tensor, e: Tensor) -> Optional[Tensor]:
+def _edge_factor(message: MessageFunction, u: Tensor, e: Tensor) -> Tensor | None:
     """``e`` as ``ops.spmm``'s weight [E] or [E, H], or None where only broadcasting will do."""
     if message.op != "mul" or u.dtype != e.dtype or e.dim() > u.dim():
         return None
@@ -81,6 +80,15 @@ def _require_message(message: object) -> MessageFunction:
     what = "a Python function" if callable(message) else type(message).__name__
     raise TypeError(
         f"message function: expected a built-in of hopflow.function such as copy_u, got {what}"
+    )
+
+
+def _require_reduce(reduce: object) -> ReduceFunction:
+    if isinstance(reduce, ReduceFunction):
+        return reduce
+    what = "a Python function" if callable(reduce) else type(reduce).__name__
+    raise TypeError(
+        f"reduce function: expected a built-in of hopflow.function such as mean, got {what}"
     )
 
 
@@ -106,12 +114,7 @@ def update_all(
     Tensor
         The new destination column, shape [num_dst, ...].
     """
-    message = _require_message(message)
-    if not isinstance(reduce, ReduceFunction):
-        what = "a Python function" if callable(reduce) else type(reduce).__name__
-        raise TypeError(
-            f"reduce function: expected a built-in of hopflow.function such as mean, got {what}"
-        )
+    message, reduce = _require_message(message), _require_reduce(reduce)
     if reduce.msg_field != message.out_field:
         raise ValueError(
             f"the reduce function reads message {reduce.msg_field!r}, but the message function"

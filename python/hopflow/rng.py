@@ -1,8 +1,8 @@
 """Where samplers get their randomness.
 
-Every draw has a 64-bit key made of (seed, epoch, batch, hop). Inside a :class:`DataLoader` the first
-three are the batch's coordinates, whichever thread works on it; outside, the seed is drawn from
-torch's default generator, so that ``torch.manual_seed`` makes a whole run reproducible.
+Every draw has a 64-bit key made of (seed, epoch, batch, hop). Inside a :class:`DataLoader` the
+first three are the batch's coordinates, whichever thread works on it; outside, the seed is drawn
+from torch's default generator, so that ``torch.manual_seed`` makes a whole run reproducible.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Optional
 
 import torch
 
 from hopflow import ops
 
-_generator: Optional[torch.Generator] = None
+_generator: torch.Generator | None = None
 _local = threading.local()
 
 

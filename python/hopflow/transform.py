@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ def _derived(graph: Graph, src: Tensor, dst: Tensor) -> Graph:
 
 def add_reverse_edges(
     g: Graph,
-    readonly: Optional[bool] = None,
+    readonly: bool | None = None,
     copy_ndata: bool = True,
     copy_edata: bool = False,
     ignore_bipartite: bool = False,
@@ -62,7 +62,7 @@ def add_reverse_edges(
     """
     g = _require_graph(g)
     src, dst = g.adjacency.coo()
-    back: Union[slice, Tensor] = (src != dst).nonzero().squeeze(1) if exclude_self else slice(None)
+    back: slice | Tensor = (src != dst).nonzero().squeeze(1) if exclude_self else slice(None)
     made = _derived(g, torch.cat([src, dst[back]]), torch.cat([dst, src[back]]))
     if not copy_ndata:
         made._src_frame = made._dst_frame = Frame(made.num_nodes(), "node", made.device)
@@ -76,7 +76,7 @@ def add_reverse_edges(
 
 
 def add_self_loop(
-    g: Graph, edge_feat_names: Optional[Sequence[str]] = None, fill_data: float = 1.0
+    g: Graph, edge_feat_names: Sequence[str] | None = None, fill_data: float = 1.0
 ) -> Graph:
     """Add a self-loop to every node, after the other edges; existing self-loops stay.
 
@@ -198,8 +198,8 @@ def to_block(g: Graph, dst_nodes: Any = None, include_dst_in_src: bool = True) -
     Returns
     -------
     Block
-        Its edges keep the ids that they have in ``g``; further source nodes are numbered in order of
-        first appearance, destination by destination.
+        Its edges keep the ids that they have in ``g``; further source nodes are numbered in order
+        of first appearance, destination by destination.
 
     Raises
     ------

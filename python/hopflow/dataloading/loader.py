@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Optional, Protocol, Union, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -54,9 +54,10 @@ class DataLoader:
         Usually a :class:`NeighborSampler`. Any object with ``sample(graph, seeds)`` will do.
     device : str or torch.device, optional
         Where blocks go; the graph's device by default.
-    use_ddp, ddp_seed, use_prefetch_thread, use_alternate_streams, pin_prefetcher, use_uva, gpu_cache
-        DGL's options for CUDA and for distributed training. None, False and 0 are accepted; anything
-        else is refused, because it is not supported yet.
+    use_ddp, ddp_seed, use_prefetch_thread, use_alternate_streams, pin_prefetcher, use_uva, \
+    gpu_cache
+        DGL's options for CUDA and for distributed training. None, False and 0 are accepted;
+        anything else is refused, because it is not supported yet.
     batch_size : int
         Seeds a batch.
     drop_last : bool
@@ -64,8 +65,8 @@ class DataLoader:
     shuffle : bool
         Take the seeds in a new random order every epoch.
     num_workers : int
-        Threads that prepare batches ahead of the consumer, one batch a thread; 0 prepares each batch
-        in the calling thread, with all of OpenMP's threads.
+        Threads that prepare batches ahead of the consumer, one batch a thread; 0 prepares each
+        batch in the calling thread, with all of OpenMP's threads.
     prefetch_factor : int
         Batches prepared ahead, for each worker.
     seed : int, optional
@@ -87,21 +88,21 @@ class DataLoader:
         graph: Graph,
         indices: Any,
         graph_sampler: Sampler,
-        device: Optional[Union[str, torch.device]] = None,
+        device: str | torch.device | None = None,
         use_ddp: bool = False,
         ddp_seed: int = 0,
         batch_size: int = 1,
         drop_last: bool = False,
         shuffle: bool = False,
-        use_prefetch_thread: Optional[bool] = None,
-        use_alternate_streams: Optional[bool] = None,
-        pin_prefetcher: Optional[bool] = None,
+        use_prefetch_thread: bool | None = None,
+        use_alternate_streams: bool | None = None,
+        pin_prefetcher: bool | None = None,
         use_uva: bool = False,
-        gpu_cache: Optional[dict[str, Any]] = None,
+        gpu_cache: dict[str, Any] | None = None,
         *,
         num_workers: int = 0,
         prefetch_factor: int = 2,
-        seed: Optional[int] = None,
+        seed: int | None = None,
     ) -> None:
         if not isinstance(graph, Graph) or graph.is_block:
             raise TypeError(f"graph: expected a hopflow.Graph, got {type(graph).__name__}")
@@ -134,10 +135,10 @@ class DataLoader:
         self._fixed_seed = None if seed is None else _require_int("seed", seed, 0)
         self._num_epochs = 0
         # Where the epoch under way stands, or where the next one is to start.
-        self._position: Optional[dict[str, int]] = None
+        self._position: dict[str, int] | None = None
         self._resume = False
         # Weak: when the consumer leaves the loop, its threads end with the iterator.
-        self._running: Optional[weakref.ref[_Epoch]] = None
+        self._running: weakref.ref[_Epoch] | None = None
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -176,8 +177,9 @@ class DataLoader:
         -------
         dict
             ``seed`` and ``epoch`` fix the order and samples of the epoch; ``batch`` is the number
-            of batches yielded. Between epochs ``seed`` is -1. Without a ``seed`` of its own a loader draws the following epochs
-            from torch's generator, whose state is the caller's to save.
+            of batches yielded. Between epochs ``seed`` is -1. Without a ``seed`` of its
+            own a loader draws the following epochs from torch's generator, whose state is the
+            caller's to save.
         """
         position = self._position
         if position is None or position["batch"] >= len(self):
@@ -224,7 +226,7 @@ class _Plan:
     sampler: Sampler
     device: torch.device
     indices: Tensor  # seeds, in the loader's order
-    order: Optional[Tensor]  # the epoch's permutation of them; None: as they come
+    order: Tensor | None  # the epoch's permutation of them; None: as they come
     batch_size: int
     seed: int
     epoch: int
@@ -261,7 +263,7 @@ class _Epoch(Iterator[MiniBatch]):
         self._ahead = loader.num_workers * loader.prefetch_factor
         self._pending: deque[Future[MiniBatch]] = deque()
         self._is_closed = False
-        self._pool: Optional[ThreadPoolExecutor] = None
+        self._pool: ThreadPoolExecutor | None = None
         if loader.num_workers > 0 and self._submitted < self._num_batches:
             self._pool = ThreadPoolExecutor(
                 loader.num_workers,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any
 
 from torch import Tensor
 
@@ -19,7 +19,7 @@ MiniBatch = tuple[Tensor, Tensor, Blocks]
 """``(input_nodes, output_nodes, blocks)``."""
 
 
-def _names(what: str, value: Optional[Sequence[str]]) -> list[str]:
+def _names(what: str, value: Sequence[str] | None) -> list[str]:
     if value is None:
         return []
     if isinstance(value, str) or not all(isinstance(name, str) for name in value):
@@ -30,8 +30,8 @@ def _names(what: str, value: Optional[Sequence[str]]) -> list[str]:
 class BlockSampler:
     """Base of the samplers that turn seeds into blocks.
 
-    A subclass implements :meth:`sample_blocks`; :meth:`sample` checks and merges the seeds before it
-    and gathers the columns asked for after it.
+    A subclass implements :meth:`sample_blocks`; :meth:`sample` checks and merges the seeds before
+    it and gathers the columns asked for after it.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ class BlockSampler:
 
     def __init__(
         self,
-        prefetch_node_feats: Optional[Sequence[str]] = None,
-        prefetch_labels: Optional[Sequence[str]] = None,
-        prefetch_edge_feats: Optional[Sequence[str]] = None,
+        prefetch_node_feats: Sequence[str] | None = None,
+        prefetch_labels: Sequence[str] | None = None,
+        prefetch_edge_feats: Sequence[str] | None = None,
     ) -> None:
         self.prefetch_node_feats = _names("prefetch_node_feats", prefetch_node_feats)
         self.prefetch_labels = _names("prefetch_labels", prefetch_labels)
@@ -138,9 +138,9 @@ class NeighborSampler(BlockSampler):
         prob: Any = None,
         mask: Any = None,
         replace: bool = False,
-        prefetch_node_feats: Optional[Sequence[str]] = None,
-        prefetch_labels: Optional[Sequence[str]] = None,
-        prefetch_edge_feats: Optional[Sequence[str]] = None,
+        prefetch_node_feats: Sequence[str] | None = None,
+        prefetch_labels: Sequence[str] | None = None,
+        prefetch_edge_feats: Sequence[str] | None = None,
     ) -> None:
         super().__init__(prefetch_node_feats, prefetch_labels, prefetch_edge_feats)
         if isinstance(fanouts, (str, bytes, dict)) or not hasattr(fanouts, "__len__"):

@@ -163,7 +163,9 @@ def _generate(
     # The distance between two centres, not one coordinate of it, makes classes hard or easy.
     scale = np.sqrt(_ARXIV_FEATURES / num_features)
     signals = scale * np.array([_CLASS_SIGNAL, _FIELD_SIGNAL])
-    for group, count, signal in zip((topic, field), (num_classes, num_fields), signals):
+    for group, count, signal in zip(
+        (topic, field), (num_classes, num_fields), signals, strict=False
+    ):
         centres = rng.standard_normal((count, num_features), dtype=np.float32)
         feat += (np.float32(signal) * centres)[group]
     feat *= np.float32(1 / np.sqrt(1 + (signals**2).sum()))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional, Union
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from hopflow.graph import Graph
 
 AGGREGATORS = ("mean", "gcn", "pool")
 
-Features = Union[Tensor, tuple[Tensor, Tensor]]
+Features: TypeAlias = "Tensor | tuple[Tensor, Tensor]"
 
 
 class SAGEConv(nn.Module):
@@ -57,13 +58,13 @@ class SAGEConv(nn.Module):
 
     def __init__(
         self,
-        in_feats: Union[int, tuple[int, int]],
+        in_feats: int | tuple[int, int],
         out_feats: int,
         aggregator_type: str,
         feat_drop: float = 0.0,
         bias: bool = True,
-        norm: Optional[Callable[[Tensor], Tensor]] = None,
-        activation: Optional[Callable[[Tensor], Tensor]] = None,
+        norm: Callable[[Tensor], Tensor] | None = None,
+        activation: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
         if aggregator_type not in AGGREGATORS:
@@ -98,7 +99,7 @@ class SAGEConv(nn.Module):
             if hasattr(self, name):
                 nn.init.xavier_uniform_(getattr(self, name).weight, gain=gain)
 
-    def forward(self, graph: Graph, feat: Features, edge_weight: Optional[Tensor] = None) -> Tensor:
+    def forward(self, graph: Graph, feat: Features, edge_weight: Tensor | None = None) -> Tensor:
         """Compute the layer.
 
         Parameters

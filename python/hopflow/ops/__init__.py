@@ -4,7 +4,7 @@ They know nothing of graphs: in-edges come as ``indptr`` and ``indices`` (CSC), 
 with one row a node or edge. Each has a plain-torch twin, ``*_reference``, that defines its result.
 """
 
-import hopflow._runtime  # noqa: F401, I001  before the native module: see there
+import hopflow._runtime  # noqa: F401  before the native module: see there
 from hopflow.ops._shapes import id_dtype
 from hopflow.ops.compact import compact_ids, compact_ids_reference
 from hopflow.ops.csc import (

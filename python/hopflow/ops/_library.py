@@ -1,22 +1,28 @@
 """Registration of the native kernels as ``torch.library`` operators.
 
-One path for eager mode and for ``torch.compile``: schema, CPU kernel, fake kernel (shapes alone) and
-autograd. The autograd kernel is a plain ``torch.autograd.Function`` on the operator's Autograd key,
-which every torch since 2.2 understands (``torch.library.register_autograd`` came with 2.4).
+One path for eager mode and for ``torch.compile``: schema, CPU kernel, fake kernel (shapes alone)
+and autograd. The autograd kernel is a plain ``torch.autograd.Function`` on the operator's Autograd
+key, which every torch since 2.2 understands (``torch.library.register_autograd`` came with 2.4).
 """
+
+# torch.library's functions carry no types.
+# mypy: disable-error-code="no-untyped-call"
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
 _LIBRARY = torch.library.Library("hopflow", "DEF")
 
 # Renamed in torch 2.4.
-_register_fake: Callable[..., Any] = getattr(
-    torch.library, "register_fake", getattr(torch.library, "impl_abstract", None)
-)
+_register_fake: Callable[..., Any]
+if hasattr(torch.library, "register_fake"):
+    _register_fake = torch.library.register_fake
+else:
+    _register_fake = torch.library.impl_abstract
 
 
 def define(
@@ -24,8 +30,8 @@ def define(
     *,
     kernel: Callable[..., Any],
     fake: Callable[..., Any],
-    setup: Optional[Callable[[Any, tuple[Any, ...], Any], None]] = None,
-    backward: Optional[Callable[..., Any]] = None,
+    setup: Callable[[Any, tuple[Any, ...], Any], None] | None = None,
+    backward: Callable[..., Any] | None = None,
 ) -> Any:
     """Register ``hopflow::<schema>`` and return its overload, ready to call.
 
@@ -49,16 +55,17 @@ def define(
     op = getattr(torch.ops.hopflow, name).default
     if backward is None or setup is None:
         return op
+    save = setup
 
     class Function(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, *inputs: Any) -> Any:
             with torch._C._AutoDispatchBelowAutograd():
                 output = op(*inputs)
-            setup(ctx, inputs, output)
+            save(ctx, inputs, output)
             return output
 
-    Function.backward = staticmethod(backward)  # type: ignore[assignment, method-assign]
+    Function.backward = staticmethod(backward)  # type: ignore[method-assign]
     Function.__name__ = Function.__qualname__ = f"hopflow_{name}"
 
     def autograd(*inputs: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 import torch
 from torch import Tensor
 
@@ -65,7 +63,7 @@ def dtype_name(dtype: torch.dtype) -> str:
 def dense_rows(x: Tensor) -> Tensor:
     """``x`` with each row contiguous; rows may still lie apart, as in a slice of columns."""
     expected = 1
-    for size, stride in zip(reversed(x.shape[1:]), reversed(x.stride()[1:])):
+    for size, stride in zip(reversed(x.shape[1:]), reversed(x.stride()[1:]), strict=False):
         if size != 1 and stride != expected:
             return x.contiguous()
         expected *= size
@@ -81,6 +79,6 @@ def as_heads(x: Tensor, num_heads: int = 1) -> Tensor:
     return x.reshape(x.shape[0], num_heads, width // max(num_heads, 1))
 
 
-def optional_ids(name: str, value: Optional[Tensor]) -> Optional[Tensor]:
+def optional_ids(name: str, value: Tensor | None) -> Tensor | None:
     """``require_ids`` for an operand that may be None."""
     return None if value is None else require_ids(name, value)

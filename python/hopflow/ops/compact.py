@@ -25,7 +25,8 @@ def compact_ids(seeds: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tenso
         Distinct ids in order of first appearance, shape [U], dtype of ``seeds``. If the seeds are
         distinct they are its first S elements.
     local_seeds : Tensor
-        Number of each seed, shape [S]: ``unique_ids[local_seeds] == seeds``. int32 where S + M fits.
+        Number of each seed, shape [S]: ``unique_ids[local_seeds] == seeds``. int32 where S + M
+        fits.
     local_neighbors : Tensor
         Number of each neighbour, shape [M]: ``unique_ids[local_neighbors] == neighbors``.
 

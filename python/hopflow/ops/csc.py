@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 import torch
 from torch import Tensor
 
@@ -14,7 +12,7 @@ from hopflow.ops._shapes import id_dtype, optional_ids, require_ids
 
 def coo_to_csc(
     src: Tensor, dst: Tensor, num_src: int, num_dst: int
-) -> tuple[Tensor, Tensor, Optional[Tensor]]:
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """Group an edge list by destination with a stable counting sort.
 
     Parameters
@@ -126,7 +124,7 @@ def transpose_csc(indptr: Tensor, indices: Tensor, num_src: int) -> tuple[Tensor
     return transposed
 
 
-def check_csc(indptr: Tensor, indices: Tensor, num_src: int, eids: Optional[Tensor] = None) -> None:
+def check_csc(indptr: Tensor, indices: Tensor, num_src: int, eids: Tensor | None = None) -> None:
     """Raise unless the arrays are a CSC over ``num_src`` source nodes.
 
     ``eids``, if given, must hold ids in [0, E); that they are distinct is not checked here.

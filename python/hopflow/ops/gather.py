@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.num_rows = x.shape[0]
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Optional[Tensor], None]:
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None]:
     (ids,) = ctx.saved_tensors
     return _scatter(grad, ids, ctx.num_rows), None
 

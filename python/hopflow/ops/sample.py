@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 import torch
 from torch import Tensor
 
@@ -29,7 +27,7 @@ def sample_neighbors(
     *,
     key: int,
     replace: bool = False,
-    eids: Optional[Tensor] = None,
+    eids: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Keep at most ``fanout`` in-edges of every seed, each edge equally likely.
 
@@ -108,7 +106,7 @@ def sample_neighbors_reference(
     *,
     key: int,
     replace: bool = False,
-    eids: Optional[Tensor] = None,
+    eids: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What :func:`sample_neighbors` computes, bit for bit, one draw at a time in Python."""
     counts, positions = [0], []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,10 +27,10 @@ def _kernel(
     v: Tensor,
     indptr: Tensor,
     indices: Tensor,
-    eids: Optional[Tensor],
-    t_indptr: Optional[Tensor],
-    t_rows: Optional[Tensor],
-    t_positions: Optional[Tensor],
+    eids: Tensor | None,
+    t_indptr: Tensor | None,
+    t_rows: Tensor | None,
+    t_positions: Tensor | None,
 ) -> Tensor:
     out = u.new_empty((indices.shape[0], u.shape[1]))
     _native.sddmm_dot(dense_rows(u), dense_rows(v), indptr, indices, eids, out)
@@ -42,10 +42,10 @@ def _fake(
     v: Tensor,
     indptr: Tensor,
     indices: Tensor,
-    eids: Optional[Tensor],
-    t_indptr: Optional[Tensor],
-    t_rows: Optional[Tensor],
-    t_positions: Optional[Tensor],
+    eids: Tensor | None,
+    t_indptr: Tensor | None,
+    t_rows: Tensor | None,
+    t_positions: Tensor | None,
 ) -> Tensor:
     return u.new_empty((indices.shape[0], u.shape[1]))
 
@@ -54,7 +54,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Optional[Tensor], ...]:
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     u, v, indptr, indices, eids, *transpose = ctx.saved_tensors
     weight = grad.to(accumulator_dtype(grad.dtype)).contiguous()
     grad_u = grad_v = None
@@ -89,8 +89,8 @@ def sddmm(
     u: Tensor,
     v: Tensor,
     *,
-    eids: Optional[Tensor] = None,
-    transpose: Optional[Transpose] = None,
+    eids: Tensor | None = None,
+    transpose: Transpose | None = None,
 ) -> Tensor:
     """Dot product of each edge's two ends over the last dimension (``u_dot_v``).
 
@@ -157,7 +157,7 @@ def sddmm(
 
 
 def sddmm_reference(
-    indptr: Tensor, indices: Tensor, u: Tensor, v: Tensor, *, eids: Optional[Tensor] = None
+    indptr: Tensor, indices: Tensor, u: Tensor, v: Tensor, *, eids: Tensor | None = None
 ) -> Tensor:
     """What :func:`sddmm` computes, in plain torch."""
     dst = destinations(indptr.long(), indices.shape[0], torch.int64)

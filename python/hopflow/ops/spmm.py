@@ -1,12 +1,12 @@
 """Generalised sparse-dense products over in-edges: ``copy_u`` and ``copy_e`` with every reducer.
 
-Both are one native kernel; ``spmm`` brings source rows to the destinations, ``segment_reduce`` brings
-the edges' own rows.
+Both are one native kernel; ``spmm`` brings source rows to the destinations, ``segment_reduce``
+brings the edges' own rows.
 """
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,13 +59,13 @@ def _spmm_kernel(
     x: Tensor,
     indptr: Tensor,
     indices: Tensor,
-    weight: Optional[Tensor],
-    weight_ids: Optional[Tensor],
-    row_scale: Optional[Tensor],
+    weight: Tensor | None,
+    weight_ids: Tensor | None,
+    row_scale: Tensor | None,
     reduce: str,
-    t_indptr: Optional[Tensor],
-    t_rows: Optional[Tensor],
-    t_positions: Optional[Tensor],
+    t_indptr: Tensor | None,
+    t_rows: Tensor | None,
+    t_positions: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     out, arg = _outputs(x, indptr.shape[0] - 1, reduce)
     _native.spmm(
@@ -79,13 +79,13 @@ def _spmm_fake(
     x: Tensor,
     indptr: Tensor,
     indices: Tensor,
-    weight: Optional[Tensor],
-    weight_ids: Optional[Tensor],
-    row_scale: Optional[Tensor],
+    weight: Tensor | None,
+    weight_ids: Tensor | None,
+    row_scale: Tensor | None,
     reduce: str,
-    t_indptr: Optional[Tensor],
-    t_rows: Optional[Tensor],
-    t_positions: Optional[Tensor],
+    t_indptr: Tensor | None,
+    t_rows: Tensor | None,
+    t_positions: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     return _outputs(x, indptr.shape[0] - 1, reduce)
 
@@ -102,7 +102,7 @@ def _spmm_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]
     ctx.reduce, ctx.num_src = reduce, x.shape[0]
 
 
-def _spmm_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Optional[Tensor], ...]:
+def _spmm_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     x, indptr, indices, weight, weight_ids, row_scale, arg, *transpose = ctx.saved_tensors
     grad_x = grad_weight = None
     if ctx.needs_input_grad[0]:
@@ -175,7 +175,7 @@ def _arg_backward_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> No
     ctx.save_for_backward(arg, indptr, indices)
 
 
-def _arg_backward_backward(ctx: Any, grad: Tensor) -> tuple[Optional[Tensor], ...]:
+def _arg_backward_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     arg, indptr, indices = ctx.saved_tensors
     if indices.shape[0] == 0:
         return (grad.new_zeros(arg.shape), *[None] * 7)
@@ -198,7 +198,7 @@ _spmm_arg_backward = define(
 
 
 def _segment_kernel(
-    x: Tensor, indptr: Tensor, eids: Optional[Tensor], reduce: str
+    x: Tensor, indptr: Tensor, eids: Tensor | None, reduce: str
 ) -> tuple[Tensor, Tensor]:
     out, arg = _outputs(x, indptr.shape[0] - 1, reduce)
     _native.spmm(
@@ -209,7 +209,7 @@ def _segment_kernel(
 
 
 def _segment_fake(
-    x: Tensor, indptr: Tensor, eids: Optional[Tensor], reduce: str
+    x: Tensor, indptr: Tensor, eids: Tensor | None, reduce: str
 ) -> tuple[Tensor, Tensor]:
     return _outputs(x, indptr.shape[0] - 1, reduce)
 
@@ -221,7 +221,7 @@ def _segment_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
     ctx.reduce, ctx.num_edges = reduce, x.shape[0]
 
 
-def _segment_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Optional[Tensor], ...]:
+def _segment_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     indptr, eids, arg = ctx.saved_tensors
     arg = arg if _has_arg(ctx.reduce) else None
     return _edge_backward(grad, arg, indptr, eids, ctx.num_edges, ctx.reduce), None, None, None
@@ -238,9 +238,9 @@ _segment_reduce = define(
 
 def _edge_backward_kernel(
     grad: Tensor,
-    arg: Optional[Tensor],
+    arg: Tensor | None,
     indptr: Tensor,
-    eids: Optional[Tensor],
+    eids: Tensor | None,
     num_edges: int,
     reduce: str,
 ) -> Tensor:
@@ -251,9 +251,9 @@ def _edge_backward_kernel(
 
 def _edge_backward_fake(
     grad: Tensor,
-    arg: Optional[Tensor],
+    arg: Tensor | None,
     indptr: Tensor,
-    eids: Optional[Tensor],
+    eids: Tensor | None,
     num_edges: int,
     reduce: str,
 ) -> Tensor:
@@ -265,7 +265,7 @@ def _edge_backward_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> N
     ctx.save_for_backward(arg, indptr, eids)
 
 
-def _edge_backward_backward(ctx: Any, grad: Tensor) -> tuple[Optional[Tensor], ...]:
+def _edge_backward_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     arg, indptr, eids = ctx.saved_tensors
     if arg is None:
         return (_segment_reduce(grad, indptr, eids, ctx.reduce)[0], *[None] * 5)
@@ -307,9 +307,9 @@ def spmm(
     x: Tensor,
     *,
     reduce: str = "sum",
-    weight: Optional[Tensor] = None,
-    eids: Optional[Tensor] = None,
-    transpose: Optional[Transpose] = None,
+    weight: Tensor | None = None,
+    eids: Tensor | None = None,
+    transpose: Transpose | None = None,
 ) -> Tensor:
     """Reduce the source rows that each destination's in-edges bring (``copy_u``, ``u_mul_e``).
 
@@ -385,7 +385,7 @@ def spmm(
 
 
 def segment_reduce(
-    indptr: Tensor, x: Tensor, *, reduce: str = "sum", eids: Optional[Tensor] = None
+    indptr: Tensor, x: Tensor, *, reduce: str = "sum", eids: Tensor | None = None
 ) -> Tensor:
     """Reduce the edges' own rows at each destination (``copy_e``).
 
@@ -442,8 +442,8 @@ def spmm_reference(
     x: Tensor,
     *,
     reduce: str = "sum",
-    weight: Optional[Tensor] = None,
-    eids: Optional[Tensor] = None,
+    weight: Tensor | None = None,
+    eids: Tensor | None = None,
 ) -> Tensor:
     """What :func:`spmm` computes, in plain torch, with the messages written out."""
     messages = x[indices.long()]
@@ -455,7 +455,7 @@ def spmm_reference(
 
 
 def segment_reduce_reference(
-    indptr: Tensor, x: Tensor, *, reduce: str = "sum", eids: Optional[Tensor] = None
+    indptr: Tensor, x: Tensor, *, reduce: str = "sum", eids: Tensor | None = None
 ) -> Tensor:
     """What :func:`segment_reduce` computes, in plain torch."""
     messages = x if eids is None else x[eids.long()]
