@@ -354,6 +354,7 @@ def test_any_object_with_sample_is_a_sampler(small_graph):
     [
         ([], ValueError, "fanouts: expected at least one layer"),
         ([3, -2], ValueError, r"fanouts\[1\]: expected -1 \(all\) or a count >= 0, got -2"),
+        ([2**70], ValueError, r"fanouts\[0\]: expected at most 2\^31 - 1"),
         ([2.5], TypeError, r"fanouts\[0\]: expected an int, got float"),
         ([True], TypeError, r"fanouts\[0\]: expected an int, got bool"),
         ("44", TypeError, "fanouts: expected a list"),

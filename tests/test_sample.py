@@ -159,6 +159,7 @@ def test_empty_seeds_and_graphs():
     [
         ([0, 9], 2, IndexError, r"seeds\[1\] is 9, but the graph has 3 nodes"),
         ([-1], 2, IndexError, r"seeds\[0\] is -1"),
+        ([0], 2**40, ValueError, r"fanout: expected at most 2\^31 - 1"),
         ([0], -2, ValueError, r"fanout: expected -1 \(all\) or a count >= 0, got -2"),
         ([0.0], 2, TypeError, "seeds: expected int32 or int64"),
         ([True], 2, TypeError, "seeds: expected int32 or int64 ids, got bool"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hopflow import rng
+from hopflow import ops, rng
 from hopflow.frame import EID, Frame
 from hopflow.graph import Graph
 from hopflow.ids import as_node_ids
@@ -21,6 +21,8 @@ def check_fanout(name: str, fanout: object) -> int:
         raise TypeError(f"{name}: expected an int, got bool")
     if value < -1:
         raise ValueError(f"{name}: expected -1 (all) or a count >= 0, got {value}")
+    if value > ops.INT32_MAX:
+        raise ValueError(f"{name}: expected at most 2^31 - 1, got {value}")
     return int(value)
 
 

@@ -5,7 +5,7 @@ with one row a node or edge. Each has a plain-torch twin, ``*_reference``, that 
 """
 
 import hopflow._runtime  # noqa: F401  before the native module: see there
-from hopflow.ops._shapes import id_dtype
+from hopflow.ops._shapes import INT32_MAX, id_dtype
 from hopflow.ops.compact import compact_ids, compact_ids_reference
 from hopflow.ops.csc import (
     check_csc,
@@ -35,6 +35,7 @@ from hopflow.ops.spmm import (
 )
 
 __all__ = [
+    "INT32_MAX",
     "REDUCERS",
     "HopflowError",
     "check_csc",

@@ -1,0 +1,52 @@
+"""Checkpoints: plain tensors and values, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+VERSION = 1
+_KEYS = {
+    "version", "config", "num_features", "num_classes", "model", "best_model", "optimizer",
+    "history", "progress", "loader", "rng",
+}  # fmt: skip
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint next to its place and move it there, so that no half file is ever seen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save({**state, "version": VERSION}, file)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint with torch's restricted unpickler.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such file.
+    ValueError
+        Not a checkpoint of ``hopflow train``, or of another version.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"{path}: expected a checkpoint of hopflow train ({error})") from None
+    if not isinstance(state, dict) or not set(state) >= _KEYS:
+        raise ValueError(f"{path}: expected a checkpoint of hopflow train, got another file")
+    if state["version"] != VERSION:
+        raise ValueError(f"{path}: expected checkpoint version {VERSION}, got {state['version']}")
+    return state

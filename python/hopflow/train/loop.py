@@ -1,0 +1,326 @@
+"""The training loop: epochs, validation, the best model, and where the time went."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+import hopflow as hf
+from hopflow.dataloading import DataLoader, NeighborSampler
+from hopflow.graph import Graph
+from hopflow.train.checkpoint import save_checkpoint
+from hopflow.train.config import TrainConfig
+from hopflow.train.inference import layerwise_inference
+from hopflow.train.model import GraphSAGE
+
+STAGES = ("sample", "gather", "forward", "backward", "step", "validate")
+# A resumed run may train longer and elsewhere, on more threads; the rest fixes its results.
+_MAY_CHANGE = {"epochs", "device", "num_workers", "root"}
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch: mean training loss and accuracies in [0, 1]."""
+
+    epoch: int
+    loss: float
+    train_accuracy: float
+    valid_accuracy: float
+    test_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished run. Accuracies are of the epoch with the best validation accuracy."""
+
+    best_epoch: int
+    valid_accuracy: float
+    test_accuracy: float
+    history: list[EpochRecord]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Observer:
+    """What a run tells while it goes on; every method does nothing unless overridden."""
+
+    def start_epoch(self, epoch: int, num_batches: int, first_batch: int) -> None:
+        """An epoch starts at a batch (not 0 after a resume)."""
+
+    def batch(self, loss: float, num_nodes: int, nodes_per_second: float) -> None:
+        """A batch of that many training nodes is done."""
+
+    def end_epoch(self, record: EpochRecord, is_best: bool) -> None:
+        """An epoch is done and validated."""
+
+
+class Interrupted(Exception):
+    """The run was asked to stop (Ctrl-C); a checkpoint is at ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"interrupted; continue with --resume {path}")
+        self.path = path
+
+
+def _score(record: EpochRecord) -> float:
+    """What the best epoch has most of; without validation nodes the last epoch is the best."""
+    return float(record.epoch) if math.isnan(record.valid_accuracy) else record.valid_accuracy
+
+
+def prepare(
+    config: TrainConfig, dataset: Any, *, for_training: bool = True
+) -> tuple[Graph, dict[str, Tensor]]:
+    """The graph to train on, with columns "feat" and "label", and the split.
+
+    Without ``for_training`` labels and split may be missing.
+
+    Raises
+    ------
+    ValueError
+        The data set has no features, no labels or no training nodes.
+    """
+    graph, labels = dataset[0]
+    if labels is None and for_training:
+        raise ValueError(f"{config.data}: expected labels to train on, got none")
+    if "feat" not in graph.ndata:
+        raise ValueError(f"{config.data}: expected node features, got none")
+    if labels is not None and labels.shape[1] != 1:
+        raise ValueError(f"{config.data}: expected one label a node, got {labels.shape[1]} tasks")
+    split = {} if labels is None else dataset.get_idx_split()
+    if for_training and split["train"].numel() == 0:
+        raise ValueError(f"{config.data}: expected training nodes, got none")
+    if config.undirected:
+        graph = hf.add_reverse_edges(graph)
+    x = graph.ndata["feat"].float()
+    if config.normalize_features:
+        x = x / x.abs().sum(1, keepdim=True).clamp(min=1e-12)
+    graph.ndata["feat"] = x
+    if labels is not None:
+        graph.ndata["label"] = labels[:, 0]
+    return graph, split
+
+
+class Trainer:
+    """Trains a :class:`GraphSAGE` by neighbour sampling.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        What fixes the run.
+    dataset : NodePropDataset
+        What :func:`hopflow.datasets.load` returned for ``config.data``.
+    resume : dict, optional
+        A checkpoint (:func:`load_checkpoint`); the run goes on where it was taken, with the results
+        of a run that never stopped.
+    save : Path, optional
+        Where to keep a checkpoint, written after every epoch and on Ctrl-C.
+
+    Raises
+    ------
+    ValueError
+        The data set does not fit, or the checkpoint is of a run with other settings.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        dataset: Any,
+        *,
+        resume: dict[str, Any] | None = None,
+        save: Path | None = None,
+    ) -> None:
+        self.config = config
+        self.save = save
+        device = torch.device(config.device)
+        self.graph, self.split = prepare(config, dataset)
+        torch.manual_seed(config.seed)
+        self.model = GraphSAGE(
+            self.graph.ndata["feat"].shape[1],
+            config.hidden,
+            dataset.num_classes,
+            num_layers=len(config.fanout),
+            dropout=config.dropout,
+        ).to(device)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=config.lr, weight_decay=config.weight_decay
+        )
+        self.loader = DataLoader(
+            self.graph,
+            self.split["train"],
+            NeighborSampler(config.fanout),
+            device=device,
+            batch_size=config.batch_size,
+            shuffle=True,
+            num_workers=config.num_workers,
+        )
+        self.history: list[EpochRecord] = []
+        self.best_model: dict[str, Tensor] = {}
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        # Of the epoch under way: batches done, sums over their nodes, time.
+        self.progress = self._no_progress()
+        self._stop = False
+        if resume is not None:
+            self._load(resume)
+
+    @staticmethod
+    def _no_progress() -> dict[str, float]:
+        return {"batches": 0, "loss": 0.0, "correct": 0.0, "nodes": 0, "seconds": 0.0}
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "config": self.config.to_dict(),
+            "num_features": self.model.widths[0],
+            "num_classes": self.model.widths[-1],
+            "model": self.model.state_dict(),
+            "best_model": self.best_model,
+            "optimizer": self.optimizer.state_dict(),
+            "history": [asdict(record) for record in self.history],
+            "progress": self.progress,
+            "seconds": self.seconds,
+            "loader": self.loader.state_dict(),
+            "rng": torch.get_rng_state(),
+        }
+
+    def _load(self, state: dict[str, Any]) -> None:
+        ours, theirs = self.config.to_dict(), state["config"]
+        differing = [k for k in ours if k not in _MAY_CHANGE and ours[k] != theirs.get(k)]
+        if differing:
+            changes = ", ".join(f"{k} is {theirs.get(k)!r}, not {ours[k]!r}" for k in differing)
+            raise ValueError(f"resume: the checkpoint is of another run ({changes})")
+        widths = (state["num_features"], state["num_classes"])
+        if widths != (self.model.widths[0], self.model.widths[-1]):
+            raise ValueError(
+                f"resume: the checkpoint is of data with {widths[0]} features and {widths[1]}"
+                f" classes, this data has {self.model.widths[0]} and {self.model.widths[-1]}"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.best_model = state["best_model"]
+        self.history = [EpochRecord(**record) for record in state["history"]]
+        self.progress = dict(state["progress"])
+        self.seconds.update(state.get("seconds", {}))
+        self.loader.load_state_dict(state["loader"])
+        torch.set_rng_state(state["rng"])
+
+    def run(self, observer: Observer | None = None) -> TrainResult:
+        """Train up to the last epoch.
+
+        Raises
+        ------
+        Interrupted
+            Ctrl-C, after the batch under way; a checkpoint is written first. A second Ctrl-C stops
+            at once.
+        """
+        observer = observer or Observer()
+        with self._ctrl_c():
+            for epoch in range(len(self.history) + 1, self.config.epochs + 1):
+                observer.start_epoch(epoch, len(self.loader), int(self.progress["batches"]))
+                self._train_epoch(observer)
+                record = self._validate(epoch)
+                is_best = all(_score(record) > _score(r) for r in self.history)
+                if is_best:
+                    self.best_model = deepcopy(self.model.state_dict())
+                self.history.append(record)
+                self.progress = self._no_progress()
+                if self.save is not None:
+                    save_checkpoint(self.save, self._state())
+                observer.end_epoch(record, is_best)
+        best = max(self.history, key=lambda r: (_score(r), -r.epoch))
+        return TrainResult(
+            best.epoch, best.valid_accuracy, best.test_accuracy, self.history, self.seconds
+        )
+
+    def _train_epoch(self, observer: Observer) -> None:
+        self.model.train()
+        seconds, progress = self.seconds, self.progress
+        if progress["batches"] >= len(self.loader):
+            return  # the checkpoint was taken after the last batch
+        batches = iter(self.loader)
+        while True:
+            begin = time.perf_counter()
+            batch = next(batches, None)
+            sampled = time.perf_counter()
+            seconds["sample"] += sampled - begin
+            if batch is None:
+                return
+            _, output_nodes, blocks = batch
+            x, labels = blocks[0].srcdata["feat"], blocks[-1].dstdata["label"]
+            gathered = time.perf_counter()
+            logits = self.model(blocks, x)
+            loss = functional.cross_entropy(logits, labels)
+            forward = time.perf_counter()
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            backward = time.perf_counter()
+            self.optimizer.step()
+            value, num_nodes = loss.item(), output_nodes.shape[0]
+            correct = int((logits.argmax(1) == labels).sum())
+            done = time.perf_counter()
+            seconds["gather"] += gathered - sampled
+            seconds["forward"] += forward - gathered
+            seconds["backward"] += backward - forward
+            seconds["step"] += done - backward
+            progress["batches"] += 1
+            progress["loss"] += value * num_nodes
+            progress["correct"] += correct
+            progress["nodes"] += num_nodes
+            progress["seconds"] += done - begin
+            observer.batch(value, num_nodes, progress["nodes"] / progress["seconds"])
+            if self._stop:
+                path = self.save or Path("hopflow-interrupted.pt")
+                save_checkpoint(path, self._state())
+                raise Interrupted(path)
+
+    def _validate(self, epoch: int) -> EpochRecord:
+        begin = time.perf_counter()
+        # The features as the loader leaves them: on the graph's device.
+        logits = layerwise_inference(self.model, self.graph, self.graph.ndata["feat"])
+        right = (logits.argmax(1) == self.graph.ndata["label"]).double()
+
+        def accuracy(name: str) -> float:
+            nodes = self.split[name]
+            return float(right[nodes].mean()) if nodes.numel() else float("nan")
+
+        valid, test = accuracy("valid"), accuracy("test")
+        spent = time.perf_counter() - begin
+        self.seconds["validate"] += spent
+        nodes = max(self.progress["nodes"], 1)
+        return EpochRecord(
+            epoch,
+            self.progress["loss"] / nodes,
+            self.progress["correct"] / nodes,
+            valid,
+            test,
+            self.progress["seconds"] + spent,
+        )
+
+    @contextmanager
+    def _ctrl_c(self) -> Iterator[None]:
+        """Let the first Ctrl-C finish the batch: a step broken off half-way cannot be resumed."""
+        self._stop = False
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.getsignal(signal.SIGINT)
+
+        def stop(*_: object) -> None:
+            self._stop = True
+            signal.signal(signal.SIGINT, before)
+
+        signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
