@@ -32,14 +32,12 @@ def plot_curves(result: TrainResult, path: Path, title: str) -> None:
         values = [100 * getattr(r, f"{name}_accuracy") for r in result.history]
         accuracy.plot(epochs, values, color=color, marker=".", label=name)
     accuracy.axvline(result.best_epoch, color="tab:blue", linestyle=":", linewidth=1)
-    accuracy.annotate(
-        f"best validation: epoch {result.best_epoch}\ntest {100 * result.test_accuracy:.1f} %",
-        (result.best_epoch, 100 * result.test_accuracy),
-        xytext=(0.5, 0.12),
-        textcoords="axes fraction",
-        arrowprops={"arrowstyle": "-", "color": "tab:gray"},
+    accuracy.set(
+        xlabel="epoch",
+        ylabel="accuracy (%)",
+        title=f"Accuracy: test {100 * result.test_accuracy:.1f} % at the best validation"
+        f" (epoch {result.best_epoch})",
     )
-    accuracy.set(xlabel="epoch", ylabel="accuracy (%)", title="Accuracy")
     accuracy.legend(loc="lower right")
     for axes in (loss, accuracy):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

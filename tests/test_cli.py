@@ -1,0 +1,185 @@
+"""The command, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import hopflow as hf
+from hopflow.cli import app
+
+SMALL = ["--hidden", "8", "--epochs", "2", "--batch-size", "50", "--fanout", "3,3"]
+
+
+@pytest.fixture
+def run():
+    runner = CliRunner()
+    return lambda *args: runner.invoke(app, [str(a) for a in args])
+
+
+@pytest.fixture(scope="module")
+def graph_file(tmp_path_factory):
+    """A small labelled graph as a user would bring it: two groups that link among themselves."""
+    rng = np.random.default_rng(0)
+    label = np.arange(400) % 2
+    src = rng.integers(400, size=3000)
+    dst = (rng.integers(200, size=3000) * 2 + label[src]) % 400
+    path = tmp_path_factory.mktemp("data") / "graph.npz"
+    feat = rng.normal(size=(400, 6)) + label[:, None]
+    np.savez(path, src=src, dst=dst, feat=feat.astype(np.float32), label=label)
+    return path
+
+
+def test_trains_saves_plots_and_prints_json(run, graph_file, tmp_path):
+    model, plot = tmp_path / "model.pt", tmp_path / "curve.png"
+    done = run("train", "--data", graph_file, *SMALL, "--save", model, "--plot", plot, "--json")
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert result["config"]["fanout"] == [3, 3]
+    assert len(result["history"]) == 2
+    assert 0.5 < result["test_accuracy"] <= 1
+    assert set(result["seconds"]) >= {"sample", "gather", "forward", "backward"}
+    assert "where the time went" in done.stderr
+    assert "test accuracy" in done.stderr
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+    more = run("train", "--resume", model, "--epochs", "3", "--json")
+    assert more.exit_code == 0, more.output
+    history = json.loads(more.stdout)["history"]
+    assert history[:2] == result["history"]
+    assert len(history) == 3
+
+    for suffix in (".npy", ".csv", ".parquet"):
+        out = tmp_path / f"predictions{suffix}"
+        done = run("infer", "--checkpoint", model, "--out", out, "--json", "--chunk-edges", "100")
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["num_nodes"] == 400
+        assert out.exists()
+    classes = np.load(tmp_path / "predictions.npy")
+    out = tmp_path / "logits.npy"
+    assert run("infer", "--checkpoint", model, "--out", out, "--logits").exit_code == 0
+    assert np.load(out).shape == (400, 2)
+    assert (np.load(out).argmax(1) == classes).all()
+    table = np.genfromtxt(tmp_path / "predictions.csv", delimiter=",", names=True)
+    assert (table["prediction"] == classes).all()
+    assert (table["node"] == np.arange(400)).all()
+
+
+def test_infers_on_another_graph_without_labels(run, graph_file, tmp_path):
+    model, other, out = tmp_path / "model.pt", tmp_path / "other.npz", tmp_path / "p.npy"
+    assert run("train", "--data", graph_file, *SMALL, "--save", model).exit_code == 0
+    np.savez(other, src=[0, 1], dst=[1, 2], feat=np.zeros((5, 6), np.float32))
+    done = run("infer", "--checkpoint", model, "--data", other, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert np.load(out).shape == (5,)
+    np.savez(other, src=[0, 1], dst=[1, 2], feat=np.zeros((5, 3), np.float32))
+    done = run("infer", "--checkpoint", model, "--data", other, "--out", out)
+    assert done.exit_code == 2
+    assert "error: x: expected shape [5, 6]" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--data", "nope"], "nope"),
+        (["--data", "missing/graph.npz"], "no such file"),
+        (["--fanout", "3,x"], "--fanout: expected ints such as 10,10, got '3,x'"),
+        (["--fanout", "3,4", "--layers", "3"], "--fanout has 2 numbers, but --layers is 3"),
+        (["--layers", "0"], "fanout: expected at least one layer"),
+        (["--hidden", "0"], "hidden: expected at least 1, got 0"),
+        (["--dropout", "1.5"], "dropout: expected a rate in [0, 1), got 1.5"),
+        (["--resume", "missing.pt"], "missing.pt: no such checkpoint"),
+        (["--split", "nope"], "split"),
+    ],
+)
+def test_mistakes_get_one_readable_line(run, args, message):
+    done = run("train", *args)
+    assert done.exit_code == 2
+    text = " ".join(done.stderr.split())
+    assert text.startswith("error: ")
+    assert message in text
+    assert "Traceback" not in done.output
+
+
+def test_debug_shows_the_traceback(run):
+    done = run("train", "--data", "nope", "--debug")
+    assert isinstance(done.exception, ValueError)
+
+
+def test_typos_and_help(run):
+    assert run("train", "--epoch", "3").exit_code == 2
+    assert run("trian").exit_code == 2
+    assert run("--version").stdout.strip() == f"hopflow {hf.__version__}"
+    for command in ("train", "infer", "doctor"):
+        done = run(command, "--help")
+        assert done.exit_code == 0
+        assert "--json" in done.output
+    done = run("infer", "--checkpoint", "x.pt", "--out", "p.txt")
+    assert "expected a file ending in .npy, .csv, .parquet" in " ".join(done.stderr.split())
+
+
+def test_layers_repeat_one_fanout(run, graph_file):
+    done = run("train", "--data", graph_file, "--hidden", "8", "--epochs", "1", "--fanout", "4",
+               "--layers", "3", "--json")  # fmt: skip
+    assert json.loads(done.stdout)["config"]["fanout"] == [4, 4, 4]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a Unix signal")
+def test_ctrl_c_leaves_a_checkpoint_that_resumes(run, graph_file, tmp_path):
+    model = tmp_path / "model.pt"
+    command = [
+        sys.executable, "-m", "hopflow.cli", "train", "--data", str(graph_file), "--hidden", "8",
+        "--epochs", "100000", "--save", str(model),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not model.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "--resume" in errors
+    assert "Traceback" not in errors
+    epochs = len(hf_history(model))
+    done = run("train", "--resume", model, "--epochs", epochs + 2, "--json")
+    assert done.exit_code == 0, done.output
+    assert len(json.loads(done.stdout)["history"]) == epochs + 2
+
+
+def hf_history(path):
+    from hopflow.train import load_checkpoint
+
+    return load_checkpoint(path)["history"]
+
+
+def test_doctor(run, monkeypatch):
+    done = run("doctor")
+    assert done.exit_code == 0
+    for word in ("hopflow", "torch", "kernels use", "OMP_NUM_THREADS", "runtimes loaded", "cuda"):
+        assert word in done.output
+    findings = json.loads(run("doctor", "--json").stdout)
+    assert findings["versions"]["hopflow"] == hf.__version__
+    assert findings["cpu"]["kernels use"] in ("baseline", "avx2", "avx512")
+
+    import hopflow.doctor as doctor
+
+    monkeypatch.setattr(doctor, "_read", lambda path: "")
+    assert doctor.examine()["cpu"]["features"] == []
+    two = {**findings, "openmp": {"runtimes loaded": ["/a/libgomp.so.1", "/b/libiomp5.so"]}}
+    two["memory"] = {**two["memory"], "transparent huge pages": "never"}
+    two["threads"] = {**two["threads"], "hopflow": 1, "torch": 4, "OMP_NUM_THREADS": "1",
+                      "usable here": 8, "container limit": "none"}  # fmt: skip
+    two["cuda"] = {**two["cuda"], "devices": ["X (sm_90)"], "built into hopflow": "no",
+                   "built into torch": "no"}  # fmt: skip
+    advice = " ".join(doctor._advice(two))
+    for word in ("Several OpenMP", "huge pages", "OMP_NUM_THREADS=1", "built without CUDA",
+                 "CPU build", "do not share"):  # fmt: skip
+        assert word in advice
