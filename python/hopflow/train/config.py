@@ -52,7 +52,7 @@ class TrainConfig:
     normalize_features: bool = False
     fanout: tuple[int, ...] = (10, 10)
     hidden: int = 128
-    epochs: int = 15
+    epochs: int = 10
     batch_size: int = 1024
     lr: float = 0.003
     weight_decay: float = 0.0
