@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from typing import Any, Union
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ class SAGEConvForBoth(nn.Module):
         super().__init__()
         self.linear = nn.Linear(2 * in_feats, out_feats)
 
-    def forward(self, g: hf.Graph, h: Union[Tensor, tuple[Tensor, Tensor]]) -> Tensor:
+    def forward(self, g: hf.Graph, h: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         with g.local_scope():
             h_src, h_dst = h if isinstance(h, tuple) else (h, h)
             g.srcdata["h"] = h_src

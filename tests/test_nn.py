@@ -49,9 +49,7 @@ def test_formula(small_graph: hf.Graph, aggregator: str, out_feats: int) -> None
 
 @pytest.mark.parametrize("out_feats", [2, 9])
 @pytest.mark.parametrize("aggregator", AGGREGATORS)
-def test_graph_block_and_pair_agree(
-    small_graph: hf.Graph, aggregator: str, out_feats: int
-) -> None:
+def test_graph_block_and_pair_agree(small_graph: hf.Graph, aggregator: str, out_feats: int) -> None:
     layer, x = SAGEConv(5, out_feats, aggregator), small_graph.ndata["feat"]
     block = hf.to_block(hf.in_subgraph(small_graph, SEEDS), SEEDS)
     whole, h = layer(small_graph, x), block.srcdata["feat"]
@@ -117,9 +115,7 @@ def test_gradients(aggregator: str) -> None:
 
 @pytest.mark.parametrize("aggregator", AGGREGATORS)
 @pytest.mark.parametrize("threads", [1, 2])
-def test_backward_is_deterministic(
-    small_graph: hf.Graph, aggregator: str, threads: int
-) -> None:
+def test_backward_is_deterministic(small_graph: hf.Graph, aggregator: str, threads: int) -> None:
     layer, x = SAGEConv(5, 33, aggregator), small_graph.ndata["feat"].clone().requires_grad_()
 
     def gradients() -> list[Tensor]:

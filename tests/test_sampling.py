@@ -206,17 +206,15 @@ def test_threads_change_nothing(small_graph: hf.Graph, threads: int) -> None:
 
 
 class LargestTensor(TorchDispatchMode):
-    """The most elements that any tensor made or read inside has."""
+    """The most elements that any tensor made inside has."""
 
     def __init__(self) -> None:
         super().__init__()
         self.most = 0
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        for x in [*args, *(result if isinstance(result, (tuple, list)) else [result])]:
+        for x in result if isinstance(result, (tuple, list)) else [result]:
             if isinstance(x, torch.Tensor):
                 self.most = max(self.most, x.numel())
         return result
@@ -249,8 +247,7 @@ def test_a_few_degrees_never_touch_all_nodes() -> None:
         assert graph.in_degrees(1) == 2
         assert graph.in_degrees([0, 99_999]).tolist() == [1, 0]
         assert part.in_degrees([1, 0]).tolist() == [2, 0]
-    # The indptr itself is read from, so views of it count; nothing of its size is made.
-    assert seen.most <= 100_001
+    assert seen.most < 100
 
 
 def test_a_hub_costs_no_more_than_its_fanout() -> None:

@@ -26,13 +26,8 @@ from hopflow.ops.device import (
 from hopflow.ops.gather import gather_rows, gather_rows_reference
 from hopflow.ops.sample import sample_neighbors, sample_neighbors_reference, stream_key
 from hopflow.ops.sddmm import sddmm, sddmm_reference
-from hopflow.ops.spmm import (
-    REDUCERS,
-    segment_reduce,
-    segment_reduce_reference,
-    spmm,
-    spmm_reference,
-)
+from hopflow.ops.spmm import REDUCERS, spmm, spmm_reference
+from hopflow.ops.spmm_edges import segment_reduce, segment_reduce_reference
 
 __all__ = [
     "INT32_MAX",

@@ -11,7 +11,7 @@ from hopflow import _native
 from hopflow.ops._library import define
 from hopflow.ops._shapes import dense_rows, require_ids, require_same_device, require_tensor
 from hopflow.ops.csc import coo_to_csc
-from hopflow.ops.spmm import segment_reduce
+from hopflow.ops.spmm_edges import segment_reduce
 
 
 def _kernel(x: Tensor, ids: Tensor) -> Tensor:

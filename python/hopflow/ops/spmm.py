@@ -1,7 +1,6 @@
-"""Generalised sparse-dense products over in-edges: ``copy_u`` and ``copy_e`` with every reducer.
+"""Generalised sparse-dense product over in-edges: ``copy_u`` and ``u_mul_e`` with their reducers.
 
-Both are one native kernel; ``spmm`` brings source rows to the destinations, ``segment_reduce``
-brings the edges' own rows.
+``spmm_edges.py`` holds ``copy_e``, which is the same native kernel on the edges' own rows.
 """
 
 from __future__ import annotations
@@ -31,13 +30,15 @@ Transpose = tuple[Tensor, Tensor, Tensor]
 """``(t_indptr, t_rows, t_positions)`` as :func:`hopflow.ops.transpose_csc` returns it."""
 
 
-def _has_arg(reduce: str) -> bool:
+def has_arg(reduce: str) -> bool:
+    """Whether a reduction picks one edge, which the backward pass must know."""
     return reduce in ("max", "min")
 
 
-def _outputs(x: Tensor, num_dst: int, reduce: str) -> tuple[Tensor, Tensor]:
+def empty_outputs(x: Tensor, num_dst: int, reduce: str) -> tuple[Tensor, Tensor]:
+    """Uninitialised result [num_dst, ...] and winners: int32, the same shape, or [0]."""
     shape = (num_dst, *x.shape[1:])
-    arg_shape = shape if _has_arg(reduce) else (0,)
+    arg_shape = shape if has_arg(reduce) else (0,)
     return x.new_empty(shape), x.new_empty(arg_shape, dtype=torch.int32)
 
 
@@ -45,7 +46,7 @@ def _inverse_degrees(indptr: Tensor, dtype: torch.dtype) -> Tensor:
     return 1 / indptr.diff().clamp(min=1).to(accumulator_dtype(dtype))
 
 
-def _winner(indptr: Tensor, arg: Tensor) -> tuple[Tensor, Tensor]:
+def winner(indptr: Tensor, arg: Tensor) -> tuple[Tensor, Tensor]:
     """Position of the edge that won each element [V, F], and where there is one at all."""
     found = arg >= 0
     begin = indptr[:-1].unsqueeze(1)
@@ -67,10 +68,10 @@ def _spmm_kernel(
     t_rows: Tensor | None,
     t_positions: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    out, arg = _outputs(x, indptr.shape[0] - 1, reduce)
+    out, arg = empty_outputs(x, indptr.shape[0] - 1, reduce)
     _native.spmm(
         dense_rows(x), indptr, indices, indices.shape[0], weight, weight_ids, row_scale, reduce,
-        out, arg if _has_arg(reduce) else None,
+        out, arg if has_arg(reduce) else None,
     )  # fmt: skip
     return out, arg
 
@@ -87,7 +88,7 @@ def _spmm_fake(
     t_rows: Tensor | None,
     t_positions: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    return _outputs(x, indptr.shape[0] - 1, reduce)
+    return empty_outputs(x, indptr.shape[0] - 1, reduce)
 
 
 def _spmm_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -109,7 +110,7 @@ def _spmm_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
         if transpose[0] is None:
             transpose = list(transpose_csc(indptr, indices, ctx.num_src))
         t_indptr, t_rows, t_positions = transpose
-        if _has_arg(ctx.reduce):
+        if has_arg(ctx.reduce):
             grad_x = _spmm_arg_backward(
                 grad.flatten(1), arg.flatten(1), indptr, indices, ctx.num_src,
                 t_indptr, t_rows, t_positions,
@@ -179,7 +180,7 @@ def _arg_backward_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     arg, indptr, indices = ctx.saved_tensors
     if indices.shape[0] == 0:
         return (grad.new_zeros(arg.shape), *[None] * 7)
-    position, found = _winner(indptr, arg)
+    position, found = winner(indptr, arg)
     picked = grad.gather(0, indices.long()[position])
     return (torch.where(found, picked, picked.new_zeros(())), *[None] * 7)
 
@@ -194,107 +195,17 @@ _spmm_arg_backward = define(
 )
 
 
-# --- segment_reduce: rows are the edges' own ---
-
-
-def _segment_kernel(
-    x: Tensor, indptr: Tensor, eids: Tensor | None, reduce: str
-) -> tuple[Tensor, Tensor]:
-    out, arg = _outputs(x, indptr.shape[0] - 1, reduce)
-    _native.spmm(
-        dense_rows(x).unsqueeze(1), indptr, eids, x.shape[0], None, None, None, reduce,
-        out.unsqueeze(1), arg.unsqueeze(1) if _has_arg(reduce) else None,
-    )  # fmt: skip
-    return out, arg
-
-
-def _segment_fake(
-    x: Tensor, indptr: Tensor, eids: Tensor | None, reduce: str
-) -> tuple[Tensor, Tensor]:
-    return _outputs(x, indptr.shape[0] - 1, reduce)
-
-
-def _segment_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    x, indptr, eids, reduce = inputs
-    ctx.mark_non_differentiable(output[1])
-    ctx.save_for_backward(indptr, eids, output[1])
-    ctx.reduce, ctx.num_edges = reduce, x.shape[0]
-
-
-def _segment_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
-    indptr, eids, arg = ctx.saved_tensors
-    arg = arg if _has_arg(ctx.reduce) else None
-    return _edge_backward(grad, arg, indptr, eids, ctx.num_edges, ctx.reduce), None, None, None
-
-
-_segment_reduce = define(
-    "segment_reduce(Tensor x, Tensor indptr, Tensor? eids, str reduce) -> (Tensor, Tensor)",
-    kernel=_segment_kernel,
-    fake=_segment_fake,
-    setup=_segment_setup,
-    backward=_segment_backward,
-)
-
-
-def _edge_backward_kernel(
-    grad: Tensor,
-    arg: Tensor | None,
-    indptr: Tensor,
-    eids: Tensor | None,
-    num_edges: int,
-    reduce: str,
-) -> Tensor:
-    out = grad.new_empty((num_edges, grad.shape[1]))
-    _native.spmm_edge_backward(grad.contiguous(), arg, indptr, eids, reduce, out)
-    return out
-
-
-def _edge_backward_fake(
-    grad: Tensor,
-    arg: Tensor | None,
-    indptr: Tensor,
-    eids: Tensor | None,
-    num_edges: int,
-    reduce: str,
-) -> Tensor:
-    return grad.new_empty((num_edges, grad.shape[1]))
-
-
-def _edge_backward_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, arg, indptr, eids, _num_edges, ctx.reduce = inputs
-    ctx.save_for_backward(arg, indptr, eids)
-
-
-def _edge_backward_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    arg, indptr, eids = ctx.saved_tensors
-    if arg is None:
-        return (_segment_reduce(grad, indptr, eids, ctx.reduce)[0], *[None] * 5)
-    if grad.shape[0] == 0:
-        return (grad.new_zeros(arg.shape), *[None] * 5)
-    position, found = _winner(indptr, arg)
-    picked = grad.gather(0, position if eids is None else eids.long()[position])
-    return (torch.where(found, picked, picked.new_zeros(())), *[None] * 5)
-
-
-_edge_backward = define(
-    "segment_reduce_backward(Tensor grad, Tensor? arg, Tensor indptr, Tensor? eids,"
-    " SymInt num_edges, str reduce) -> Tensor",
-    kernel=_edge_backward_kernel,
-    fake=_edge_backward_fake,
-    setup=_edge_backward_setup,
-    backward=_edge_backward_backward,
-)
-
-
 # --- the public functions ---
 
 
-def _require_reduce(reduce: str) -> None:
+def require_reduce(reduce: str) -> None:
+    """Raise a ValueError for an unknown reduction."""
     if reduce not in REDUCERS:
         raise ValueError(f"reduce: expected one of {', '.join(REDUCERS)}, got {reduce!r}")
 
 
-def _require_indptr(indptr: Tensor) -> Tensor:
+def require_indptr(indptr: Tensor) -> Tensor:
+    """Return ``indptr`` as int64 of at least one element, or raise."""
     indptr = require_ids("indptr", indptr)
     if indptr.shape[0] == 0:
         raise ValueError("indptr: expected at least one element, got none")
@@ -349,8 +260,8 @@ def spmm(
     ValueError, TypeError
         Shapes, dtypes or devices do not match.
     """
-    _require_reduce(reduce)
-    x, indptr = require_features("x", x), _require_indptr(indptr)
+    require_reduce(reduce)
+    x, indptr = require_features("x", x), require_indptr(indptr)
     indices, eids = require_ids("indices", indices), optional_ids("eids", eids)
     require_same_device("x", x, "indices", indices)
     num_heads = 1
@@ -384,49 +295,10 @@ def spmm(
     return result
 
 
-def segment_reduce(
-    indptr: Tensor, x: Tensor, *, reduce: str = "sum", eids: Tensor | None = None
-) -> Tensor:
-    """Reduce the edges' own rows at each destination (``copy_e``).
-
-    Rules as in :func:`spmm`. With ``eids`` None it reduces consecutive segments, as DGL's
-    ``dgl.ops.segment_reduce`` does (there the segments are given by their lengths).
-
-    Parameters
-    ----------
-    indptr : Tensor
-        Shape [V + 1].
-    x : Tensor
-        Edge features, shape [E, ...]; float32, float64, float16 or bfloat16.
-    reduce : {"sum", "mean", "max", "min"}
-        How a destination combines its messages.
-    eids : Tensor, optional
-        Edge at each position, a permutation of the edges, shape [E]; None if edge ``e`` is at
-        position ``e``.
-
-    Returns
-    -------
-    Tensor
-        Shape [V, ...], dtype of ``x``.
-
-    Raises
-    ------
-    IndexError, ValueError, TypeError
-        Ids, shapes, dtypes or devices do not match.
-    """
-    _require_reduce(reduce)
-    x, indptr = require_features("x", x), _require_indptr(indptr)
-    eids = optional_ids("eids", eids)
-    require_same_device("x", x, "indptr", indptr)
-    out, _ = _segment_reduce(as_heads(x).squeeze(1), indptr, eids, reduce)
-    result: Tensor = out.view(out.shape[0], *x.shape[1:])
-    return result
-
-
 # --- references ---
 
 
-def _reduce_reference(messages: Tensor, dst: Tensor, num_dst: int, reduce: str) -> Tensor:
+def reduce_reference(messages: Tensor, dst: Tensor, num_dst: int, reduce: str) -> Tensor:
     """Reduce messages [E, ...] by destination with torch's own scatter, in the wider dtype."""
     wide = messages.to(accumulator_dtype(messages.dtype))
     index = dst.long().view(-1, *[1] * (wide.dim() - 1)).expand_as(wide)
@@ -451,13 +323,4 @@ def spmm_reference(
         factors = weight if eids is None else weight[eids.long()]
         messages = messages * factors.view(*factors.shape, *[1] * (x.dim() - factors.dim()))
     dst = destinations(indptr.long(), indices.shape[0], torch.int64)
-    return _reduce_reference(messages, dst, indptr.shape[0] - 1, reduce)
-
-
-def segment_reduce_reference(
-    indptr: Tensor, x: Tensor, *, reduce: str = "sum", eids: Tensor | None = None
-) -> Tensor:
-    """What :func:`segment_reduce` computes, in plain torch."""
-    messages = x if eids is None else x[eids.long()]
-    dst = destinations(indptr.long(), messages.shape[0], torch.int64)
-    return _reduce_reference(messages, dst, indptr.shape[0] - 1, reduce)
+    return reduce_reference(messages, dst, indptr.shape[0] - 1, reduce)

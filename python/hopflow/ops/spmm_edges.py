@@ -1,0 +1,164 @@
+"""Segment reduction: ``copy_e`` with every reducer, on the native kernel of ``spmm.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hopflow import _native
+from hopflow.ops._library import define
+from hopflow.ops._shapes import (
+    as_heads,
+    dense_rows,
+    optional_ids,
+    require_features,
+    require_same_device,
+)
+from hopflow.ops.csc import destinations
+from hopflow.ops.spmm import (
+    empty_outputs,
+    has_arg,
+    reduce_reference,
+    require_indptr,
+    require_reduce,
+    winner,
+)
+
+
+def _segment_kernel(
+    x: Tensor, indptr: Tensor, eids: Tensor | None, reduce: str
+) -> tuple[Tensor, Tensor]:
+    out, arg = empty_outputs(x, indptr.shape[0] - 1, reduce)
+    _native.spmm(
+        dense_rows(x).unsqueeze(1), indptr, eids, x.shape[0], None, None, None, reduce,
+        out.unsqueeze(1), arg.unsqueeze(1) if has_arg(reduce) else None,
+    )  # fmt: skip
+    return out, arg
+
+
+def _segment_fake(
+    x: Tensor, indptr: Tensor, eids: Tensor | None, reduce: str
+) -> tuple[Tensor, Tensor]:
+    return empty_outputs(x, indptr.shape[0] - 1, reduce)
+
+
+def _segment_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    x, indptr, eids, reduce = inputs
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(indptr, eids, output[1])
+    ctx.reduce, ctx.num_edges = reduce, x.shape[0]
+
+
+def _segment_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+    indptr, eids, arg = ctx.saved_tensors
+    arg = arg if has_arg(ctx.reduce) else None
+    return _edge_backward(grad, arg, indptr, eids, ctx.num_edges, ctx.reduce), None, None, None
+
+
+_segment_reduce = define(
+    "segment_reduce(Tensor x, Tensor indptr, Tensor? eids, str reduce) -> (Tensor, Tensor)",
+    kernel=_segment_kernel,
+    fake=_segment_fake,
+    setup=_segment_setup,
+    backward=_segment_backward,
+)
+
+
+def _edge_backward_kernel(
+    grad: Tensor,
+    arg: Tensor | None,
+    indptr: Tensor,
+    eids: Tensor | None,
+    num_edges: int,
+    reduce: str,
+) -> Tensor:
+    out = grad.new_empty((num_edges, grad.shape[1]))
+    _native.spmm_edge_backward(grad.contiguous(), arg, indptr, eids, reduce, out)
+    return out
+
+
+def _edge_backward_fake(
+    grad: Tensor,
+    arg: Tensor | None,
+    indptr: Tensor,
+    eids: Tensor | None,
+    num_edges: int,
+    reduce: str,
+) -> Tensor:
+    return grad.new_empty((num_edges, grad.shape[1]))
+
+
+def _edge_backward_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, arg, indptr, eids, _num_edges, ctx.reduce = inputs
+    ctx.save_for_backward(arg, indptr, eids)
+
+
+def _edge_backward_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    arg, indptr, eids = ctx.saved_tensors
+    if arg is None:
+        return (_segment_reduce(grad, indptr, eids, ctx.reduce)[0], *[None] * 5)
+    if grad.shape[0] == 0:
+        return (grad.new_zeros(arg.shape), *[None] * 5)
+    position, found = winner(indptr, arg)
+    picked = grad.gather(0, position if eids is None else eids.long()[position])
+    return (torch.where(found, picked, picked.new_zeros(())), *[None] * 5)
+
+
+_edge_backward = define(
+    "segment_reduce_backward(Tensor grad, Tensor? arg, Tensor indptr, Tensor? eids,"
+    " SymInt num_edges, str reduce) -> Tensor",
+    kernel=_edge_backward_kernel,
+    fake=_edge_backward_fake,
+    setup=_edge_backward_setup,
+    backward=_edge_backward_backward,
+)
+
+
+def segment_reduce(
+    indptr: Tensor, x: Tensor, *, reduce: str = "sum", eids: Tensor | None = None
+) -> Tensor:
+    """Reduce the edges' own rows at each destination (``copy_e``).
+
+    Rules as in :func:`spmm`. With ``eids`` None it reduces consecutive segments, as DGL's
+    ``dgl.ops.segment_reduce`` does (there the segments are given by their lengths).
+
+    Parameters
+    ----------
+    indptr : Tensor
+        Shape [V + 1].
+    x : Tensor
+        Edge features, shape [E, ...]; float32, float64, float16 or bfloat16.
+    reduce : {"sum", "mean", "max", "min"}
+        How a destination combines its messages.
+    eids : Tensor, optional
+        Edge at each position, a permutation of the edges, shape [E]; None if edge ``e`` is at
+        position ``e``.
+
+    Returns
+    -------
+    Tensor
+        Shape [V, ...], dtype of ``x``.
+
+    Raises
+    ------
+    IndexError, ValueError, TypeError
+        Ids, shapes, dtypes or devices do not match.
+    """
+    require_reduce(reduce)
+    x, indptr = require_features("x", x), require_indptr(indptr)
+    eids = optional_ids("eids", eids)
+    require_same_device("x", x, "indptr", indptr)
+    out, _ = _segment_reduce(as_heads(x).squeeze(1), indptr, eids, reduce)
+    result: Tensor = out.view(out.shape[0], *x.shape[1:])
+    return result
+
+
+def segment_reduce_reference(
+    indptr: Tensor, x: Tensor, *, reduce: str = "sum", eids: Tensor | None = None
+) -> Tensor:
+    """What :func:`segment_reduce` computes, in plain torch."""
+    messages = x if eids is None else x[eids.long()]
+    dst = destinations(indptr.long(), messages.shape[0], torch.int64)
+    return reduce_reference(messages, dst, indptr.shape[0] - 1, reduce)
