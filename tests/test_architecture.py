@@ -21,7 +21,8 @@ CSRC = ROOT / "csrc"
 LAYERS = [
     {"_native", "_runtime"},
     {"ops"},
-    {"rng", "ids", "frame", "function"},
+    {"ids", "frame", "function"},
+    {"rng"},
     {"adjacency"},
     {"message"},
     {"graph"},

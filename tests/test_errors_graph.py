@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,12 +66,17 @@ ID_TAKERS: dict[str, tuple[str, Callable[[hf.Graph, Any], Any]]] = {
     "out_degrees": ("u", lambda g, x: g.out_degrees(x)),
     "graph": ("src", lambda g, x: hf.graph((x, [0] * _length(x)), num_nodes=3)),
     "create_block": ("dst", lambda g, x: hf.create_block(([0] * _length(x), x), 3, 3)),
-    "csc": ("indices", lambda g, x: hf.graph(("csc", ([0, _length(x), _length(x), _length(x)], x)))),
-}  # fmt: skip
+    "csc": ("indices", lambda g, x: hf.graph(("csc", (_one_row(x), x)))),
+}
 
 
 def _length(ids: Any) -> int:
     return ids.shape[0] if hasattr(ids, "shape") else len(ids) if hasattr(ids, "__len__") else 1
+
+
+def _one_row(ids: Any) -> list[int]:
+    """An indptr of three rows, all edges in the first."""
+    return [0] + [_length(ids)] * 3
 
 
 @pytest.mark.parametrize("taker", list(ID_TAKERS))
@@ -80,6 +86,8 @@ def test_bad_ids(graph: hf.Graph, case: tuple[str, Any, type[Exception], str], t
     what, ids, error, words = case
     if taker == "csc" and what in ("as many as nodes", "2**40"):
         return  # more nodes than rows is a wider graph, tested below
+    if taker == "graph" and what == "text":
+        return  # ("01", ...) asks for a form called "01"
     refused(error, f"{name}|{words}", lambda: call(graph, ids))
 
 
@@ -152,6 +160,7 @@ def test_bad_scipy_matrix() -> None:
     refused(ValueError, "square|(2, 3)", lambda: hf.graph(sparse.eye(2, 3)))
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
 def test_bad_columns(graph: hf.Graph) -> None:
     def put(frame: Any, key: Any, value: Any) -> Callable[[], None]:
         return lambda: frame.__setitem__(key, value)
@@ -161,9 +170,7 @@ def test_bad_columns(graph: hf.Graph) -> None:
     refused(ValueError, "node column 'x'|3 nodes|[4, 2]", put(graph.ndata, "x", torch.ones(4, 2)))
     refused(ValueError, "edge column 'x'|4 edges|[3]", put(graph.edata, "x", torch.ones(3)))
     refused(ValueError, "node column 'x'|[]", put(graph.ndata, "x", torch.tensor(1.0)))
-    refused(
-        ValueError, "'x'|meta|cpu", put(graph.ndata, "x", torch.ones(3, device="meta"))
-    )
+    refused(ValueError, "'x'|meta|cpu", put(graph.ndata, "x", torch.ones(3, device="meta")))
     for layout in (torch.eye(3).to_sparse(), torch.eye(3).to_sparse_csr()):
         refused(TypeError, "node column 'x'|sparse", put(graph.ndata, "x", layout))
     refused(TypeError, "column name|int", put(graph.ndata, 1, torch.ones(3)))
@@ -214,9 +221,9 @@ def test_update_all_takes_floats_only(graph: hf.Graph, dtype: torch.dtype) -> No
 def test_operands_that_do_not_go_together(graph: hf.Graph) -> None:
     graph.edata["three"] = torch.ones(4, 3)
     graph.edata["double"] = torch.ones(4, 2, dtype=torch.float64)
+    total = fn.sum("m", "o")
     for op in ("add", "sub", "mul", "div", "dot"):
         function = getattr(fn, f"u_{op}_e")
-        total = fn.sum("m", "o")
         wrong = function("h", "three", "m")
         refused(ValueError, "[2]|[3]", lambda f=wrong: graph.apply_edges(f))
         refused(ValueError, "[2]|[3]", lambda f=wrong: graph.update_all(f, total))

@@ -148,8 +148,20 @@ def test_other_floats(small_graph: hf.Graph, aggregator: str, dtype: torch.dtype
     out = layer.to(dtype)(small_graph, x.to(dtype))
     assert out.dtype == dtype
     assert torch.allclose(out.float(), want, atol=0.1 if dtype == torch.bfloat16 else 1e-5)
+
+
+@pytest.mark.parametrize("out_feats", [2, 9])
+@pytest.mark.parametrize("aggregator", AGGREGATORS)
+def test_autocast(small_graph: hf.Graph, aggregator: str, out_feats: int) -> None:
+    """Linear layers in bfloat16, features and edge weights given in float32."""
+    layer, x = SAGEConv(5, out_feats, aggregator), small_graph.ndata["feat"]
+    weight = small_graph.edata["weight"].requires_grad_()
+    want = layer(small_graph, x, edge_weight=weight)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        layer.float()(small_graph, x, edge_weight=small_graph.edata["weight"]).sum().backward()
+        out = layer(small_graph, x, edge_weight=weight)
+    assert torch.allclose(out.float(), want, atol=0.1)
+    out.float().sum().backward()
+    assert weight.grad is not None
 
 
 @pytest.mark.parametrize("aggregator", AGGREGATORS)

@@ -94,16 +94,38 @@ class Adjacency:
         """Source and destination of every edge in the order of edge ids, each shape [E]."""
         return self.in_edge_order(self.indices), self.in_edge_order(self.destinations())
 
-    def in_degrees(self) -> Tensor:
-        """Number of in-edges of every destination, int64, shape [num_dst]."""
+    def in_degrees(self, nodes: Tensor | None = None) -> Tensor:
+        """Number of in-edges of every destination, or of ``nodes`` in O(their number); int64."""
+        if nodes is not None:
+            # A node without a row has none: it reads the empty row appended to rows and indptr.
+            rows, indptr = self.row_numbers(nodes)
+            return indptr[rows + 1] - indptr[rows]
         if self.rows is None:
             return self.indptr.diff()
         degrees = torch.zeros(self.num_dst, dtype=torch.int64)
         degrees[self.rows.long()] = self.indptr.diff()
         return degrees
 
-    def out_degrees(self) -> Tensor:
-        """Number of out-edges of every source, int64, shape [num_src]."""
+    def row_numbers(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """The row of each destination, and an ``indptr`` that has them all; O(rows + nodes)."""
+        if self.rows is None:
+            return nodes.long(), self.indptr
+        # Number the rows that exist, in their order; a destination without a row comes after them
+        # and is sent to an empty row appended at the end.
+        _, _, numbers = ops.compact_ids(self.rows, nodes.to(self.rows.dtype))
+        empty = self.rows.shape[0]
+        return numbers.long().clamp(max=empty), torch.cat([self.indptr, self.indptr[-1:]])
+
+    def out_degrees(self, nodes: Tensor | None = None) -> Tensor:
+        """Number of out-edges of every source, or of ``nodes``; int64.
+
+        Edges are stored by destination: this reads all edges, for a few nodes too.
+        """
+        if nodes is not None:
+            # Numbers the nodes first, so that no array of all sources is needed.
+            _, numbers, sources = ops.compact_ids(nodes.to(self.indices.dtype), self.indices)
+            counts = torch.bincount(sources.long(), minlength=nodes.shape[0])
+            return counts[numbers.long()]
         if self._transpose is not None:
             return self._transpose[0].diff()
         return torch.bincount(self.indices.long(), minlength=self.num_src)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -81,6 +83,13 @@ class Block(Graph):
             ),
         )
 
+    def _with(self, adjacency: Adjacency, change: Callable[[Frame], Frame]) -> Graph:
+        block = super()._with(adjacency, change)
+        if self.seed_inverse is not None:
+            assert isinstance(block, Block)
+            block.seed_inverse = self.seed_inverse.to(adjacency.indices.device)
+        return block
+
     def num_nodes(self) -> int:
         """Source plus destination nodes, as in DGL; a node on both sides counts twice."""
         return self.num_src_nodes() + self.num_dst_nodes()
@@ -107,5 +116,5 @@ def _inherit(
         columns[id_name] = LazyColumn(lambda: torch.arange(num_rows, dtype=idtype))
         return columns
     columns = frame.rows(lambda x: ops.gather_rows(x, ids))
-    columns[id_name] = LazyColumn(lambda: ids.to(idtype))
+    columns[id_name] = LazyColumn(lambda: ids.to(idtype, copy=True))
     return columns

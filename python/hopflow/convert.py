@@ -11,7 +11,10 @@ from hopflow import ops
 from hopflow.adjacency import Adjacency
 from hopflow.block import Block
 from hopflow.graph import Graph
-from hopflow.ids import as_ids
+from hopflow.ids import as_ids, as_int
+
+# Far past any machine's memory; an id like 2**50 is a mistake, not a graph.
+_MOST_NODES = 2**38
 
 Device: TypeAlias = "str | torch.device"
 
@@ -115,11 +118,10 @@ def _idtype(asked: torch.dtype | None, given: torch.dtype, adjacency: Adjacency)
 def _count(name: str, value: int | None) -> int | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
-    if value < 0:
-        raise ValueError(f"{name}: expected at least 0, got {value}")
-    return value
+    count = as_int(name, value)
+    if count < 0:
+        raise ValueError(f"{name}: expected at least 0, got {count}")
+    return count
 
 
 def _bound(ids: Tensor) -> int:
@@ -133,6 +135,8 @@ def _adjacency(
     num_src = _count("num_src_nodes" if bipartite else "num_nodes", num_src)
     num_dst = _count("num_dst_nodes" if bipartite else "num_nodes", num_dst)
     kind, arrays = _kind(data)
+    if hasattr(data, "tocoo") and num_src is None:
+        num_src = num_dst = data.shape[0]
     if kind == "coo":
         src, dst = as_ids("src", arrays[0]), as_ids("dst", arrays[1])
         if src.shape != dst.shape:
@@ -144,13 +148,15 @@ def _adjacency(
         num_src, num_dst = _sizes(num_src, num_dst, _bound(src), _bound(dst), bipartite)
         return Adjacency.from_coo(src, dst, num_src, num_dst), idtype
 
+    # Copies: what the user does with these arrays later must not change the graph.
     indptr, indices = as_ids("indptr", arrays[0]).cpu(), as_ids("indices", arrays[1]).cpu()
+    indptr, indices = indptr.clone(), indices.clone()
     idtype = indices.dtype
     if indptr.shape[0] == 0:
         raise ValueError("indptr: expected at least one element, got none")
     eids = None
     if len(arrays) == 3 and arrays[2] is not None:
-        eids = as_ids("eids", arrays[2]).cpu()
+        eids = as_ids("eids", arrays[2]).cpu().clone()
         eids = _permutation(eids, indices.shape[0]) if eids.shape[0] else None
     num_rows, num_columns = indptr.shape[0] - 1, _bound(indices)
     if kind == "csc":
@@ -179,12 +185,17 @@ def _sizes(
     num_src: int | None, num_dst: int | None, src_bound: int, dst_bound: int, bipartite: bool
 ) -> tuple[int, int]:
     if not bipartite:
-        num_nodes = max(src_bound, dst_bound) if num_src is None else num_src
-        return num_nodes, num_nodes
-    return (
-        src_bound if num_src is None else num_src,
-        dst_bound if num_dst is None else num_dst,
-    )
+        num_src = num_dst = max(src_bound, dst_bound) if num_src is None else num_src
+    else:
+        num_src = src_bound if num_src is None else num_src
+        num_dst = dst_bound if num_dst is None else num_dst
+    for name, count in (("num_src_nodes", num_src), ("num_dst_nodes", num_dst)):
+        if count > _MOST_NODES:
+            raise ValueError(
+                f"{name if bipartite else 'num_nodes'}: {count} nodes would need"
+                f" {8 * count / 2**30:.0f} GiB of index; is an id wrong?"
+            )
+    return num_src, num_dst
 
 
 def _permutation(eids: Tensor, num_edges: int) -> Tensor:
@@ -210,8 +221,9 @@ def _kind(data: Any) -> tuple[str, Any]:
                 f"data: expected a square matrix, got shape {tuple(data.shape)}; for a bipartite"
                 " graph give (src, dst) to create_block"
             )
-        matrix = data.tocsr()
-        return "csr", (matrix.indptr, matrix.indices, None)
+        # Not tocsr(), which would merge duplicate edges; scipy's int32 is no choice of the user's.
+        matrix = data.tocoo()
+        return "coo", (matrix.row.astype("int64"), matrix.col.astype("int64"))
     form = (
         'expected (src, dst), ("coo", (src, dst)), ("csc", (indptr, indices, eids)),'
         ' ("csr", (indptr, indices, eids)) or a scipy sparse matrix'

@@ -29,10 +29,24 @@ class LazyColumn:
             compute = self._compute
             # Two threads may both compute; the results are equal and one of them is kept.
             if compute is not None:
-                self._value = compute()
+                # The value outlives this read: it must serve a backward pass even if first read
+                # while no gradients are recorded.
+                with torch.inference_mode(False), torch.enable_grad():
+                    self._value = compute()
                 self._compute = None  # lets go of the parent's column
         assert self._value is not None
         return self._value
+
+    def __reduce__(self) -> tuple[Callable[[Tensor], LazyColumn], tuple[Tensor]]:
+        # A pickle or a copy to another process holds the value, not the parent's column.
+        return LazyColumn.of, (self.read(),)
+
+    @classmethod
+    def of(cls, value: Tensor) -> LazyColumn:
+        """A column that is at hand."""
+        column = cls(lambda: value)
+        column.read()
+        return column
 
     @property
     def is_read(self) -> bool:
@@ -71,12 +85,15 @@ class Frame(MutableMapping[str, Tensor]):
         self._columns: dict[str, Column] = {} if columns is None else columns
 
     def __getitem__(self, key: str) -> Tensor:
+        column = self._column(key)
+        return column.read() if isinstance(column, LazyColumn) else column
+
+    def _column(self, key: str) -> Column:
         try:
-            column = self._columns[key]
+            return self._columns[key]
         except KeyError:
             known = ", ".join(map(repr, self._columns)) or "none"
             raise KeyError(f"no {self._what} column {key!r}; there is {known}") from None
-        return column.read() if isinstance(column, LazyColumn) else column
 
     def __setitem__(self, key: str, value: Tensor) -> None:
         if not isinstance(key, str):
@@ -84,6 +101,11 @@ class Frame(MutableMapping[str, Tensor]):
         if not isinstance(value, Tensor):
             raise TypeError(
                 f"{self._what} column {key!r}: expected a torch.Tensor, got {type(value).__name__}"
+            )
+        if value.layout != torch.strided:
+            raise TypeError(
+                f"{self._what} column {key!r}: expected a dense tensor, got a sparse one"
+                f" ({str(value.layout).replace('torch.', '')})"
             )
         if value.dim() == 0 or value.shape[0] != self._num_rows:
             raise ValueError(
@@ -121,7 +143,7 @@ class Frame(MutableMapping[str, Tensor]):
 
     def is_read(self, key: str) -> bool:
         """Whether a column is at hand, rather than still to be gathered from the parent."""
-        column = self._columns[key]
+        column = self._column(key)
         return column.is_read if isinstance(column, LazyColumn) else True
 
     def schemes(self) -> str:

@@ -113,7 +113,8 @@ class Graph:
             raise ValueError(f'form: expected "uv", "eid" or "all", got {form!r}')
         if order not in ("eid", "srcdst"):
             raise ValueError(f'order: expected "eid" or "srcdst", got {order!r}')
-        src, dst = (x.to(self._idtype) for x in self._adjacency.coo())
+        # Copies: what the user does with them must not change the graph.
+        src, dst = (x.to(self._idtype, copy=True) for x in self._adjacency.coo())
         eids = self._arange(self.num_edges())
         if order == "srcdst":
             by_dst = torch.argsort(dst, stable=True)
@@ -125,19 +126,20 @@ class Graph:
 
     def in_degrees(self, v: Any = ALL) -> Tensor | int:
         """Number of in-edges of each node in ``v`` (default: all), or an int for one node."""
-        return self._degrees(self._adjacency.in_degrees(), "v", v)
+        return self._degrees(self._adjacency.in_degrees, self.num_dst_nodes(), "v", v)
 
     def out_degrees(self, u: Any = ALL) -> Tensor | int:
         """Number of out-edges of each node in ``u`` (default: all), or an int for one node."""
-        return self._degrees(self._adjacency.out_degrees(), "u", u)
+        return self._degrees(self._adjacency.out_degrees, self.num_src_nodes(), "u", u)
 
-    def _degrees(self, degrees: Tensor, name: str, nodes: Any) -> Tensor | int:
-        degrees = degrees.to(self._idtype)
+    def _degrees(
+        self, count: Callable[[Tensor | None], Tensor], num_nodes: int, name: str, nodes: Any
+    ) -> Tensor | int:
         if isinstance(nodes, str) and nodes == ALL:
-            return degrees
-        ids = as_node_ids(name, nodes, degrees.shape[0])
-        is_one = isinstance(nodes, int) or (isinstance(nodes, Tensor) and nodes.dim() == 0)
-        return int(degrees[ids]) if is_one else degrees[ids]
+            return count(None).to(self._idtype)
+        degrees = count(as_node_ids(name, nodes, num_nodes)).to(self._idtype)
+        is_one = hasattr(nodes, "__index__") and getattr(nodes, "ndim", 0) == 0
+        return int(degrees) if is_one else degrees
 
     def _arange(self, n: int) -> Tensor:
         return torch.arange(n, dtype=self._idtype, device=self.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any, Union
 
@@ -33,6 +34,8 @@ def as_ids(name: str, value: object, *, dtype: torch.dtype | None = None) -> Ten
     """
     if isinstance(value, (dict, str, bytes)) or value is None:
         raise TypeError(f"{name}: expected ids, got {type(value).__name__}")
+    if isinstance(value, Tensor):
+        require_dense(name, value)
     try:
         ids = value if isinstance(value, Tensor) else torch.as_tensor(_array(value))
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
@@ -58,7 +61,37 @@ def _array(value: object) -> Any:
         if array.size and array.max() > np.iinfo(np.int64).max:
             raise ValueError("an id does not fit int64")
         array = array.astype(np.int64)
+    # torch takes native byte order, rising strides and, without a warning, writeable arrays alone.
+    if array.dtype.byteorder not in ("=", "|"):
+        array = array.astype(array.dtype.newbyteorder("="))
+    if not array.flags.writeable or any(stride < 0 for stride in array.strides):
+        array = array.copy()
     return array
+
+
+def require_dense(name: str, value: Tensor) -> None:
+    """Raise unless a tensor has ordinary, readable memory."""
+    if value.layout != torch.strided:
+        layout = str(value.layout).replace("torch.", "")
+        raise TypeError(f"{name}: expected a dense tensor, got a sparse one ({layout})")
+    if value.device.type == "meta":
+        raise ValueError(f"{name}: expected a tensor with data, got one on the meta device")
+
+
+def as_int(name: str, value: object) -> int:
+    """Return an int given as a Python int, a numpy integer or a one-element integer tensor.
+
+    Raises
+    ------
+    TypeError
+        Not an integer; names the operand.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        try:
+            return operator.index(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, RuntimeError):
+            pass
+    raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
 
 
 def as_node_ids(
@@ -75,6 +108,8 @@ def as_node_ids(
     TypeError
         Neither integers nor a mask.
     """
+    if isinstance(value, Tensor):
+        require_dense(name, value)
     mask = value
     if isinstance(mask, (list, tuple)) and mask and all(isinstance(x, bool) for x in mask):
         mask = np.asarray(mask)

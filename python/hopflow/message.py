@@ -39,6 +39,20 @@ def _broadcast(lhs: Tensor, rhs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _combine(op: str, lhs: Tensor, rhs: Tensor) -> Tensor:
+    if lhs.dtype != rhs.dtype:
+        raise TypeError(
+            f"{op}: expected operands of one dtype, got {lhs.dtype} and {rhs.dtype}".replace(
+                "torch.", ""
+            )
+        )
+    if op == "dot":
+        if lhs.dim() == rhs.dim() == 1:
+            op = "mul"  # one feature a row, without a dimension of its own
+        elif lhs.shape[-1] != rhs.shape[-1] or min(lhs.dim(), rhs.dim()) < 2:
+            raise ValueError(
+                f"dot: expected operands of one last dimension, got shapes"
+                f" {list(lhs.shape[1:])} and {list(rhs.shape[1:])}"
+            )
     lhs, rhs = _broadcast(lhs, rhs)
     if op == "add":
         return lhs + rhs
@@ -48,7 +62,9 @@ def _combine(op: str, lhs: Tensor, rhs: Tensor) -> Tensor:
         return lhs * rhs
     if op == "div":
         return lhs / rhs
-    wide = torch.promote_types(lhs.dtype, torch.float32)
+    wide = lhs.dtype
+    if wide.is_floating_point:
+        wide = torch.promote_types(wide, torch.float32)
     return (lhs.to(wide) * rhs.to(wide)).sum(-1, keepdim=True).to(lhs.dtype)
 
 
@@ -71,7 +87,7 @@ def _edge_factor(message: MessageFunction, u: Tensor, e: Tensor) -> Tensor | Non
     per_head = (
         e.dim() == u.dim() >= 3 and trailing[0] == u.shape[1] and math.prod(trailing[1:]) == 1
     )
-    return e.reshape(-1, trailing[0]) if per_head else None
+    return e.reshape(e.shape[0], trailing[0]) if per_head else None
 
 
 def _require_message(message: object) -> MessageFunction:

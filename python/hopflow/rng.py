@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import torch
 
 from hopflow import ops
+from hopflow.ids import as_int
 
 _generator: torch.Generator | None = None
 _local = threading.local()
@@ -30,10 +31,8 @@ def seed(value: int) -> None:
     value : int
         Any integer; counts modulo 2**64.
     """
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"seed: expected an int, got {type(value).__name__}")
     global _generator
-    _generator = torch.Generator().manual_seed(value % 2**64)
+    _generator = torch.Generator().manual_seed(as_int("seed", value) % 2**64)
 
 
 def draw_seed() -> int:

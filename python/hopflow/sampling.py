@@ -7,23 +7,18 @@ from typing import Any
 from hopflow import ops, rng
 from hopflow.frame import EID, Frame
 from hopflow.graph import Graph
-from hopflow.ids import as_node_ids
+from hopflow.ids import as_int, as_node_ids
 from hopflow.transform import _require_graph, subgraph_of_seeds
 
 
 def check_fanout(name: str, fanout: object) -> int:
     """Return a fanout, or raise a ValueError or TypeError that names the operand."""
-    try:
-        value = fanout.__index__()  # type: ignore[attr-defined]
-    except AttributeError:
-        raise TypeError(f"{name}: expected an int, got {type(fanout).__name__}") from None
-    if isinstance(fanout, bool):
-        raise TypeError(f"{name}: expected an int, got bool")
+    value = as_int(name, fanout)
     if value < -1:
         raise ValueError(f"{name}: expected -1 (all) or a count >= 0, got {value}")
     if value > ops.INT32_MAX:
         raise ValueError(f"{name}: expected at most 2^31 - 1, got {value}")
-    return int(value)
+    return value
 
 
 def sample_neighbors(

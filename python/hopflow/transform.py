@@ -158,7 +158,7 @@ def in_subgraph(
     src, dst = torch.searchsorted(kept, src), torch.searchsorted(kept, dst.to(src.dtype))
     small = Graph(Adjacency.from_coo(src, dst, kept.shape[0], kept.shape[0]), idtype=graph.idtype)
     columns = graph.ndata.rows(lambda x: ops.gather_rows(x, kept))
-    columns[NID] = LazyColumn(lambda: kept.to(graph.idtype))
+    columns[NID] = LazyColumn(lambda: kept.to(graph.idtype, copy=True))
     small._src_frame = small._dst_frame = Frame(kept.shape[0], "node", graph.device, columns)
     small._edge_frame = made.edata
     return small
@@ -177,7 +177,7 @@ def subgraph_of_seeds(
     made = Graph(adjacency, idtype=graph.idtype)
     made._src_frame = made._dst_frame = graph.ndata.copy()
     columns = graph.edata.rows(lambda x: ops.gather_rows(x, eids))
-    columns[EID] = LazyColumn(lambda: eids.to(graph.idtype))
+    columns[EID] = LazyColumn(lambda: eids.to(graph.idtype, copy=True))
     made._edge_frame = Frame(made.num_edges(), "edge", graph.device, columns)
     return made
 
@@ -238,15 +238,5 @@ def to_block(g: Graph, dst_nodes: Any = None, include_dst_in_src: bool = True) -
 
 def _rows_of(adjacency: Adjacency, dst: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """All in-edges of the nodes ``dst``: indptr, sources, edge ids."""
-    rows, indptr = dst, adjacency.indptr
-    if adjacency.rows is not None:
-        if torch.equal(adjacency.rows, dst):
-            rows = torch.arange(dst.shape[0])
-        else:
-            # Number the rows that exist, in their order; a destination without a row comes after
-            # them all and reads the empty row appended here.
-            known = adjacency.rows.to(dst.dtype)
-            _, _, rows = ops.compact_ids(known, dst)
-            rows = rows.clamp(max=known.shape[0])
-            indptr = torch.cat([indptr, indptr[-1:]])
+    rows, indptr = adjacency.row_numbers(dst)
     return ops.sample_neighbors(indptr, adjacency.indices, rows, -1, key=0, eids=adjacency.eids)

@@ -16,7 +16,7 @@ from hopflow import ops, rng
 from hopflow.block import Block
 from hopflow.dataloading.sampler import MiniBatch
 from hopflow.graph import Graph
-from hopflow.ids import as_node_ids
+from hopflow.ids import as_int, as_node_ids
 
 # Coordinates of the key that shuffles an epoch: no batch has this number.
 _SHUFFLE = -1
@@ -30,11 +30,10 @@ class Sampler(Protocol):
 
 
 def _require_int(name: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
-    if value < least:
-        raise ValueError(f"{name}: expected at least {least}, got {value}")
-    return value
+    number = as_int(name, value)
+    if number < least:
+        raise ValueError(f"{name}: expected at least {least}, got {number}")
+    return number
 
 
 class DataLoader:

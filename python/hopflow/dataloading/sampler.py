@@ -11,7 +11,7 @@ from hopflow import ops, rng
 from hopflow.adjacency import Adjacency
 from hopflow.block import Block
 from hopflow.graph import Graph
-from hopflow.ids import as_node_ids
+from hopflow.ids import as_int, as_node_ids
 from hopflow.sampling import check_fanout
 
 Blocks = list[Block]
@@ -196,8 +196,7 @@ class MultiLayerFullNeighborSampler(NeighborSampler):
     """
 
     def __init__(self, num_layers: int, **kwargs: Any) -> None:
-        if isinstance(num_layers, bool) or not isinstance(num_layers, int):
-            raise TypeError(f"num_layers: expected an int, got {type(num_layers).__name__}")
+        num_layers = as_int("num_layers", num_layers)
         if num_layers < 1:
             raise ValueError(f"num_layers: expected at least 1, got {num_layers}")
         super().__init__([-1] * num_layers, **kwargs)

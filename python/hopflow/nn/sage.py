@@ -17,6 +17,11 @@ AGGREGATORS = ("mean", "gcn", "pool")
 Features: TypeAlias = "Tensor | tuple[Tensor, Tensor]"
 
 
+def _require_rows(name: str, x: Tensor, num_rows: int) -> None:
+    if x.dim() < 2 or x.shape[0] != num_rows:
+        raise ValueError(f"{name}: expected {num_rows} rows of features, got shape {list(x.shape)}")
+
+
 class SAGEConv(nn.Module):
     r"""GraphSAGE: a node's new features from its own and its in-neighbours' aggregate.
 
@@ -123,18 +128,32 @@ class SAGEConv(nn.Module):
             Features or weights without one row for each node or edge.
         """
         if isinstance(feat, tuple):
+            if len(feat) != 2:
+                raise ValueError(
+                    f"feat: expected rows of sources and destinations, a pair, got {len(feat)}"
+                    " tensors"
+                )
             source, own = self.feat_drop(feat[0]), self.feat_drop(feat[1])
         else:
             source = self.feat_drop(feat)
             own = source[: graph.num_dst_nodes()]
+        _require_rows("feat of sources", source, graph.num_src_nodes())
+        _require_rows("feat of destinations", own, graph.num_dst_nodes())
         with graph.local_scope():
             message: Any = fn.copy_u("h", "m")
             if edge_weight is not None:
-                graph.edata["w"] = edge_weight
+                if edge_weight.numel() != graph.num_edges() or not edge_weight.dim():
+                    raise ValueError(
+                        f"edge_weight: expected shape [{graph.num_edges()}] or"
+                        f" [{graph.num_edges()}, 1], got {list(edge_weight.shape)}"
+                    )
                 message = fn.u_mul_e("h", "w", "m")
 
             def aggregate(x: Tensor, reducer: Callable[[str, str], fn.ReduceFunction]) -> Tensor:
                 graph.srcdata["h"] = x
+                if edge_weight is not None:
+                    # Under autocast x may be narrower than the weights.
+                    graph.edata["w"] = edge_weight.view(-1).to(x.dtype)
                 graph.update_all(message, reducer("m", "neigh"))
                 return graph.dstdata["neigh"]
 
@@ -153,7 +172,8 @@ class SAGEConv(nn.Module):
                 own = self.fc_neigh(own) if isinstance(feat, tuple) else source[: own.shape[0]]
             degrees = graph.in_degrees()
             assert isinstance(degrees, Tensor)
-            neighbor = (aggregate(source, fn.sum) + own) / (degrees.to(own.dtype) + 1).unsqueeze(1)
+            divisor = (degrees.to(own.dtype) + 1).view(-1, *[1] * (own.dim() - 1))
+            neighbor = (aggregate(source, fn.sum) + own) / divisor
             result = neighbor if before else self.fc_neigh(neighbor)
             return self._finish(result if self.bias is None else result + self.bias)
 

@@ -62,6 +62,8 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 def dense_rows(x: Tensor) -> Tensor:
     """``x`` with each row contiguous; rows may still lie apart, as in a slice of columns."""
+    if x.numel() == 0:
+        return x
     expected = 1
     for size, stride in zip(reversed(x.shape[1:]), reversed(x.stride()[1:]), strict=False):
         if size != 1 and stride != expected:

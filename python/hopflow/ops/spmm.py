@@ -283,7 +283,9 @@ def spmm(
                 f"weight: expected one row for each of the {indices.shape[0]} edges, got"
                 f" {weight.shape[0]}"
             )
-        weight = weight.reshape(-1, num_heads).to(accumulator_dtype(x.dtype)).contiguous()
+        weight = (
+            weight.reshape(weight.shape[0], num_heads).to(accumulator_dtype(x.dtype)).contiguous()
+        )
         eids = None if eids is None else eids.to(indices.dtype)
     else:
         eids = None
