@@ -13,7 +13,7 @@ constexpr std::int64_t kPrefetchRows = 8;
 constexpr std::int64_t kCacheLine = 64;
 // Lines of a row that are asked for; the hardware prefetcher follows longer rows by itself.
 constexpr std::int64_t kPrefetchLines = 16;
-constexpr std::int64_t kGrainBytes = 1 << 16;
+constexpr std::int64_t kGrainBytes = 1 << 18;
 
 // A size known to the compiler turns memcpy into one move.
 template <std::size_t kBytes, typename Id>

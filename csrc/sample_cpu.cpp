@@ -14,7 +14,9 @@ namespace {
 // Seeds whose edges are picked, prefetched and only then read: enough cache lines in flight to hide
 // the memory's latency, few enough to stay in the first-level cache.
 constexpr std::int64_t kGroup = 64;
-constexpr std::int64_t kSeedGrain = 256;
+// Work a thread must have to be worth waking: seeds to size, and edges plus seeds to pick.
+constexpr std::int64_t kCountGrain = 4096;
+constexpr std::int64_t kPickGrain = 4096;
 constexpr std::int64_t kPrefetchSeeds = 16;
 // Up to here a linear search over the picks beats a hash set.
 constexpr std::int64_t kLinearPicks = 48;
@@ -79,7 +81,7 @@ void CountSampledNeighbors(std::int64_t num_nodes, std::int64_t num_edges, std::
                            const std::int64_t* indptr, const SeedId* seeds,
                            const SampleOptions& options, std::int64_t* out_indptr) {
   out_indptr[0] = 0;
-  ParallelFor(num_seeds, kSeedGrain, [&](std::int64_t begin, std::int64_t end) {
+  ParallelFor(num_seeds, kCountGrain, [&](std::int64_t begin, std::int64_t end) {
     const auto in_graph = [&](std::int64_t i) { return seeds[i] >= 0 && seeds[i] < num_nodes; };
     for (std::int64_t i = begin; i < end; ++i) {
       if (i + kPrefetchSeeds < end && in_graph(i + kPrefetchSeeds)) {
@@ -101,7 +103,7 @@ template <typename Id, typename SeedId, typename EdgeId>
 void SampleNeighbors(std::int64_t num_seeds, const std::int64_t* indptr, const Id* indices,
                      const EdgeId* eids, const SeedId* seeds, const std::int64_t* out_indptr,
                      const SampleOptions& options, Id* out_neighbors, EdgeId* out_eids) {
-  ParallelRows(out_indptr, num_seeds, kSeedGrain, [&](std::int64_t begin, std::int64_t end) {
+  ParallelRows(out_indptr, num_seeds, kPickGrain, [&](std::int64_t begin, std::int64_t end) {
     PickSet set;
     std::vector<std::int64_t> positions;
     for (std::int64_t group = begin; group < end; group += kGroup) {
