@@ -15,6 +15,7 @@
 
 namespace hopflow {
 
+void BindBufferPool(pybind11::module_& module);
 void BindCompact(pybind11::module_& module);
 void BindCsc(pybind11::module_& module);
 void BindDevice(pybind11::module_& module);

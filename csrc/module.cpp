@@ -16,6 +16,7 @@ PYBIND11_MODULE(_native, module) {
     }
   });
   hopflow::InitTensorCaster();
+  hopflow::BindBufferPool(module);
   hopflow::BindCompact(module);
   hopflow::BindCsc(module);
   hopflow::BindDevice(module);

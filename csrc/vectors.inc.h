@@ -72,11 +72,43 @@ constexpr std::int64_t kLanes = HOPFLOW_VECTOR_BYTES / sizeof(Accumulator<T>);
   return value;
 }
 
-template <typename T, typename Vec>
-[[gnu::always_inline]] inline void StoreVec(T* out, Vec v) {
-  Accumulator<T> lanes[kLanes<T>];
-  __builtin_memcpy(lanes, &v, sizeof v);
-  for (std::int64_t i = 0; i < kLanes<T>; ++i) out[i] = Narrow<T>(lanes[i]);
+[[gnu::always_inline]] inline void StoreVec(float* out, FloatVec v) {
+  __builtin_memcpy(out, &v, sizeof v);
+}
+[[gnu::always_inline]] inline void StoreVec(double* out, DoubleVec v) {
+  __builtin_memcpy(out, &v, sizeof v);
+}
+[[gnu::always_inline]] inline void StoreHalfBits(void* out, UInt32Vec bits) {
+  const HalfBits half = __builtin_convertvector(bits, HalfBits);
+  __builtin_memcpy(out, &half, sizeof half);
+}
+// Narrow<BFloat16> of dtype.h, a vector at a time.
+[[gnu::always_inline]] inline void StoreVec(BFloat16* out, FloatVec v) {
+  UInt32Vec bits;
+  __builtin_memcpy(&bits, &v, sizeof bits);
+  const UInt32Vec nan = UInt32Vec{} + 0x7fc0u;
+  const UInt32Vec rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  StoreHalfBits(out, (bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
+}
+// Narrow<Float16> of dtype.h, a vector at a time: all cases are computed and the right one chosen.
+[[gnu::always_inline]] inline void StoreVec(Float16* out, FloatVec v) {
+  UInt32Vec bits;
+  __builtin_memcpy(&bits, &v, sizeof bits);
+  const UInt32Vec sign = (bits >> 16) & 0x8000u;
+  bits &= 0x7fffffffu;
+  FloatVec magnitude;
+  __builtin_memcpy(&magnitude, &bits, sizeof magnitude);
+  magnitude += 0.5f;
+  UInt32Vec subnormal;
+  __builtin_memcpy(&subnormal, &magnitude, sizeof subnormal);
+  subnormal -= 0x3f000000u;
+  const UInt32Vec normal = (bits + 0xc8000fffu + ((bits >> 13) & 1u)) >> 13;
+  const UInt32Vec infinity = UInt32Vec{} + 0x7c00u;
+  const UInt32Vec nan = UInt32Vec{} + 0x7e00u;
+  UInt32Vec half = bits < 0x38800000u ? subnormal : normal;
+  half = bits >= 0x47800000u ? infinity : half;
+  half = bits > 0x7f800000u ? nan : half;
+  StoreHalfBits(out, half | sign);
 }
 
 }  // namespace

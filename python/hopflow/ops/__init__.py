@@ -24,6 +24,7 @@ from hopflow.ops.device import (
     set_num_threads,
 )
 from hopflow.ops.gather import gather_rows, gather_rows_reference
+from hopflow.ops.pool import PoolUsage, pool_usage, set_pool_limit
 from hopflow.ops.sample import sample_neighbors, sample_neighbors_reference, stream_key
 from hopflow.ops.sddmm import sddmm, sddmm_reference
 from hopflow.ops.spmm import REDUCERS, spmm, spmm_reference
@@ -33,6 +34,7 @@ __all__ = [
     "INT32_MAX",
     "REDUCERS",
     "HopflowError",
+    "PoolUsage",
     "check_csc",
     "compact_ids",
     "compact_ids_reference",
@@ -47,6 +49,7 @@ __all__ = [
     "id_dtype",
     "instruction_set",
     "num_threads",
+    "pool_usage",
     "sample_neighbors",
     "sample_neighbors_reference",
     "sddmm",
@@ -54,6 +57,7 @@ __all__ = [
     "segment_reduce",
     "segment_reduce_reference",
     "set_num_threads",
+    "set_pool_limit",
     "spmm",
     "spmm_reference",
     "stream_key",

@@ -11,11 +11,12 @@ from hopflow import _native
 from hopflow.ops._library import define
 from hopflow.ops._shapes import dense_rows, require_ids, require_same_device, require_tensor
 from hopflow.ops.csc import coo_to_csc
+from hopflow.ops.pool import empty
 from hopflow.ops.spmm_edges import segment_reduce
 
 
 def _kernel(x: Tensor, ids: Tensor) -> Tensor:
-    out = torch.empty((ids.shape[0], *x.shape[1:]), dtype=x.dtype, device=x.device)
+    out = empty((ids.shape[0], *x.shape[1:]), x.dtype, x.device)
     _native.gather_rows(dense_rows(x), ids.contiguous(), out)
     return out
 

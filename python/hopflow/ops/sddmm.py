@@ -19,6 +19,7 @@ from hopflow.ops._shapes import (
     require_same_device,
 )
 from hopflow.ops.csc import destinations, transpose_csc
+from hopflow.ops.pool import empty
 from hopflow.ops.spmm import Transpose
 
 
@@ -32,7 +33,7 @@ def _kernel(
     t_rows: Tensor | None,
     t_positions: Tensor | None,
 ) -> Tensor:
-    out = u.new_empty((indices.shape[0], u.shape[1]))
+    out = empty((indices.shape[0], u.shape[1]), u.dtype, u.device)
     _native.sddmm_dot(dense_rows(u), dense_rows(v), indptr, indices, eids, out)
     return out
 

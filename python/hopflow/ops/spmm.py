@@ -23,6 +23,7 @@ from hopflow.ops._shapes import (
     require_same_device,
 )
 from hopflow.ops.csc import destinations, transpose_csc
+from hopflow.ops.pool import empty
 
 REDUCERS = ("sum", "mean", "max", "min")
 
@@ -37,6 +38,13 @@ def has_arg(reduce: str) -> bool:
 
 def empty_outputs(x: Tensor, num_dst: int, reduce: str) -> tuple[Tensor, Tensor]:
     """Uninitialised result [num_dst, ...] and winners: int32, the same shape, or [0]."""
+    shape = (num_dst, *x.shape[1:])
+    arg_shape = shape if has_arg(reduce) else (0,)
+    return empty(shape, x.dtype, x.device), empty(arg_shape, torch.int32, x.device)
+
+
+def fake_outputs(x: Tensor, num_dst: int, reduce: str) -> tuple[Tensor, Tensor]:
+    """:func:`empty_outputs` for a compiler, which sees shapes alone."""
     shape = (num_dst, *x.shape[1:])
     arg_shape = shape if has_arg(reduce) else (0,)
     return x.new_empty(shape), x.new_empty(arg_shape, dtype=torch.int32)
@@ -88,7 +96,7 @@ def _spmm_fake(
     t_rows: Tensor | None,
     t_positions: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    return empty_outputs(x, indptr.shape[0] - 1, reduce)
+    return fake_outputs(x, indptr.shape[0] - 1, reduce)
 
 
 def _spmm_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -158,7 +166,7 @@ def _arg_backward_kernel(
     t_rows: Tensor,
     t_positions: Tensor,
 ) -> Tensor:
-    out = grad.new_empty((num_src, grad.shape[1]))
+    out = empty((num_src, grad.shape[1]), grad.dtype, grad.device)
     _native.spmm_arg_backward(
         grad.contiguous(), arg.contiguous(), indptr, t_indptr, t_rows, t_positions, out
     )

@@ -17,8 +17,10 @@ from hopflow.ops._shapes import (
     require_same_device,
 )
 from hopflow.ops.csc import destinations
+from hopflow.ops.pool import empty
 from hopflow.ops.spmm import (
     empty_outputs,
+    fake_outputs,
     has_arg,
     reduce_reference,
     require_indptr,
@@ -41,7 +43,7 @@ def _segment_kernel(
 def _segment_fake(
     x: Tensor, indptr: Tensor, eids: Tensor | None, reduce: str
 ) -> tuple[Tensor, Tensor]:
-    return empty_outputs(x, indptr.shape[0] - 1, reduce)
+    return fake_outputs(x, indptr.shape[0] - 1, reduce)
 
 
 def _segment_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -74,7 +76,7 @@ def _edge_backward_kernel(
     num_edges: int,
     reduce: str,
 ) -> Tensor:
-    out = grad.new_empty((num_edges, grad.shape[1]))
+    out = empty((num_edges, grad.shape[1]), grad.dtype, grad.device)
     _native.spmm_edge_backward(grad.contiguous(), arg, indptr, eids, reduce, out)
     return out
 

@@ -1,0 +1,55 @@
+"""Results in reused memory: a fresh tensor of tens of megabytes costs more in page faults than the
+operator that fills it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.dlpack import from_dlpack
+
+from hopflow import _native
+
+# Below this the system's allocator reuses memory by itself.
+_LEAST_BYTES = 1 << 20
+
+
+class PoolUsage(NamedTuple):
+    """Bytes of the pool handed out, kept for reuse, and kept at most."""
+
+    used: int
+    cached: int
+    limit: int
+
+
+def empty(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """An uninitialised tensor, from the pool if it is large and on the CPU.
+
+    Its memory goes back to the pool when the last tensor that views it is gone.
+    """
+    if device.type != "cpu":
+        return torch.empty(shape, dtype=dtype, device=device)
+    num_bytes = math.prod(shape) * dtype.itemsize
+    if num_bytes < _LEAST_BYTES:
+        return torch.empty(shape, dtype=dtype)
+    flat: Tensor = from_dlpack(_native.pool_allocate(num_bytes))
+    return flat.view(dtype).view(shape)
+
+
+def pool_usage() -> PoolUsage:
+    """How much memory the pool of results holds."""
+    return PoolUsage(*_native.pool_usage())
+
+
+def set_pool_limit(num_bytes: int) -> None:
+    """Keep at most so many bytes for reuse (1 GiB by default); 0 keeps none.
+
+    Raises
+    ------
+    ValueError
+        Below 0.
+    """
+    _native.pool_set_limit(num_bytes)

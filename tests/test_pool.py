@@ -1,0 +1,118 @@
+"""Results in reused memory."""
+
+import copy
+import gc
+import pickle
+import threading
+
+import pytest
+import torch
+
+from hopflow import ops
+
+ROWS = 20_000  # of 400 bytes: 8 MB
+
+
+def gather(value: float) -> torch.Tensor:
+    return ops.gather_rows(torch.full((10, 100), value), torch.zeros(ROWS, dtype=torch.int64))
+
+
+@pytest.fixture(autouse=True)
+def _empty_pool():
+    """Every test starts with nothing kept, and leaves the default limit."""
+    limit = ops.pool_usage().limit
+    ops.set_pool_limit(0)
+    ops.set_pool_limit(limit)
+    yield
+    ops.set_pool_limit(limit)
+
+
+def test_memory_is_reused_after_the_last_view_is_gone():
+    x = gather(1.0)
+    address, view = x.data_ptr(), x[5:]
+    used = ops.pool_usage().used
+    del x
+    assert ops.pool_usage().used == used  # the view holds it
+    other = gather(2.0)
+    assert other.data_ptr() != address
+    assert (view == 1).all()
+    del view
+    assert ops.pool_usage().used < used * 2
+    assert gather(3.0).data_ptr() == address
+
+
+def test_small_results_do_not_use_the_pool():
+    used = ops.pool_usage().used
+    kept = ops.gather_rows(torch.zeros(10, 4), torch.zeros(100, dtype=torch.int64))
+    assert ops.pool_usage().used == used
+    assert kept.shape == (100, 4)
+
+
+def test_the_limit_bounds_what_is_kept():
+    ops.set_pool_limit(10 << 20)
+    several = [gather(float(i)) for i in range(4)]
+    del several
+    gc.collect()
+    assert 0 < ops.pool_usage().cached <= 10 << 20
+    ops.set_pool_limit(0)
+    assert ops.pool_usage().cached == 0
+    with pytest.raises(ValueError, match="bytes: expected at least 0, got -1"):
+        ops.set_pool_limit(-1)
+
+
+def test_a_much_larger_buffer_is_not_wasted_on_a_small_result():
+    x = ops.gather_rows(torch.zeros(1, 100), torch.zeros(20 * ROWS, dtype=torch.int64))
+    address = x.data_ptr()
+    del x
+    assert gather(1.0).data_ptr() != address
+
+
+def test_repeated_work_keeps_memory_flat():
+    for _ in range(3):
+        gather(1.0)
+    usage = ops.pool_usage()
+    for _ in range(50):
+        gather(1.0)
+    assert ops.pool_usage() == usage
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.int64, torch.bool])
+def test_results_are_ordinary_tensors(dtype):
+    x = torch.ones(10, 7, 19).to(dtype)
+    y = ops.gather_rows(x, torch.arange(10).repeat(2000))
+    assert y.dtype == dtype
+    assert y.shape == (20_000, 7, 19)
+    assert y.is_contiguous()
+    y[0] = 0
+    assert torch.equal(copy.deepcopy(y), y)
+    assert torch.equal(pickle.loads(pickle.dumps(y)), y)
+    assert not y.numpy()[0].any()
+
+
+def test_gradients_flow_through_pooled_results():
+    x = torch.randn(500, 100, requires_grad=True)
+    ids = torch.randint(500, (ROWS,))
+    y = ops.gather_rows(x, ids)
+    indptr = torch.arange(0, ROWS + 1, 4)
+    z = ops.segment_reduce(indptr, y, reduce="max")
+    z.sum().backward()
+    expected = x.detach().clone().requires_grad_()
+    expected[ids].view(-1, 4, 100).amax(1).sum().backward()
+    torch.testing.assert_close(x.grad, expected.grad)
+
+
+def test_threads_share_the_pool():
+    failures = []
+
+    def work(value: float) -> None:
+        for _ in range(20):
+            x = gather(value)
+            if not (x == value).all():
+                failures.append(value)
+
+    threads = [threading.Thread(target=work, args=(float(i),)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
