@@ -1,7 +1,7 @@
 #include "bind.h"
 
 #include <algorithm>
-#include <mutex>
+#include <vector>
 
 #include "parallel.h"
 
@@ -23,6 +23,20 @@ void CheckIds(const Operand& ids, std::int64_t bound, const char* bound_name) {
                    ", expected 0 <= id < ", bound, " (", bound_name, ")");
       }
     });
+  });
+}
+
+void CheckPermutation(const Operand& ids) {
+  const std::int64_t n = ids.view.numel();
+  CheckIds(ids, n, "number of edges");
+  DispatchIndex(ids.view.dtype, ids.name, [&]<typename Id>(Type<Id>) {
+    const Id* data = ids.view.as<Id>();
+    std::vector<bool> seen(n);
+    for (std::int64_t i = 0; i < n; ++i) {
+      CheckValue(!seen[data[i]], ids.name, ": expected each edge once, got edge ", data[i],
+                 " twice");
+      seen[data[i]] = true;
+    }
   });
 }
 

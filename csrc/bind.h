@@ -89,6 +89,9 @@ T* DataOrNull(const MaybeTensor& tensor) {
 // Throws unless every id is in [0, bound). Reads the ids once, in parallel.
 void CheckIds(const Operand& ids, std::int64_t bound, const char* bound_name);
 
+// Throws unless every id of [0, ids) appears exactly once.
+void CheckPermutation(const Operand& ids);
+
 // Throws unless indptr is [num_rows + 1], starts at 0, never falls and ends at num_edges.
 void CheckIndptr(const Operand& indptr, std::int64_t num_edges);
 

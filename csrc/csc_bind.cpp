@@ -93,7 +93,13 @@ void CheckBinding(const TensorView& indptr, const TensorView& indices, std::int6
   py::gil_scoped_release release;
   CheckIndptr({"indptr", indptr}, indices.size(0));
   CheckIds({"indices", indices}, num_src, "number of source nodes");
-  if (eids) CheckIds({"eids", *eids}, indices.size(0), "number of edges");
+  if (eids) CheckPermutation({"eids", *eids});
+}
+
+void CheckPermutationBinding(const TensorView& ids) {
+  Operand{"eids", ids}.OfDim(1).Index().Contiguous().OnCpu("check_permutation");
+  py::gil_scoped_release release;
+  CheckPermutation({"eids", ids});
 }
 
 }  // namespace
@@ -104,6 +110,7 @@ void BindCsc(py::module_& module) {
              py::arg("out_indptr"), py::arg("out_indices"), py::arg("out_eids"));
   module.def("transpose_csc", &TransposeBinding, py::arg("indptr"), py::arg("indices"),
              py::arg("out_indptr"), py::arg("out_indices"), py::arg("out_positions"));
+  module.def("check_permutation", &CheckPermutationBinding, py::arg("ids"));
   module.def("check_csc", &CheckBinding, py::arg("indptr"), py::arg("indices"), py::arg("num_src"),
              py::arg("eids"));
 }

@@ -23,7 +23,7 @@ void SddmmDotBinding(const TensorView& u, const TensorView& v, const TensorView&
   py::gil_scoped_release release;
   CheckIndptr({"indptr", indptr}, num_edges);
   CheckIds({"indices", indices}, u.size(0), "source nodes");
-  if (eids) CheckIds({"eids", *eids}, num_edges, "number of edges");
+  if (eids) CheckPermutation({"eids", *eids});
   DispatchFloat(u.dtype, "u", [&]<typename T>(Type<T>) {
     DispatchIndex(indices.dtype, "indices", [&]<typename Id>(Type<Id>) {
       const SddmmArgs<T, Id> args{.num_dst = v.size(0),

@@ -57,8 +57,8 @@ void SpmmBinding(const TensorView& x, const TensorView& indptr, const MaybeTenso
     Operand{"weight", *weight}.OfDim(2).OfType(accumulator).Contiguous().OnCpu(kOp);
     CheckValue(weight->size(1) == x.size(1), "weight: expected ", x.size(1), " heads, got ",
                weight->size(1));
-    CheckValue(weight_ids || weight->size(0) == num_edges, "weight: expected one row for each of ",
-               num_edges, " edges, got ", weight->size(0));
+    CheckValue(weight->size(0) == num_edges, "weight: expected one row for each of ", num_edges,
+               " edges, got ", weight->size(0));
   }
   if (weight_ids) {
     CheckValue(weight.has_value(), "weight_ids: given without weight");
@@ -77,7 +77,7 @@ void SpmmBinding(const TensorView& x, const TensorView& indptr, const MaybeTenso
   CheckIndptr({"indptr", indptr}, num_edges);
   if (HasArg(reduce)) CheckDegrees(indptr);
   if (rows) CheckIds({"rows", *rows}, x.size(0), "rows of x");
-  if (weight_ids) CheckIds({"weight_ids", *weight_ids}, weight->size(0), "rows of weight");
+  if (weight_ids) CheckPermutation({"weight_ids", *weight_ids});
   DispatchFloat(x.dtype, "x", [&]<typename T>(Type<T>) {
     DispatchIndex(id_type, "rows", [&]<typename Id>(Type<Id>) {
       const SpmmArgs<T, Id> args{.num_dst = num_dst,
@@ -164,7 +164,7 @@ void EdgeBackwardBinding(const TensorView& grad, const MaybeTensor& arg, const T
   if (eids) Operand{"eids", *eids}.Index().OfSize(num_edges).Contiguous().OnCpu(kOp);
   py::gil_scoped_release release;
   CheckIndptr({"indptr", indptr}, num_edges);
-  if (eids) CheckIds({"eids", *eids}, num_edges, "number of edges");
+  if (eids) CheckPermutation({"eids", *eids});
   DispatchFloat(grad.dtype, "grad", [&]<typename T>(Type<T>) {
     DispatchIndex(eids ? eids->dtype : DType::kInt32, "eids", [&]<typename Id>(Type<Id>) {
       const SpmmEdgeBackwardArgs<T, Id> args{.num_dst = grad.size(0),

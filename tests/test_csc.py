@@ -87,3 +87,14 @@ def test_bad_csc(indptr, indices, error, match):
         ops.check_csc(
             torch.tensor(indptr, dtype=torch.int64), torch.tensor(indices, dtype=torch.int64), 5
         )
+
+
+@pytest.mark.parametrize("bad", [-3, 2**62])
+def test_bad_counts(bad):
+    none = torch.empty(0, dtype=torch.int64)
+    with pytest.raises(ValueError, match=rf"num_dst: expected 0 to 2\^38, got {bad}"):
+        ops.coo_to_csc(none, none, 3, bad)
+    with pytest.raises(ValueError, match="num_src"):
+        ops.transpose_csc(torch.tensor([0]), none, bad)
+    with pytest.raises(TypeError, match="num_src: expected an int, got float"):
+        ops.coo_to_csc(none, none, 3.5, 3)

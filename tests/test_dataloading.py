@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import traceback
 from itertools import pairwise
 
@@ -35,7 +36,14 @@ def epoch_of(loader):
 
 
 def workers():
-    return [t for t in threading.enumerate() if t.name.startswith("hopflow-worker")]
+    """Worker threads left after a moment for those that were told to end."""
+    gc.collect()
+    deadline = time.monotonic() + 10
+    while True:
+        alive = [t for t in threading.enumerate() if t.name.startswith("hopflow-worker")]
+        if not alive or time.monotonic() > deadline:
+            return alive
+        time.sleep(0.01)
 
 
 # --- what a batch is ---
@@ -261,6 +269,88 @@ def test_state_of_another_loader_is_refused(small_graph):
         other.load_state_dict(state)
     with pytest.raises(ValueError, match="state: no "):
         other.load_state_dict({"seed": 1})
+    other = DataLoader(small_graph, range(1, 10), NeighborSampler([1]), batch_size=3)
+    with pytest.raises(ValueError, match="state: it is of other seeds"):
+        other.load_state_dict(state)
+    other = DataLoader(small_graph, range(9), NeighborSampler([1]), batch_size=3, shuffle=True)
+    with pytest.raises(ValueError, match="state: shuffle is 0, this loader's is 1"):
+        other.load_state_dict(state)
+    same = DataLoader(small_graph, range(9), NeighborSampler([1]), batch_size=3)
+    with pytest.raises(ValueError, match="expected batch 0 to 3, got 7"):
+        same.load_state_dict({**state, "batch": 7})
+    with pytest.raises(TypeError, match="state: batch: expected an int, got float"):
+        same.load_state_dict({**state, "batch": 1.0})
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_iterators_of_one_loader_coexist(small_graph, num_workers):
+    loader = DataLoader(
+        small_graph, range(40), NeighborSampler([2]), batch_size=10, num_workers=num_workers
+    )
+    assert len(list(zip(loader, loader))) == 4
+    assert sum(1 for _ in loader for _ in loader) == 16
+    assert not workers()
+
+
+def test_the_callers_seeds_may_change(small_graph):
+    seeds = torch.arange(40)
+    loader = DataLoader(small_graph, seeds, NeighborSampler([2]), batch_size=10)
+    seeds.fill_(3)
+    assert [int(batch[1][0]) for batch in loader] == [0, 10, 20, 30]
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_several_threads_may_consume_one_epoch(small_graph, num_workers):
+    loader = DataLoader(small_graph, range(200), NeighborSampler([2]), num_workers=num_workers)
+    iterator, seen = iter(loader), []
+
+    def consume():
+        seen.extend(int(batch[1][0]) for batch in iterator)
+
+    threads = [threading.Thread(target=consume) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == list(range(200))
+    assert not workers()
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_stop_iteration_in_a_sampler_does_not_end_the_epoch_silently(small_graph, num_workers):
+    class Exhausted(NeighborSampler):
+        def sample(self, g, seed_nodes):
+            next(iter(()))
+
+    loader = DataLoader(small_graph, range(9), Exhausted([1]), num_workers=num_workers)
+    with pytest.raises(RuntimeError, match="the sampler raised StopIteration in batch 0"):
+        list(loader)
+
+
+def test_workers_use_one_thread_each(small_graph):
+    torch.set_num_threads(4)
+    threads = []
+
+    class Watching(NeighborSampler):
+        def sample(self, g, seed_nodes):
+            torch.ones(500_000).add_(1)
+            threads.append(hf.ops.num_threads())
+            return super().sample(g, seed_nodes)
+
+    list(DataLoader(small_graph, range(12), Watching([2]), num_workers=2))
+    assert set(threads) == {1}
+    hf.ops.set_num_threads(3)
+    torch.ones(500_000).add_(1)
+    assert hf.ops.num_threads() == 3
+
+
+def test_sample_blocks_checks_its_seeds(small_graph):
+    sampler = NeighborSampler([2, 2])
+    with pytest.raises(ValueError, match="seed_nodes: expected distinct nodes"):
+        sampler.sample_blocks(small_graph, torch.tensor([0, 0, 7]))
+    with pytest.raises(IndexError, match=r"seed_nodes\[0\] is 4294967296"):
+        sampler.sample_blocks(small_graph, torch.tensor([2**32, 7]))
+    assert sampler.sample_blocks(small_graph, [3, 4])[1].tolist() == [3, 4]
 
 
 class Failing(BlockSampler):
@@ -292,15 +382,14 @@ def test_failures_surface_with_their_traceback_and_the_loader_lives_on(small_gra
 def test_threads_end_with_the_loop(small_graph):
     loader = DataLoader(small_graph, range(200), NeighborSampler([2]), batch_size=2, num_workers=3)
     for _ in loader:
-        assert len(workers()) <= 3
         break
-    gc.collect()
     assert not workers()
     iterator = iter(loader)
     next(iterator)
     loader.close()
     assert not workers()
-    assert list(iterator) == []
+    with pytest.raises(hf.HopflowError, match="closed before its end"):
+        next(iterator)
     assert len(list(loader)) == 100
     assert not workers()
 
@@ -309,7 +398,6 @@ def test_dropping_the_loader_with_a_batch_in_flight_ends_its_threads(small_graph
     iterator = iter(DataLoader(small_graph, range(200), NeighborSampler([2]), num_workers=2))
     next(iterator)
     del iterator
-    gc.collect()
     assert not workers()
 
 

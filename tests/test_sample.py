@@ -178,3 +178,8 @@ def test_bad_indptr_is_found_before_anything_is_read(indptr):
         ops.sample_neighbors(
             torch.tensor(indptr), torch.tensor([1, 2, 0]), torch.tensor([0, 1, 2]), 2, key=0
         )
+
+
+def test_fractional_fanout_is_refused():
+    with pytest.raises(TypeError, match="fanout: expected an int, got float"):
+        ops.sample_neighbors(torch.tensor([0, 1]), torch.tensor([0]), torch.tensor([0]), 1.9, key=0)

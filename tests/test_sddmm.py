@@ -94,6 +94,7 @@ INDPTR, INDICES = torch.tensor([0, 1, 2]), torch.tensor([0, 3])
         ({"u": U[:, 0], "v": V[:, 0]}, ValueError, "rows of one shape"),
         ({"u": U.to("meta")}, ValueError, "one device"),
         ({"eids": torch.tensor([0, 5])}, IndexError, r"eids\[1\] is 5"),
+        ({"eids": torch.tensor([0, 0])}, ValueError, "each edge once, got edge 0 twice"),
         ({"eids": torch.tensor([0])}, ValueError, "eids: expected 2 elements, got 1"),
         ({"indptr": torch.tensor([0, 5, 2])}, ValueError, "falls from 5 to 2"),
     ],

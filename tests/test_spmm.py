@@ -350,6 +350,13 @@ INDPTR, INDICES = torch.tensor([0, 1, 2]), torch.tensor([0, 3])
         ({"weight": torch.ones(2), "reduce": "max"}, ValueError, "only sum and mean take weights"),
         ({"weight": torch.ones(2), "eids": torch.tensor([0, 2])}, IndexError, r"\[1\] is 2"),
         ({"weight": torch.ones(2), "eids": torch.tensor([0])}, ValueError, "expected 2 elements"),
+        ({"weight": torch.ones(2), "eids": torch.tensor([1, 1])}, ValueError, "edge 1 twice"),
+        ({"transpose": (INDPTR, INDICES, INDICES)}, TypeError, "transpose: expected what"),
+        (
+            {"transpose": ops.transpose_csc(INDPTR, INDICES, 5)},
+            ValueError,
+            "that of 2 edges from 4 sources, got 2 edges from 5",
+        ),
     ],
 )
 def test_bad_arguments(change, error, match):
@@ -364,6 +371,7 @@ def test_bad_arguments(change, error, match):
         (torch.zeros(3, 1), None, ValueError, "number of edges, 3, got 2"),
         (torch.zeros(2, 1), torch.tensor([0, 2]), IndexError, r"\[1\] is 2"),
         (torch.zeros(2, 1), torch.tensor([0]), ValueError, "expected 2 elements, got 1"),
+        (torch.zeros(2, 1), torch.tensor([0, 0]), ValueError, "each edge once, got edge 0 twice"),
         (torch.zeros(2, 1, dtype=torch.int32), None, TypeError, "x: expected float32"),
     ],
 )

@@ -42,7 +42,7 @@ class Adjacency:
         self.indptr, self.indices, self.eids = indptr, indices, eids
         self.num_src, self.num_dst, self.rows = num_src, num_dst, rows
         self._full: Adjacency | None = None
-        self._transpose: tuple[Tensor, Tensor, Tensor] | None = None
+        self._transpose: ops.Transpose | None = None
 
     @classmethod
     def from_coo(cls, src: Tensor, dst: Tensor, num_src: int, num_dst: int) -> Adjacency:
@@ -72,7 +72,7 @@ class Adjacency:
             )
         return self._full
 
-    def transpose(self) -> tuple[Tensor, Tensor, Tensor]:
+    def transpose(self) -> ops.Transpose:
         """Out-edges ``(t_indptr, t_rows, t_positions)`` by source; made once and kept."""
         if self._transpose is None:
             full = self.full()

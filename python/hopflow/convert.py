@@ -11,10 +11,7 @@ from hopflow import ops
 from hopflow.adjacency import Adjacency
 from hopflow.block import Block
 from hopflow.graph import Graph
-from hopflow.ids import as_ids, as_int
-
-# Far past any machine's memory; an id like 2**50 is a mistake, not a graph.
-_MOST_NODES = 2**38
+from hopflow.ids import as_ids
 
 Device: TypeAlias = "str | torch.device"
 
@@ -25,6 +22,8 @@ def graph(
     num_nodes: int | None = None,
     idtype: torch.dtype | None = None,
     device: Device | None = None,
+    row_sorted: bool = False,
+    col_sorted: bool = False,
 ) -> Graph:
     """Make a graph. Duplicate edges and self-loops are kept as given.
 
@@ -45,6 +44,8 @@ def graph(
         int32 or int64, the dtype of ids handed out; by default that of ``data``, or int64.
     device : str or torch.device, optional
         Where to put it; the CPU by default.
+    row_sorted, col_sorted : bool
+        Accepted for DGL's sake; hopflow sees for itself whether edges are sorted.
 
     Returns
     -------
@@ -118,7 +119,7 @@ def _idtype(asked: torch.dtype | None, given: torch.dtype, adjacency: Adjacency)
 def _count(name: str, value: int | None) -> int | None:
     if value is None:
         return None
-    count = as_int(name, value)
+    count = ops.as_int(name, value)
     if count < 0:
         raise ValueError(f"{name}: expected at least 0, got {count}")
     return count
@@ -134,9 +135,10 @@ def _adjacency(
 ) -> tuple[Adjacency, torch.dtype]:
     num_src = _count("num_src_nodes" if bipartite else "num_nodes", num_src)
     num_dst = _count("num_dst_nodes" if bipartite else "num_nodes", num_dst)
-    kind, arrays = _kind(data)
-    if hasattr(data, "tocoo") and num_src is None:
-        num_src = num_dst = data.shape[0]
+    kind, arrays = _kind(data, bipartite)
+    if hasattr(data, "tocoo"):
+        num_src = data.shape[0] if num_src is None else num_src
+        num_dst = data.shape[1] if num_dst is None else num_dst
     if kind == "coo":
         src, dst = as_ids("src", arrays[0]), as_ids("dst", arrays[1])
         if src.shape != dst.shape:
@@ -190,7 +192,7 @@ def _sizes(
         num_src = src_bound if num_src is None else num_src
         num_dst = dst_bound if num_dst is None else num_dst
     for name, count in (("num_src_nodes", num_src), ("num_dst_nodes", num_dst)):
-        if count > _MOST_NODES:
+        if count > ops.MOST_NODES:
             raise ValueError(
                 f"{name if bipartite else 'num_nodes'}: {count} nodes would need"
                 f" {8 * count / 2**30:.0f} GiB of index; is an id wrong?"
@@ -213,10 +215,10 @@ def _permutation(eids: Tensor, num_edges: int) -> Tensor:
     return eids.to(ops.id_dtype(num_edges))
 
 
-def _kind(data: Any) -> tuple[str, Any]:
+def _kind(data: Any, bipartite: bool) -> tuple[str, Any]:
     """Which of the forms `data` has, and its arrays."""
     if hasattr(data, "tocoo") and hasattr(data, "shape"):  # scipy, without importing it
-        if data.shape[0] != data.shape[1]:
+        if data.shape[0] != data.shape[1] and not bipartite:
             raise ValueError(
                 f"data: expected a square matrix, got shape {tuple(data.shape)}; for a bipartite"
                 " graph give (src, dst) to create_block"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any, Union
 
@@ -76,22 +75,6 @@ def require_dense(name: str, value: Tensor) -> None:
         raise TypeError(f"{name}: expected a dense tensor, got a sparse one ({layout})")
     if value.device.type == "meta":
         raise ValueError(f"{name}: expected a tensor with data, got one on the meta device")
-
-
-def as_int(name: str, value: object) -> int:
-    """Return an int given as a Python int, a numpy integer or a one-element integer tensor.
-
-    Raises
-    ------
-    TypeError
-        Not an integer; names the operand.
-    """
-    if not isinstance(value, (bool, np.bool_)):
-        try:
-            return operator.index(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError, RuntimeError):
-            pass
-    raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
 
 
 def as_node_ids(

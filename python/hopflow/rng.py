@@ -14,7 +14,6 @@ from contextlib import contextmanager
 import torch
 
 from hopflow import ops
-from hopflow.ids import as_int
 
 _generator: torch.Generator | None = None
 _local = threading.local()
@@ -32,7 +31,7 @@ def seed(value: int) -> None:
         Any integer; counts modulo 2**64.
     """
     global _generator
-    _generator = torch.Generator().manual_seed(as_int("seed", value) % 2**64)
+    _generator = torch.Generator().manual_seed(ops.as_int("seed", value) % 2**64)
 
 
 def draw_seed() -> int:

@@ -7,13 +7,13 @@ from typing import Any
 from hopflow import ops, rng
 from hopflow.frame import EID, Frame
 from hopflow.graph import Graph
-from hopflow.ids import as_int, as_node_ids
-from hopflow.transform import _require_graph, subgraph_of_seeds
+from hopflow.ids import as_node_ids
+from hopflow.transform import _require_graph, _require_none, subgraph_of_seeds
 
 
 def check_fanout(name: str, fanout: object) -> int:
     """Return a fanout, or raise a ValueError or TypeError that names the operand."""
-    value = as_int(name, fanout)
+    value = ops.as_int(name, fanout)
     if value < -1:
         raise ValueError(f"{name}: expected -1 (all) or a count >= 0, got {value}")
     if value > ops.INT32_MAX:
@@ -30,6 +30,8 @@ def sample_neighbors(
     replace: bool = False,
     copy_ndata: bool = True,
     copy_edata: bool = True,
+    exclude_edges: Any = None,
+    output_device: Any = None,
 ) -> Graph:
     """The graph's nodes with at most ``fanout`` in-edges of each given node, drawn uniformly.
 
@@ -49,6 +51,8 @@ def sample_neighbors(
         Draw with replacement.
     copy_ndata, copy_edata : bool
         Whether columns of ``g`` are reachable on the result.
+    exclude_edges, output_device : None
+        Not supported yet.
 
     Returns
     -------
@@ -68,8 +72,9 @@ def sample_neighbors(
     g = _require_graph(g)
     if edge_dir != "in":
         raise ValueError(f'edge_dir: expected "in", got {edge_dir!r}; out-edges are not supported')
-    if prob is not None:
-        raise ValueError("prob: expected None; weighted sampling is not supported yet")
+    options = {"prob": prob, "exclude_edges": exclude_edges, "output_device": output_device}
+    for name, value in options.items():
+        _require_none(name, value)
     made = subgraph_of_seeds(
         g,
         as_node_ids("nodes", nodes, g.num_nodes()),

@@ -24,6 +24,12 @@ def _require_graph(graph: object) -> Graph:
     return graph
 
 
+def _require_none(name: str, value: object) -> None:
+    """Raise for an option of DGL's that is not supported yet."""
+    if value is not None:
+        raise ValueError(f"{name}: expected None, got {value!r}; not supported yet")
+
+
 def _derived(graph: Graph, src: Tensor, dst: Tensor) -> Graph:
     """A graph with the same nodes and node columns and other edges."""
     adjacency = Adjacency.from_coo(src, dst, graph.num_nodes(), graph.num_nodes())
@@ -76,7 +82,10 @@ def add_reverse_edges(
 
 
 def add_self_loop(
-    g: Graph, edge_feat_names: Sequence[str] | None = None, fill_data: float = 1.0
+    g: Graph,
+    edge_feat_names: Sequence[str] | None = None,
+    fill_data: float = 1.0,
+    etype: str | None = None,
 ) -> Graph:
     """Add a self-loop to every node, after the other edges; existing self-loops stay.
 
@@ -88,12 +97,15 @@ def add_self_loop(
         Edge columns to keep; all by default.
     fill_data : float
         What the new edges get in them.
+    etype : None
+        There is one edge type.
 
     References
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.add_self_loop.html
     """
     g = _require_graph(g)
+    _require_none("etype", etype)
     src, dst = g.adjacency.coo()
     nodes = torch.arange(g.num_nodes(), dtype=src.dtype)
     made = _derived(g, torch.cat([src, nodes]), torch.cat([dst, nodes]))
@@ -105,7 +117,7 @@ def add_self_loop(
     return made
 
 
-def remove_self_loop(g: Graph) -> Graph:
+def remove_self_loop(g: Graph, etype: str | None = None) -> Graph:
     """Drop every self-loop; the other edges and all columns keep their order.
 
     References
@@ -113,6 +125,7 @@ def remove_self_loop(g: Graph) -> Graph:
     https://www.dgl.ai/dgl_docs/generated/dgl.remove_self_loop.html
     """
     g = _require_graph(g)
+    _require_none("etype", etype)
     src, dst = g.adjacency.coo()
     kept = (src != dst).nonzero().squeeze(1)
     made = _derived(g, src[kept], dst[kept])
@@ -122,7 +135,12 @@ def remove_self_loop(g: Graph) -> Graph:
 
 
 def in_subgraph(
-    graph: Graph, nodes: Any, *, relabel_nodes: bool = False, store_ids: bool = True
+    graph: Graph,
+    nodes: Any,
+    *,
+    relabel_nodes: bool = False,
+    store_ids: bool = True,
+    output_device: Any = None,
 ) -> Graph:
     """The graph with only the edges that enter ``nodes``.
 
@@ -137,6 +155,8 @@ def in_subgraph(
         ids in ``ndata[hopflow.NID]``.
     store_ids : bool
         Note the old id of each edge in ``edata[hopflow.EID]``.
+    output_device : None
+        The result is where the graph is.
 
     Returns
     -------
@@ -148,6 +168,7 @@ def in_subgraph(
     https://www.dgl.ai/dgl_docs/generated/dgl.in_subgraph.html
     """
     graph = _require_graph(graph)
+    _require_none("output_device", output_device)
     made = subgraph_of_seeds(graph, as_node_ids("nodes", nodes, graph.num_nodes()), -1)
     if not store_ids:
         del made.edata[EID]
@@ -182,7 +203,9 @@ def subgraph_of_seeds(
     return made
 
 
-def to_block(g: Graph, dst_nodes: Any = None, include_dst_in_src: bool = True) -> Block:
+def to_block(
+    g: Graph, dst_nodes: Any = None, include_dst_in_src: bool = True, src_nodes: Any = None
+) -> Block:
     """Turn a graph into a block: its edges between renumbered sources and destinations.
 
     Parameters
@@ -194,6 +217,8 @@ def to_block(g: Graph, dst_nodes: Any = None, include_dst_in_src: bool = True) -
         with in-edges, in rising order.
     include_dst_in_src : bool
         Must be True: the destination nodes are the first source nodes.
+    src_nodes : None
+        Source nodes follow from the edges.
 
     Returns
     -------
@@ -213,6 +238,7 @@ def to_block(g: Graph, dst_nodes: Any = None, include_dst_in_src: bool = True) -
     https://www.dgl.ai/dgl_docs/generated/dgl.to_block.html
     """
     g = _require_graph(g)
+    _require_none("src_nodes", src_nodes)
     if not include_dst_in_src:
         raise ValueError("include_dst_in_src: expected True; False is not supported")
     adjacency = g.adjacency

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import weakref
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from hopflow import ops, rng
-from hopflow.block import Block
+from hopflow.dataloading.epoch import Epoch, Plan, Sampler
 from hopflow.dataloading.sampler import MiniBatch
 from hopflow.graph import Graph
-from hopflow.ids import as_int, as_node_ids
+from hopflow.ids import as_node_ids
 
 # Coordinates of the key that shuffles an epoch: no batch has this number.
 _SHUFFLE = -1
 
 
-class Sampler(Protocol):
-    """What the loader needs of a sampler."""
-
-    def sample(self, g: Graph, seed_nodes: Tensor) -> MiniBatch:
-        """Sample one mini-batch."""
-
-
 def _require_int(name: str, value: object, least: int) -> int:
-    number = as_int(name, value)
+    number = ops.as_int(name, value)
     if number < least:
         raise ValueError(f"{name}: expected at least {least}, got {number}")
     return number
@@ -68,6 +57,8 @@ class DataLoader:
         batch in the calling thread, with all of OpenMP's threads.
     prefetch_factor : int
         Batches prepared ahead, for each worker.
+    persistent_workers : bool
+        Accepted for torch's sake; threads cost nothing to start.
     seed : int, optional
         Makes the loader independent of ``torch.manual_seed``: epoch ``e`` of two loaders with one
         seed is the same.
@@ -101,6 +92,7 @@ class DataLoader:
         *,
         num_workers: int = 0,
         prefetch_factor: int = 2,
+        persistent_workers: bool = False,
         seed: int | None = None,
     ) -> None:
         if not isinstance(graph, Graph) or graph.is_block:
@@ -124,7 +116,10 @@ class DataLoader:
                     f"{name}: expected None or False, got {value!r}; not supported yet"
                 )
         self.graph = graph
-        self.indices = as_node_ids("indices", indices, graph.num_nodes(), dtype=graph.idtype)
+        # A copy: what becomes of the caller's tensor must not change the batches.
+        self.indices = as_node_ids(
+            "indices", indices, graph.num_nodes(), dtype=graph.idtype
+        ).clone()
         self.graph_sampler = graph_sampler
         self.device = graph.device if device is None else torch.device(device)
         self.batch_size = _require_int("batch_size", batch_size, 1)
@@ -133,11 +128,12 @@ class DataLoader:
         self.drop_last, self.shuffle = bool(drop_last), bool(shuffle)
         self._fixed_seed = None if seed is None else _require_int("seed", seed, 0)
         self._num_epochs = 0
-        # Where the epoch under way stands, or where the next one is to start.
+        self._fingerprint: int | None = None
+        # Where the latest epoch stands, or where the next one is to start.
         self._position: dict[str, int] | None = None
         self._resume = False
-        # Weak: when the consumer leaves the loop, its threads end with the iterator.
-        self._running: weakref.ref[_Epoch] | None = None
+        # Weak: when the consumer leaves a loop, its threads end with the iterator.
+        self._running: weakref.WeakSet[Epoch] = weakref.WeakSet()
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -145,13 +141,33 @@ class DataLoader:
         return full + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[MiniBatch]:
-        """Start an epoch. An epoch still under way is closed."""
-        self.close()
+        """Start an epoch. Several may be under way; ``state_dict`` tells of the latest."""
         if not self._resume or self._position is None:
             self._position = self._next_epoch()
         self._resume = False
-        epoch = _Epoch(self, self._position)
-        self._running = weakref.ref(epoch)
+        order = None
+        if self.shuffle:
+            key = ops.stream_key(self._position["seed"], self._position["epoch"], _SHUFFLE, 0)
+            generator = torch.Generator().manual_seed(key % 2**63)
+            order = torch.randperm(self.indices.shape[0], generator=generator)
+        plan = Plan(
+            graph=self.graph,
+            sampler=self.graph_sampler,
+            device=self.device,
+            indices=self.indices,
+            order=order,
+            batch_size=self.batch_size,
+            seed=self._position["seed"],
+            epoch=self._position["epoch"],
+        )
+        epoch = Epoch(
+            plan,
+            self._position,
+            num_batches=len(self),
+            num_workers=self.num_workers,
+            prefetch_factor=self.prefetch_factor,
+        )
+        self._running.add(epoch)
         return epoch
 
     def _next_epoch(self) -> dict[str, int]:
@@ -163,11 +179,9 @@ class DataLoader:
         return {"seed": self._fixed_seed, "epoch": self._num_epochs - 1, "batch": 0}
 
     def close(self) -> None:
-        """Stop the epoch under way and its workers; the loader can be iterated again."""
-        epoch = None if self._running is None else self._running()
-        if epoch is not None:
+        """Stop every epoch under way and its workers; the loader can be iterated again."""
+        for epoch in list(self._running):
             epoch.close()
-        self._running = None
 
     def state_dict(self) -> dict[str, int]:
         """Where the loader stands, for :meth:`load_state_dict`.
@@ -183,7 +197,21 @@ class DataLoader:
         position = self._position
         if position is None or position["batch"] >= len(self):
             position = {"seed": -1, "epoch": self._num_epochs, "batch": 0}
-        return {**position, "num_seeds": self.indices.shape[0], "batch_size": self.batch_size}
+        return {**position, **self._identity()}
+
+    def _identity(self) -> dict[str, int]:
+        """What a state must share with the loader that takes it up."""
+        if self._fingerprint is None:
+            # Depends on the order of the seeds; overflow wraps around.
+            weights = torch.arange(self.indices.shape[0]) * 0x9E3779B97F4A7C1 + 1
+            self._fingerprint = int((self.indices.long() * weights).sum())
+        return {
+            "num_seeds": self.indices.shape[0],
+            "fingerprint": self._fingerprint,
+            "batch_size": self.batch_size,
+            "shuffle": int(self.shuffle),
+            "drop_last": int(self.drop_last),
+        }
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Make the next epoch go on where ``state`` was taken.
@@ -191,15 +219,25 @@ class DataLoader:
         Raises
         ------
         ValueError
-            The state is of a loader with other seeds or another batch size, or incomplete.
+            The state is of a loader with other seeds or options, or incomplete.
+        TypeError
+            A value in it is no int.
         """
-        missing = {"seed", "epoch", "batch", "num_seeds", "batch_size"} - set(state)
+        ours = self._identity()
+        missing = {"seed", "epoch", "batch", *ours} - set(state)
         if missing:
             raise ValueError(f"state: no {', '.join(sorted(missing))}")
-        ours = {"num_seeds": self.indices.shape[0], "batch_size": self.batch_size}
+        state = {name: ops.as_int(f"state: {name}", value) for name, value in state.items()}
         for name, value in ours.items():
             if state[name] != value:
-                raise ValueError(f"state: {name} is {state[name]}, this loader's is {value}")
+                what = (
+                    "it is of other seeds"
+                    if name == "fingerprint"
+                    else (f"{name} is {state[name]}, this loader's is {value}")
+                )
+                raise ValueError(f"state: {what}")
+        if not 0 <= state["batch"] <= len(self):
+            raise ValueError(f"state: expected batch 0 to {len(self)}, got {state['batch']}")
         self.close()
         is_midway = state["seed"] >= 0
         # Epochs are counted for a loader with a seed of its own alone.
@@ -215,95 +253,3 @@ class DataLoader:
             f"DataLoader({self.indices.shape[0]} seeds, batch_size={self.batch_size},"
             f" {len(self)} batches, {self.graph_sampler!r}, num_workers={self.num_workers})"
         )
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """All that fixes the batches of an epoch; worker threads hold this and nothing else."""
-
-    graph: Graph
-    sampler: Sampler
-    device: torch.device
-    indices: Tensor  # seeds, in the loader's order
-    order: Tensor | None  # the epoch's permutation of them; None: as they come
-    batch_size: int
-    seed: int
-    epoch: int
-
-    def prepare(self, batch: int) -> MiniBatch:
-        """Make one batch: a function of the plan and the batch's number."""
-        rows = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-        seeds = self.indices[rows if self.order is None else self.order[rows]]
-        with rng.batch_stream(self.seed, self.epoch, batch):
-            input_nodes, output_nodes, blocks = self.sampler.sample(self.graph, seeds)
-        if self.device == self.graph.device:
-            return input_nodes, output_nodes, blocks
-        moved = [cast(Block, block.to(self.device)) for block in blocks]
-        return input_nodes.to(self.device), output_nodes.to(self.device), moved
-
-
-class _Epoch(Iterator[MiniBatch]):
-    """One pass over the seeds: yields batches in order, prepared here or by worker threads."""
-
-    def __init__(self, loader: DataLoader, position: dict[str, int]) -> None:
-        seed, epoch = position["seed"], position["epoch"]
-        order = None
-        if loader.shuffle:
-            key = ops.stream_key(seed, epoch, _SHUFFLE, 0)
-            generator = torch.Generator().manual_seed(key % 2**63)
-            order = torch.randperm(loader.indices.shape[0], generator=generator)
-        self._plan = _Plan(
-            loader.graph, loader.graph_sampler, loader.device, loader.indices, order,
-            loader.batch_size, seed, epoch,
-        )  # fmt: skip
-        self._position = position  # shared with the loader; "batch" counts what was yielded
-        self._num_batches = len(loader)
-        self._submitted = position["batch"]
-        self._ahead = loader.num_workers * loader.prefetch_factor
-        self._pending: deque[Future[MiniBatch]] = deque()
-        self._is_closed = False
-        self._pool: ThreadPoolExecutor | None = None
-        if loader.num_workers > 0 and self._submitted < self._num_batches:
-            self._pool = ThreadPoolExecutor(
-                loader.num_workers,
-                thread_name_prefix="hopflow-worker",
-                # One batch a thread: the threads are the parallelism.
-                initializer=ops.set_num_threads,
-                initargs=(1,),
-            )
-
-    def __next__(self) -> MiniBatch:
-        if self._is_closed or self._position["batch"] >= self._num_batches:
-            self.close()
-            raise StopIteration
-        try:
-            if self._pool is None:
-                batch = self._plan.prepare(self._position["batch"])
-            else:
-                self._submit(self._pool)
-                batch = self._pending.popleft().result()
-        except BaseException:
-            self.close()
-            raise
-        self._position["batch"] += 1
-        if self._pool is not None:
-            self._submit(self._pool)
-        return batch
-
-    def _submit(self, pool: ThreadPoolExecutor) -> None:
-        while len(self._pending) < self._ahead and self._submitted < self._num_batches:
-            self._pending.append(pool.submit(self._plan.prepare, self._submitted))
-            self._submitted += 1
-
-    def close(self) -> None:
-        """Cancel what is not started, wait for what is, end the threads."""
-        self._is_closed = True
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
-        self._pending.clear()
-
-    def __del__(self) -> None:
-        # The consumer left the loop early and let go of the iterator.
-        if hasattr(self, "_pool"):
-            self.close()

@@ -11,7 +11,7 @@ from hopflow import ops, rng
 from hopflow.adjacency import Adjacency
 from hopflow.block import Block
 from hopflow.graph import Graph
-from hopflow.ids import as_int, as_node_ids
+from hopflow.ids import as_node_ids
 from hopflow.sampling import check_fanout
 
 Blocks = list[Block]
@@ -124,6 +124,10 @@ class NeighborSampler(BlockSampler):
         Draw with replacement.
     prefetch_node_feats, prefetch_labels, prefetch_edge_feats : sequence of str, optional
         As in :class:`BlockSampler`.
+    output_device : None
+        The DataLoader moves blocks.
+    fused : bool
+        Accepted for DGL's sake and without effect.
 
     References
     ----------
@@ -141,8 +145,12 @@ class NeighborSampler(BlockSampler):
         prefetch_node_feats: Sequence[str] | None = None,
         prefetch_labels: Sequence[str] | None = None,
         prefetch_edge_feats: Sequence[str] | None = None,
+        output_device: Any = None,
+        fused: bool = True,
     ) -> None:
         super().__init__(prefetch_node_feats, prefetch_labels, prefetch_edge_feats)
+        if output_device is not None:
+            raise ValueError("output_device: expected None; give the DataLoader a device")
         if isinstance(fanouts, (str, bytes, dict)) or not hasattr(fanouts, "__len__"):
             raise TypeError(
                 f"fanouts: expected a list with one int a layer, got {type(fanouts).__name__}"
@@ -157,8 +165,15 @@ class NeighborSampler(BlockSampler):
         self.replace = bool(replace)
 
     def sample_blocks(self, g: Graph, seed_nodes: Tensor) -> MiniBatch:
-        """Sample the blocks of distinct seeds, one hop after the other, from the output back."""
+        """Sample the blocks of distinct seeds, one hop after the other, from the output back.
+
+        Raises
+        ------
+        IndexError, TypeError, ValueError
+            Seeds that are not nodes of the graph, or not distinct (:meth:`sample` merges them).
+        """
         full = g.adjacency.full()
+        seed_nodes = as_node_ids("seed_nodes", seed_nodes, g.num_nodes(), dtype=g.idtype)
         blocks: Blocks = []
         seeds = seed_nodes.to(full.indices.dtype)
         for fanout in reversed(self.fanouts):
@@ -166,7 +181,10 @@ class NeighborSampler(BlockSampler):
                 full.indptr, full.indices, seeds, fanout,
                 key=rng.next_key(), replace=self.replace, eids=full.eids,
             )  # fmt: skip
-            src_ids, _, local = ops.compact_ids(seeds, neighbors)
+            src_ids, local_seeds, local = ops.compact_ids(seeds, neighbors)
+            # Distinct seeds are numbered 0, 1, 2, ...; a duplicate makes the last number smaller.
+            if len(seeds) and int(local_seeds[-1]) != len(seeds) - 1:
+                raise ValueError("seed_nodes: expected distinct nodes; sample() merges duplicates")
             adjacency = Adjacency(indptr, local, None, src_ids.shape[0], seeds.shape[0])
             blocks.insert(0, Block.from_parent(g, adjacency, src_ids, eids))
             seeds = src_ids
@@ -196,7 +214,7 @@ class MultiLayerFullNeighborSampler(NeighborSampler):
     """
 
     def __init__(self, num_layers: int, **kwargs: Any) -> None:
-        num_layers = as_int("num_layers", num_layers)
+        num_layers = ops.as_int("num_layers", num_layers)
         if num_layers < 1:
             raise ValueError(f"num_layers: expected at least 1, got {num_layers}")
         super().__init__([-1] * num_layers, **kwargs)

@@ -5,9 +5,10 @@ with one row a node or edge. Each has a plain-torch twin, ``*_reference``, that 
 """
 
 import hopflow._runtime  # noqa: F401  before the native module: see there
-from hopflow.ops._shapes import INT32_MAX, id_dtype
+from hopflow.ops._shapes import INT32_MAX, MOST_NODES, as_int, id_dtype
 from hopflow.ops.compact import compact_ids, compact_ids_reference
 from hopflow.ops.csc import (
+    Transpose,
     check_csc,
     coo_to_csc,
     coo_to_csc_reference,
@@ -32,9 +33,12 @@ from hopflow.ops.spmm_edges import segment_reduce, segment_reduce_reference
 
 __all__ = [
     "INT32_MAX",
+    "MOST_NODES",
     "REDUCERS",
     "HopflowError",
     "PoolUsage",
+    "Transpose",
+    "as_int",
     "check_csc",
     "compact_ids",
     "compact_ids_reference",

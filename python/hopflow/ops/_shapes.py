@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import operator
+
 import torch
 from torch import Tensor
 
 INT32_MAX = 2**31 - 1
+# Far past any machine's memory: an id like 2**50 is a mistake, not a graph.
+MOST_NODES = 2**38
 
 
 def id_dtype(count: int) -> torch.dtype:
@@ -84,3 +88,19 @@ def as_heads(x: Tensor, num_heads: int = 1) -> Tensor:
 def optional_ids(name: str, value: Tensor | None) -> Tensor | None:
     """``require_ids`` for an operand that may be None."""
     return None if value is None else require_ids(name, value)
+
+
+def as_int(name: str, value: object) -> int:
+    """Return an int given as a Python int, a numpy integer or a one-element integer tensor.
+
+    Raises
+    ------
+    TypeError
+        Not an integer; names the operand.
+    """
+    if not isinstance(value, bool):
+        try:
+            return operator.index(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, RuntimeError):
+            pass
+    raise TypeError(f"{name}: expected an int, got {type(value).__name__}")

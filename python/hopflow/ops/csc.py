@@ -2,12 +2,56 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from hopflow import _native
 from hopflow.ops._library import define
-from hopflow.ops._shapes import id_dtype, optional_ids, require_ids
+from hopflow.ops._shapes import MOST_NODES, as_int, id_dtype, optional_ids, require_ids
+
+
+class Transpose(NamedTuple):
+    """The edges of a CSC grouped by source, as :func:`transpose_csc` returns them.
+
+    Attributes
+    ----------
+    t_indptr : Tensor
+        int64, shape [num_src + 1].
+    t_rows : Tensor
+        Destination of each edge, shape [E].
+    t_positions : Tensor
+        Its position in the CSC, shape [E].
+    """
+
+    t_indptr: Tensor
+    t_rows: Tensor
+    t_positions: Tensor
+
+
+def require_transpose(transpose: Transpose | None, indices: Tensor, num_src: int) -> None:
+    """Raise unless a transpose is one, and of edges and sources of these numbers."""
+    if transpose is None:
+        return
+    if not isinstance(transpose, Transpose):
+        raise TypeError(
+            f"transpose: expected what transpose_csc returns, got {type(transpose).__name__}"
+        )
+    got = (transpose.t_indptr.shape[0] - 1, transpose.t_rows.shape[0])
+    if got != (num_src, indices.shape[0]):
+        raise ValueError(
+            f"transpose: expected that of {indices.shape[0]} edges from {num_src} sources, got"
+            f" {got[1]} edges from {got[0]}"
+        )
+
+
+def require_count(name: str, value: object) -> int:
+    """Return a number of nodes, or raise an error that names it."""
+    count = as_int(name, value)
+    if not 0 <= count <= MOST_NODES:
+        raise ValueError(f"{name}: expected 0 to 2^38, got {count}")
+    return count
 
 
 def coo_to_csc(
@@ -40,6 +84,7 @@ def coo_to_csc(
         Shapes or dtypes do not match.
     """
     src, dst = require_ids("src", src), require_ids("dst", dst)
+    num_src, num_dst = require_count("num_src", num_src), require_count("num_dst", num_dst)
     if src.shape != dst.shape:
         raise ValueError(f"dst: expected as many ids as src, {src.shape[0]}, got {dst.shape[0]}")
     if src.dtype != dst.dtype:
@@ -92,7 +137,7 @@ _transpose = define(
 )
 
 
-def transpose_csc(indptr: Tensor, indices: Tensor, num_src: int) -> tuple[Tensor, Tensor, Tensor]:
+def transpose_csc(indptr: Tensor, indices: Tensor, num_src: int) -> Transpose:
     """Group the edges of a CSC by source, in position order within each.
 
     Parameters
@@ -120,14 +165,13 @@ def transpose_csc(indptr: Tensor, indices: Tensor, num_src: int) -> tuple[Tensor
         The arrays are no CSC over ``num_src`` nodes.
     """
     indptr, indices = require_ids("indptr", indptr).long(), require_ids("indices", indices)
-    transposed: tuple[Tensor, Tensor, Tensor] = _transpose(indptr, indices, num_src)
-    return transposed
+    return Transpose(*_transpose(indptr, indices, require_count("num_src", num_src)))
 
 
 def check_csc(indptr: Tensor, indices: Tensor, num_src: int, eids: Tensor | None = None) -> None:
     """Raise unless the arrays are a CSC over ``num_src`` source nodes.
 
-    ``eids``, if given, must hold ids in [0, E); that they are distinct is not checked here.
+    ``eids``, if given, must hold each of [0, E) once.
     """
     _native.check_csc(
         require_ids("indptr", indptr),
@@ -138,6 +182,6 @@ def check_csc(indptr: Tensor, indices: Tensor, num_src: int, eids: Tensor | None
 
 
 def destinations(indptr: Tensor, num_edges: int, dtype: torch.dtype) -> Tensor:
-    """The destination of each position of a CSC, shape [E]."""
+    """The destination of each position of a CSC with ``num_edges`` edges, shape [E]."""
     rows = torch.arange(indptr.shape[0] - 1, dtype=dtype, device=indptr.device)
     return torch.repeat_interleave(rows, indptr.diff(), output_size=num_edges)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from hopflow import _native
 
 HopflowError: type[RuntimeError] = _native.HopflowError
@@ -16,6 +18,8 @@ def num_threads() -> int:
 
 def set_num_threads(n: int) -> None:
     """Set :func:`num_threads` for the calling thread alone. Raises ValueError below 1."""
+    # The first parallel work of a thread makes torch set its own default there; let that be over.
+    torch.get_num_threads()
     _native.set_num_threads(n)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hopflow import _native
-from hopflow.ops._shapes import id_dtype, optional_ids, require_ids
+from hopflow.ops._shapes import as_int, id_dtype, optional_ids, require_ids
 
 _MASK64 = 2**64 - 1
 
@@ -72,15 +72,15 @@ def sample_neighbors(
     """
     indptr, indices = require_ids("indptr", indptr), require_ids("indices", indices)
     seeds, eids = require_ids("seeds", seeds), optional_ids("eids", eids)
-    num_edges = indices.shape[0]
+    num_edges, fanout = indices.shape[0], as_int("fanout", fanout)
     out_indptr = torch.empty(seeds.shape[0] + 1, dtype=torch.int64)
     total = _native.count_sampled_neighbors(
-        indptr, num_edges, seeds, int(fanout), bool(replace), out_indptr
+        indptr, num_edges, seeds, fanout, bool(replace), out_indptr
     )
     neighbors = torch.empty(total, dtype=indices.dtype)
     edges = torch.empty(total, dtype=id_dtype(num_edges) if eids is None else eids.dtype)
     _native.sample_neighbors(
-        indptr, indices, eids, seeds, int(fanout), bool(replace), key & _MASK64,
+        indptr, indices, eids, seeds, fanout, bool(replace), key & _MASK64,
         out_indptr, neighbors, edges,
     )  # fmt: skip
     return out_indptr, neighbors, edges

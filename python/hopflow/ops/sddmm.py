@@ -18,9 +18,8 @@ from hopflow.ops._shapes import (
     require_ids,
     require_same_device,
 )
-from hopflow.ops.csc import destinations, transpose_csc
+from hopflow.ops.csc import Transpose, destinations, require_transpose, transpose_csc
 from hopflow.ops.pool import empty
-from hopflow.ops.spmm import Transpose
 
 
 def _kernel(
@@ -112,7 +111,8 @@ def sddmm(
     eids : Tensor, optional
         Edge at each position, a permutation, shape [E]; None if edge ``e`` is at position ``e``.
     transpose : tuple of Tensor, optional
-        :func:`hopflow.ops.transpose_csc` of the edges, if it is at hand.
+        :func:`hopflow.ops.transpose_csc` of these edges, if it is at hand; only its shapes are
+        checked.
 
     Returns
     -------
@@ -145,6 +145,7 @@ def sddmm(
     require_same_device("u", u, "indices", indices)
     heads, width = u.shape[1:-1], u.shape[-1]
     num_heads = heads.numel()
+    require_transpose(transpose, indices, u.shape[0])
     out = _sddmm_dot(
         u.reshape(u.shape[0], num_heads, width),
         v.reshape(v.shape[0], num_heads, width),

@@ -22,13 +22,10 @@ from hopflow.ops._shapes import (
     require_ids,
     require_same_device,
 )
-from hopflow.ops.csc import destinations, transpose_csc
+from hopflow.ops.csc import Transpose, destinations, require_transpose, transpose_csc
 from hopflow.ops.pool import empty
 
 REDUCERS = ("sum", "mean", "max", "min")
-
-Transpose = tuple[Tensor, Tensor, Tensor]
-"""``(t_indptr, t_rows, t_positions)`` as :func:`hopflow.ops.transpose_csc` returns it."""
 
 
 def has_arg(reduce: str) -> bool:
@@ -251,10 +248,10 @@ def spmm(
         One factor an edge, shape [E], or one an edge and head, shape [E, H] with ``x`` [U, H, ...].
         For sum and mean only.
     eids : Tensor, optional
-        Edge at each position, shape [E]: the row of ``weight`` that belongs to it.
+        Edge at each position, a permutation, shape [E]: the row of ``weight`` that belongs to it.
     transpose : tuple of Tensor, optional
-        :func:`hopflow.ops.transpose_csc` of the edges, if it is at hand; the backward pass makes
-        it otherwise.
+        :func:`hopflow.ops.transpose_csc` of these edges, if it is at hand; the backward pass makes
+        it otherwise. Only its shapes are checked.
 
     Returns
     -------
@@ -297,6 +294,7 @@ def spmm(
         eids = None if eids is None else eids.to(indices.dtype)
     else:
         eids = None
+    require_transpose(transpose, indices, x.shape[0])
     out, _ = _spmm(
         as_heads(x, num_heads), indptr, indices, weight, eids, None, reduce,
         *(transpose or (None, None, None)),

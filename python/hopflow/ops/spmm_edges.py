@@ -32,6 +32,8 @@ from hopflow.ops.spmm import (
 def _segment_kernel(
     x: Tensor, indptr: Tensor, eids: Tensor | None, reduce: str
 ) -> tuple[Tensor, Tensor]:
+    if eids is not None:
+        _native.check_permutation(eids)
     out, arg = empty_outputs(x, indptr.shape[0] - 1, reduce)
     _native.spmm(
         dense_rows(x).unsqueeze(1), indptr, eids, x.shape[0], None, None, None, reduce,

@@ -1,0 +1,144 @@
+"""One pass of the loader: what fixes its batches, and the iterator that prepares them ahead."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+from hopflow import ops, rng
+from hopflow.block import Block
+from hopflow.dataloading.sampler import MiniBatch
+from hopflow.graph import Graph
+
+
+class Sampler(Protocol):
+    """What the loader needs of a sampler."""
+
+    def sample(self, g: Graph, seed_nodes: Tensor) -> MiniBatch:
+        """Sample one mini-batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that fixes the batches of an epoch; worker threads hold this and nothing else."""
+
+    graph: Graph
+    sampler: Sampler
+    device: torch.device
+    indices: Tensor  # seeds, in the loader's order
+    order: Tensor | None  # the epoch's permutation of them; None: as they come
+    batch_size: int
+    seed: int
+    epoch: int
+
+    def prepare(self, batch: int) -> MiniBatch:
+        """Make one batch: a function of the plan and the batch's number."""
+        rows = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+        # A copy either way: a sampler may do what it likes with its seeds.
+        seeds = self.indices[rows].clone() if self.order is None else self.indices[self.order[rows]]
+        try:
+            with rng.batch_stream(self.seed, self.epoch, batch):
+                input_nodes, output_nodes, blocks = self.sampler.sample(self.graph, seeds)
+        except StopIteration as error:
+            # It would end the consumer's loop as if the epoch were over (cf. PEP 479).
+            raise RuntimeError(f"the sampler raised StopIteration in batch {batch}") from error
+        if self.device == self.graph.device:
+            return input_nodes, output_nodes, blocks
+        moved = [cast(Block, block.to(self.device)) for block in blocks]
+        return input_nodes.to(self.device), output_nodes.to(self.device), moved
+
+
+class Epoch(Iterator[MiniBatch]):
+    """One pass over the seeds: yields batches in order, prepared here or by worker threads.
+
+    Parameters
+    ----------
+    plan : Plan
+        What fixes the batches.
+    position : dict
+        ``position["batch"]`` is where to start and counts the batches yielded; shared with the
+        loader's ``state_dict``.
+    num_batches : int
+        Batches of the whole epoch.
+    num_workers, prefetch_factor : int
+        As in the loader.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        position: dict[str, int],
+        *,
+        num_batches: int,
+        num_workers: int,
+        prefetch_factor: int,
+    ) -> None:
+        self._plan = plan
+        self._position = position
+        self._num_batches = num_batches
+        self._next = self._submitted = position["batch"]
+        self._ahead = num_workers * prefetch_factor
+        self._pending: deque[Future[MiniBatch]] = deque()
+        self._lock = threading.Lock()  # several threads may consume one epoch
+        self._is_closed = False
+        self._pool: ThreadPoolExecutor | None = None
+        if num_workers > 0 and self._next < num_batches:
+            self._pool = ThreadPoolExecutor(
+                num_workers,
+                thread_name_prefix="hopflow-worker",
+                # One batch a thread: the threads are the parallelism.
+                initializer=ops.set_num_threads,
+                initargs=(1,),
+            )
+
+    def __next__(self) -> MiniBatch:
+        with self._lock:
+            is_over = self._next >= self._num_batches
+            if not is_over:
+                if self._is_closed:
+                    raise ops.HopflowError("the epoch was closed before its end")
+                batch, self._next = self._next, self._next + 1
+                self._submit()
+                future = self._pending.popleft() if self._pool is not None else None
+                self._submit()
+        if is_over:
+            self.close()
+            raise StopIteration
+        try:
+            prepared = self._plan.prepare(batch) if future is None else future.result()
+        except BaseException:
+            self.close()
+            raise
+        with self._lock:
+            self._position["batch"] += 1
+        return prepared
+
+    def _submit(self) -> None:
+        """Keep the workers busy; called with the lock held."""
+        if self._pool is None:
+            return
+        while len(self._pending) < self._ahead and self._submitted < self._num_batches:
+            self._pending.append(self._pool.submit(self._plan.prepare, self._submitted))
+            self._submitted += 1
+
+    def close(self, *, wait: bool = True) -> None:
+        """Cancel what is not started and end the threads; with ``wait``, see them end."""
+        with self._lock:
+            self._is_closed = True
+            pool, self._pool = self._pool, None
+            self._pending.clear()
+        if pool is not None:
+            pool.shutdown(wait=wait, cancel_futures=True)
+
+    def __del__(self) -> None:
+        # The consumer left the loop early and let go of the iterator. The collector may run in any
+        # thread, one of our own among them, so nothing is waited for.
+        if hasattr(self, "_pool"):
+            self.close(wait=False)
