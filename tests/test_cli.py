@@ -73,6 +73,13 @@ def test_trains_saves_plots_and_prints_json(run, graph_file, tmp_path):
     assert (table["node"] == np.arange(400)).all()
 
 
+def test_results_go_to_stdout_and_progress_to_stderr(run, graph_file):
+    done = run("train", "--data", graph_file, *SMALL)
+    assert "test accuracy" in done.stdout
+    assert "where the time went" in done.stdout
+    assert "epoch   1/2" in done.stderr
+
+
 def test_infers_on_another_graph_without_labels(run, graph_file, tmp_path):
     model, other, out = tmp_path / "model.pt", tmp_path / "other.npz", tmp_path / "p.npy"
     assert run("train", "--data", graph_file, *SMALL, "--save", model).exit_code == 0
@@ -98,6 +105,9 @@ def test_infers_on_another_graph_without_labels(run, graph_file, tmp_path):
         (["--dropout", "1.5"], "dropout: expected a rate in [0, 1), got 1.5"),
         (["--resume", "missing.pt"], "missing.pt: no such checkpoint"),
         (["--split", "nope"], "split"),
+        (["--device", "gpu"], "device: expected cpu, cuda or cuda:N, got 'gpu'"),
+        (["--device", "cuda:99"], "`hopflow doctor` says what is missing"),
+        (["--plot", "curve.xyz"], "curve.xyz: expected an image such as .png"),
     ],
 )
 def test_mistakes_get_one_readable_line(run, args, message):
@@ -107,6 +117,34 @@ def test_mistakes_get_one_readable_line(run, args, message):
     assert text.startswith("error: ")
     assert message in text
     assert "Traceback" not in done.output
+
+
+def test_outputs_that_cannot_be_written_are_told_before_training(run, graph_file, tmp_path):
+    for option in ("--plot", "--save"):
+        (tmp_path / "taken.png").mkdir(exist_ok=True)
+        done = run("train", "--data", graph_file, *SMALL, option, tmp_path / "taken.png")
+        assert done.exit_code == 2
+        assert "got a folder" in done.stderr
+        assert "epoch" not in done.stderr
+
+
+def test_resumes_data_that_moved_and_layers_said_again(run, graph_file, tmp_path):
+    model, moved = tmp_path / "model.pt", tmp_path / "moved.npz"
+    assert run("train", "--data", graph_file, *SMALL, "--save", model).exit_code == 0
+    moved.write_bytes(graph_file.read_bytes())
+    again = ("train", "--resume", model, "--epochs", "3")
+    done = run(*again, "--data", moved, "--layers", "2", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["config"]["fanout"] == [3, 3]
+    done = run(*again, "--layers", "3")
+    assert done.exit_code == 2
+    assert "fanout is [3, 3]" in done.stderr
+    np.savez(
+        moved, src=[0, 1], dst=[1, 2], feat=np.zeros((9, 6), np.float32), label=np.arange(9) % 2
+    )
+    done = run(*again, "--data", moved)
+    assert done.exit_code == 2
+    assert "the checkpoint is of data with num_nodes = 400" in " ".join(done.stderr.split())
 
 
 def test_debug_shows_the_traceback(run):

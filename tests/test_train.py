@@ -92,7 +92,7 @@ def test_checkpoint_of_another_run_is_refused(dataset, tmp_path):
     narrow = hf.datasets.arxiv_like(
         num_nodes=1500, num_edges=6000, num_features=7, num_classes=4, cache=False
     )
-    with pytest.raises(ValueError, match="data with 12 features and 4 classes, this data has 7"):
+    with pytest.raises(ValueError, match="data with num_features = 12, arxiv-like has 7"):
         Trainer(CONFIG, narrow, resume=state)
 
 
@@ -208,3 +208,51 @@ def test_real_graphs_reach_their_accuracy(shared_data, name, options, least):
         for seed in range(3)
     ]
     assert sum(accuracies) / 3 >= least, accuracies
+
+
+def test_the_random_stream_is_the_runs_own(dataset):
+    """It depends on no generator outside, not even where trainers take turns, and moves none."""
+    expected = results(Trainer(CONFIG, dataset).run().history)
+    first, second = Trainer(CONFIG, dataset), Trainer(CONFIG, dataset)
+    hf.seed(3)
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    try:
+        assert results(first.run().history) == expected
+        assert results(second.run().history) == expected
+        assert torch.equal(torch.get_rng_state(), before)
+    finally:
+        hf.rng._generator = None
+
+
+def test_the_data_set_stays_as_it_was(dataset):
+    graph, _ = dataset[0]
+    before = graph.ndata["feat"].clone()
+    Trainer(replace(CONFIG, undirected=False, normalize_features=True), dataset)
+    assert torch.equal(graph.ndata["feat"], before)
+    assert "label" not in graph.ndata
+
+
+def test_a_loss_that_is_no_number_stops_the_run(dataset, tmp_path):
+    path = tmp_path / "model.pt"
+    with pytest.raises(
+        RuntimeError, match=r"epoch 1, batch \d: the loss is (nan|inf); try a lower"
+    ):
+        Trainer(replace(CONFIG, lr=1e30), dataset, save=path).run()
+    assert not path.exists()
+
+
+def test_devices_that_are_not_there(dataset):
+    with pytest.raises(ValueError, match="device: expected cpu, cuda or cuda:N, got 'gpu'"):
+        Trainer(replace(CONFIG, device="gpu"), dataset)
+    with pytest.raises(hf.HopflowError, match=r"CUDA devices, got 'cuda:99'; `hopflow doctor`"):
+        Trainer(replace(CONFIG, device="cuda:99"), dataset)
+
+
+def test_resuming_with_fewer_epochs_than_done_is_refused(dataset, tmp_path):
+    path = tmp_path / "model.pt"
+    Trainer(replace(CONFIG, epochs=2), dataset, save=path).run()
+    with pytest.raises(
+        ValueError, match="the checkpoint has 2 behind it, expected at least as many"
+    ):
+        Trainer(replace(CONFIG, epochs=1), dataset, resume=load_checkpoint(path))

@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -28,8 +28,9 @@ from hopflow.train import (
     layerwise_inference,
     load_checkpoint,
 )
-from hopflow.train.export import check_suffix, write_predictions
-from hopflow.train.loop import STAGES, Interrupted, prepare
+from hopflow.train.data import accuracy, check_device, prepare
+from hopflow.train.export import check_suffix, check_target, write_predictions
+from hopflow.train.loop import STAGES, Interrupted
 
 app = typer.Typer(
     help="Train graph neural networks on graphs too large for full-batch training.",
@@ -37,11 +38,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# Everything but --json goes to stderr, so that a pipe gets results alone.
+# Progress and errors go to stderr, so that a pipe gets results alone.
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DEFAULTS = TrainConfig()
-_USER_ERRORS = (ValueError, TypeError, IndexError, KeyError, OSError, ImportError)
+_USER_ERRORS = (ValueError, TypeError, IndexError, KeyError, OSError, ImportError, hf.HopflowError)
+# Types that a mistake of hopflow's own raises too: point to the traceback.
+_MAYBE_OURS = (TypeError, IndexError, KeyError)
 
 
 def _version(asked: bool) -> None:
@@ -67,6 +70,11 @@ def _readable_errors(debug: bool) -> Iterator[None]:
     except Interrupted as stop:
         console.print(f"[yellow]interrupted[/]; continue with: hopflow train --resume {stop.path}")
         raise typer.Exit(130) from None
+    except KeyboardInterrupt:  # before the first batch, or asked twice
+        if debug:
+            raise
+        console.print("[yellow]interrupted[/]; nothing was saved just now")
+        raise typer.Exit(130) from None
     except (*_USER_ERRORS, RuntimeError) as error:
         if debug or isinstance(error, typer.Exit):
             raise
@@ -74,6 +82,8 @@ def _readable_errors(debug: bool) -> Iterator[None]:
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         console.print("[bold red]error:[/]", end=" ")
         console.print(str(text), markup=False)
+        if isinstance(error, _MAYBE_OURS):
+            console.print("--debug shows where it comes from")
         raise typer.Exit(2 if isinstance(error, _USER_ERRORS) else 1) from None
 
 
@@ -117,8 +127,13 @@ class _Progress(Observer):
         self._bar.set_postfix_str(f"loss {loss:.3f}, {nodes_per_second:,.0f} nodes/s", False)
         self._bar.update()
 
+    def close(self) -> None:
+        """Clear the bar's line, for what is printed next."""
+        if self._bar is not None:
+            self._bar.close()
+
     def end_epoch(self, record: EpochRecord, is_best: bool) -> None:
-        self._bar.close()
+        self.close()
         console.print(
             f"epoch {record.epoch:>3}/{self._config.epochs}  loss {record.loss:.4f}"
             f"  train {_percent(record.train_accuracy)}  valid {_percent(record.valid_accuracy)}"
@@ -228,11 +243,20 @@ def train(
         if resume is not None:
             state = load_checkpoint(resume)
             typed = {name for name in given if _was_typed(context, name)}
-            if _was_typed(context, "layers"):
+            if layers is not None and layers != len(state["config"]["fanout"]):
                 typed.add("fanout")
             given = {**state["config"], **{name: given[name] for name in typed}}
             save = save or resume
         config = TrainConfig.from_dict(given)
+        # What can be refused is refused now, not when the training is done.
+        check_device(config.device)
+        for target in (save, plot):
+            if target is not None:
+                check_target(target)
+        if plot is not None:
+            from hopflow.train.plot import check_plot, plot_curves
+
+            check_plot(plot)
         dataset = _load(config)
         trainer = Trainer(config, dataset, resume=state, save=save)
         graph = trainer.graph
@@ -241,9 +265,11 @@ def train(
             f" {graph.ndata['feat'].shape[1]} features, {dataset.num_classes} classes;"
             f" {len(trainer.split['train']):,} training nodes"
         )
-        result = trainer.run(_Progress(config))
-        console.print(_time_table(result))
-        console.print(
+        with closing(_Progress(config)) as progress:
+            result = trainer.run(progress)
+        out = _results(as_json)
+        out.print(_time_table(result))
+        out.print(
             f"[bold]test accuracy {_percent(result.test_accuracy).strip()}[/] at epoch"
             f" {result.best_epoch}, the best on validation"
             f" ({_percent(result.valid_accuracy).strip()})"
@@ -251,12 +277,15 @@ def train(
         if save is not None:
             console.print(f"checkpoint: {save}")
         if plot is not None:
-            from hopflow.train.plot import plot_curves
-
             plot_curves(result, plot, f"GraphSAGE on {config.data}")
             console.print(f"plot: {plot}")
         if as_json:
             print(_json({"config": config.to_dict(), **asdict(result)}))
+
+
+def _results(as_json: bool) -> Console:
+    """Where results for people go: stdout, unless JSON has it."""
+    return console if as_json else Console(highlight=False, soft_wrap=True)
 
 
 def _was_typed(context: typer.Context, name: str) -> bool:
@@ -272,6 +301,7 @@ def infer(
         Optional[str], typer.Option(help="Another graph with the same features.")  # noqa: UP045
     ] = None,
     root: Annotated[Optional[str], typer.Option(help="Folder of OGB's data sets.")] = None,  # noqa: UP045
+    split: Split = None,
     logits: Annotated[bool, typer.Option("--logits", help="Write logits, not classes.")] = False,
     chunk_edges: Annotated[int, typer.Option(help="In-edges computed at a time.")] = 1 << 20,
     scratch: Annotated[
@@ -283,11 +313,15 @@ def infer(
     """Predict every node's class, layer by layer over full neighbourhoods, in bounded memory."""
     with _readable_errors(debug):
         check_suffix(out)
+        check_target(out)
         state = load_checkpoint(checkpoint)
-        overrides = {k: v for k, v in {"data": data, "root": root}.items() if v is not None}
+        overrides: dict[str, Any] = {} if data is None else {"data": data, "split": None}
+        for name, value in (("root", root), ("split", split)):
+            if value is not None:
+                overrides[name] = value
         config = TrainConfig.from_dict({**state["config"], **overrides})
         dataset = _load(config)
-        graph, split = prepare(config, dataset, for_training=False)
+        graph, parts = prepare(config, dataset, for_training=False)
         model = GraphSAGE(
             state["num_features"], config.hidden, state["num_classes"],
             num_layers=len(config.fanout), dropout=config.dropout,
@@ -302,9 +336,8 @@ def infer(
             )  # fmt: skip
         write_predictions(result if logits else result.argmax(1), out)
         summary: dict[str, Any] = {"out": str(out), "num_nodes": graph.num_nodes()}
-        if "label" in graph.ndata and "test" in split and len(split["test"]):
-            right = result.argmax(1) == graph.ndata["label"]
-            summary["test_accuracy"] = float(right[split["test"]].double().mean())
+        if "label" in graph.ndata and "test" in parts:
+            summary["test_accuracy"] = accuracy(result, graph.ndata["label"], parts["test"])
             console.print(f"test accuracy {_percent(summary['test_accuracy']).strip()}")
         console.print(f"predictions of {graph.num_nodes():,} nodes: {out}")
         if as_json:

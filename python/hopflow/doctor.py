@@ -33,6 +33,7 @@ def examine() -> dict[str, Any]:
         "openmp": _openmp(),
         "memory": _memory(),
         "cuda": _cuda(),
+        "files": _files(),
     }
     findings["advice"] = _advice(findings)
     return findings
@@ -95,20 +96,44 @@ def _cpu() -> dict[str, Any]:
 
 def _threads() -> dict[str, Any]:
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    quota = _read("/sys/fs/cgroup/cpu.max").split()
-    limit = float(quota[0]) / float(quota[1]) if len(quota) == 2 and quota[0] != "max" else None
+    limit = _container_limit()
     return {
         "processors": os.cpu_count() or 1,
         "usable here": affinity or os.cpu_count() or 1,
         "container limit": "none" if limit is None else limit,
         "torch": torch.get_num_threads(),
         "hopflow": ops.num_threads(),
+        "load, last minute": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0,
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "not set"),
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "not set"),
     }
 
 
+def _container_limit() -> float | None:
+    """Processors that this process's control groups grant it; None without a limit."""
+    # cgroup v2 nests: the tightest limit on the way up counts. Inside a container it is the root's.
+    own = re.search(r"^0::(/.*)$", _read("/proc/self/cgroup"), flags=re.M)
+    folder = Path("/sys/fs/cgroup") / (own[1].lstrip("/") if own else "")
+    limits = []
+    while folder.is_relative_to("/sys/fs/cgroup"):
+        limits.append(_quota(_read(f"{folder}/cpu.max").split()))
+        folder = folder.parent
+    first = "/sys/fs/cgroup/cpu/cpu.cfs_"  # cgroup v1
+    limits.append(_quota([_read(f"{first}quota_us"), _read(f"{first}period_us")]))
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _quota(quota_and_period: list[str]) -> float | None:
+    try:
+        quota, period = (float(part) for part in quota_and_period)
+    except ValueError:  # "max", or no such file
+        return None
+    return quota / period if quota > 0 and period > 0 else None
+
+
 def _openmp() -> dict[str, Any]:
-    found = re.findall(r"(/\S*lib(?:gomp|omp|iomp)\S*\.so\S*)", _read("/proc/self/maps"))
+    name = r"lib(?:gomp|i?omp5?)(?:-[0-9a-f]+)?\.so[.\d]*"
+    found = re.findall(rf"(/.*/{name})$", _read("/proc/self/maps"), flags=re.M)
     return {"runtimes loaded": sorted(set(found))}
 
 
@@ -125,11 +150,26 @@ def _memory() -> dict[str, Any]:
 
 def _cuda() -> dict[str, Any]:
     devices, problem = ops.cuda_devices()
+    driver = re.search(r"Kernel Module\D*([\d.]+)", _read("/proc/driver/nvidia/version"))
     return {
+        "driver": driver[1] if driver else "none",
         "built into hopflow": ops.cuda_build_version() or "no",
         "built into torch": torch.version.cuda or "no",
         "devices": [f"{name} (sm_{major}{minor})" for name, major, minor in devices],
         "reason for none": "" if devices else problem,
+    }
+
+
+def _files() -> dict[str, Any]:
+    from hopflow.datasets.cache import user_cache_dir
+
+    cache = user_cache_dir()
+    # What exists of it decides whether the rest can be made.
+    there = next((folder for folder in (cache, *cache.parents) if folder.exists()), cache)
+    return {
+        "native module": str(getattr(sys.modules.get("hopflow._native"), "__file__", "unknown")),
+        "cache": str(cache),
+        "cache can be written": os.access(there, os.W_OK),
     }
 
 
@@ -154,6 +194,16 @@ def _advice(findings: dict[str, Any]) -> list[str]:
             f"OMP_NUM_THREADS={threads['OMP_NUM_THREADS']} leaves"
             f" {usable - threads['hopflow']:g} of {usable:g} processors idle: unset it."
         )
+    # doctor itself adds little to the load: what there is are other programs.
+    load = threads["load, last minute"]
+    is_passive = threads["OMP_WAIT_POLICY"].lower() == "passive"
+    if load > 0.5 and load + threads["hopflow"] > usable + 0.5 and not is_passive:
+        advice.append(
+            f"Other programs keep about {load:g} of {usable:g} processors busy. Where OpenMP's"
+            " threads wait for one another they spin, and lose whole time slices to these programs:"
+            " set OMP_WAIT_POLICY=passive (on two busy processors: an epoch in 10 s that took more"
+            " than 35), or use fewer threads."
+        )
     if threads["torch"] != threads["hopflow"]:
         advice.append(
             f"torch uses {threads['torch']} threads and hopflow {threads['hopflow']}: they do not"
@@ -164,14 +214,26 @@ def _advice(findings: dict[str, Any]) -> list[str]:
             "Transparent huge pages are off; random reads of large arrays are slower for it. As"
             " root: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled"
         )
-    if cuda["devices"] and cuda["built into hopflow"] == "no":
+    # A build without CUDA cannot see a device: the driver tells.
+    has_device = bool(cuda["devices"]) or cuda["driver"] != "none"
+    if has_device and cuda["built into hopflow"] == "no":
         advice.append(
             "There is a CUDA device, but hopflow was built without CUDA: install nvcc, then"
             " pip install --no-cache-dir --force-reinstall --no-deps ."
         )
-    if cuda["devices"] and cuda["built into torch"] == "no":
+    elif has_device and not cuda["devices"]:
+        advice.append(
+            f"There is an NVIDIA driver ({cuda['driver']}), but no device can be used:"
+            f" {cuda['reason for none']}."
+        )
+    if has_device and cuda["built into torch"] == "no":
         advice.append(
             "There is a CUDA device, but this torch is a CPU build: install one with CUDA."
+        )
+    if not findings["files"]["cache can be written"]:
+        advice.append(
+            f"{findings['files']['cache']} cannot be written: the built-in graph is made anew every"
+            " time. Set XDG_CACHE_HOME to a folder that can."
         )
     if sys.maxsize < 2**32:
         advice.append("This Python is 32-bit; large graphs will not fit its memory.")

@@ -50,8 +50,13 @@ def batch_stream(seed: int, epoch: int, batch: int) -> Iterator[None]:
         _local.stream = outer
 
 
-def next_key() -> int:
-    """The key for the next hop: of the batch at hand, or a fresh one outside a loader."""
+def next_key(fanout: int = 1) -> int:
+    """The key for the next hop: of the batch at hand, or a fresh one outside a loader.
+
+    A fanout of -1 draws nothing, so it takes nothing from the caller's random stream either.
+    """
+    if fanout < 0:
+        return 0
     stream = getattr(_local, "stream", None)
     if stream is None:
         return ops.stream_key(draw_seed(), 0, 0, 0)

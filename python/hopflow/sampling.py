@@ -75,13 +75,9 @@ def sample_neighbors(
     options = {"prob": prob, "exclude_edges": exclude_edges, "output_device": output_device}
     for name, value in options.items():
         _require_none(name, value)
-    made = subgraph_of_seeds(
-        g,
-        as_node_ids("nodes", nodes, g.num_nodes()),
-        check_fanout("fanout", fanout),
-        replace=replace,
-        key=rng.next_key(),
-    )
+    fanout = check_fanout("fanout", fanout)
+    seeds = as_node_ids("nodes", nodes, g.num_nodes())
+    made = subgraph_of_seeds(g, seeds, fanout, replace=replace, key=rng.next_key(fanout))
     if not copy_ndata:
         made._src_frame = made._dst_frame = Frame(made.num_nodes(), "node", made.device)
     if not copy_edata:

@@ -179,7 +179,7 @@ class NeighborSampler(BlockSampler):
         for fanout in reversed(self.fanouts):
             indptr, neighbors, eids = ops.sample_neighbors(
                 full.indptr, full.indices, seeds, fanout,
-                key=rng.next_key(), replace=self.replace, eids=full.eids,
+                key=rng.next_key(fanout), replace=self.replace, eids=full.eids,
             )  # fmt: skip
             src_ids, local_seeds, local = ops.compact_ids(seeds, neighbors)
             # Distinct seeds are numbered 0, 1, 2, ...; a duplicate makes the last number smaller.

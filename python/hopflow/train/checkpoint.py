@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +10,24 @@ import torch
 
 VERSION = 1
 _KEYS = {
-    "version", "config", "num_features", "num_classes", "model", "best_model", "optimizer",
-    "history", "progress", "loader", "rng",
+    "version", "config", "num_nodes", "num_edges", "num_features", "num_classes", "model",
+    "best_model", "optimizer", "history", "progress", "loader", "rng",
 }  # fmt: skip
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint next to its place and move it there, so that no half file is ever seen."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    # Not mkstemp: its files are the owner's alone, whatever the umask says.
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("wb") as file:
             torch.save({**state, "version": VERSION}, file)
-        os.replace(name, path)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut may leave the new name on an empty file
+        os.replace(temporary, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +12,30 @@ from torch import Tensor
 SUFFIXES = (".npy", ".csv", ".parquet")
 
 
+def check_target(path: Path) -> None:
+    """Raise a ValueError unless a file can be written there, before the work that it is to hold.
+
+    Folders on the way to it are made.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path}: expected the name of a file, got a folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot make its folder ({error})") from None
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"{path}: cannot write into its folder")
+
+
 def check_suffix(path: Path) -> None:
-    """Raise a ValueError unless predictions can be written to such a file."""
+    """Raise a ValueError or ImportError unless predictions can be written to such a file."""
     if path.suffix not in SUFFIXES:
         raise ValueError(
             f"{path}: expected a file ending in {', '.join(SUFFIXES)}, got"
             f" {path.suffix or 'none'!r}"
         )
+    if path.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise ImportError("writing .parquet needs pyarrow: pip install 'hopflow[parquet]'")
 
 
 def write_predictions(values: Tensor, path: Path) -> None:
@@ -42,9 +61,4 @@ def write_predictions(values: Tensor, path: Path) -> None:
     if path.suffix == ".csv":
         table.to_csv(path, index=False)
         return
-    try:
-        table.to_parquet(path, index=False, engine="pyarrow")
-    except ImportError:
-        raise ImportError(
-            "writing .parquet needs pyarrow: pip install 'hopflow[parquet]'"
-        ) from None
+    table.to_parquet(path, index=False, engine="pyarrow")

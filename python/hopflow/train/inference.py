@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
@@ -10,14 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hopflow import ops
+from hopflow import ops, rng
 from hopflow.block import Block
 from hopflow.dataloading import MultiLayerFullNeighborSampler
 from hopflow.graph import Graph
 from hopflow.train.model import GraphSAGE
 
-# In-edges a chunk: 2^20 edges bring at most 2^20 rows, 0.5 GB at width 128 in float32.
+# In-edges a chunk, each of which brings at most one row ...
 DEFAULT_CHUNK_EDGES = 1 << 20
+# ... and elements of these rows: 2^27 are 0.5 GB in float32. Wide features get smaller chunks.
+_CHUNK_ELEMENTS = 1 << 27
 
 
 def layerwise_inference(
@@ -31,8 +35,9 @@ def layerwise_inference(
 ) -> Tensor:
     """Compute the logits of every node, one layer at a time, so no neighbourhood is expanded twice.
 
-    Memory: the outputs of two layers, [N, width] each, and one chunk, whose rows number at most
-    ``chunk_edges`` plus its nodes (or one node's in-edges, where these alone are more).
+    Memory: the outputs of two layers, [N, width] each, and one chunk, whose input rows number at
+    most ``chunk_edges`` and hold at most 0.5 GB (or are one node's in-neighbours, where these alone
+    are more).
 
     Parameters
     ----------
@@ -43,10 +48,10 @@ def layerwise_inference(
     x : Tensor
         Input features, shape [N, in_feats].
     chunk_edges : int
-        In-edges of the nodes computed at a time.
+        In-edges of the nodes computed at a time; fewer where rows are wide.
     scratch : Path, optional
-        Folder for the outputs of hidden layers, kept in files there instead of in memory; the files
-        are removed at the end.
+        Folder that is there, for the outputs of hidden layers, kept in files instead of in memory;
+        the files are removed at the end, and two runs may share the folder.
     on_nodes : callable, optional
         Called with the number of nodes just finished, N times the number of layers in all.
 
@@ -75,16 +80,19 @@ def layerwise_inference(
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    files: list[Path] = []
     try:
-        with torch.no_grad():
+        # Samplers draw a key even to keep everything; this one leaves the caller's generator alone.
+        with torch.no_grad(), rng.batch_stream(0, 0, 0), ExitStack() as stack:
+            if scratch is not None:
+                if not scratch.is_dir():
+                    raise ValueError(f"scratch: expected a folder, {scratch} is none")
+                scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=scratch)))
             for i, width in enumerate(model.widths[1:]):
                 is_last = i + 2 == len(model.widths)
                 file = None if scratch is None or is_last else scratch / f"layer-{i}.f32"
-                if file is not None:
-                    files.append(file)
                 out = _rows(graph.num_nodes(), width, file)
-                for nodes in _chunks(graph, chunk_edges):
+                fit = max(_CHUNK_ELEMENTS // model.widths[i], 1)
+                for nodes in _chunks(graph, min(chunk_edges, fit)):
                     src_ids, _, (block,) = sampler.sample(graph, nodes)
                     rows = ops.gather_rows(x, src_ids).to(device)
                     result = model.layer(i, cast(Block, block.to(device)), rows)
@@ -94,8 +102,6 @@ def layerwise_inference(
                 x = out
     finally:
         model.train(was_training)
-        for file in files:
-            file.unlink(missing_ok=True)
     return x
 
 

@@ -17,17 +17,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-import hopflow as hf
 from hopflow.dataloading import DataLoader, NeighborSampler
-from hopflow.graph import Graph
 from hopflow.train.checkpoint import save_checkpoint
 from hopflow.train.config import TrainConfig
+from hopflow.train.data import accuracy, check_device, prepare
 from hopflow.train.inference import layerwise_inference
 from hopflow.train.model import GraphSAGE
 
 STAGES = ("sample", "gather", "forward", "backward", "step", "validate")
 # A resumed run may train longer and elsewhere, on more threads; the rest fixes its results.
-_MAY_CHANGE = {"epochs", "device", "num_workers", "root"}
+# The data may have moved: they are known by their size.
+_MAY_CHANGE = {"epochs", "device", "num_workers", "root", "data"}
 
 
 @dataclass(frozen=True)
@@ -79,39 +79,6 @@ def _score(record: EpochRecord) -> float:
     return float(record.epoch) if math.isnan(record.valid_accuracy) else record.valid_accuracy
 
 
-def prepare(
-    config: TrainConfig, dataset: Any, *, for_training: bool = True
-) -> tuple[Graph, dict[str, Tensor]]:
-    """The graph to train on, with columns "feat" and "label", and the split.
-
-    Without ``for_training`` labels and split may be missing.
-
-    Raises
-    ------
-    ValueError
-        The data set has no features, no labels or no training nodes.
-    """
-    graph, labels = dataset[0]
-    if labels is None and for_training:
-        raise ValueError(f"{config.data}: expected labels to train on, got none")
-    if "feat" not in graph.ndata:
-        raise ValueError(f"{config.data}: expected node features, got none")
-    if labels is not None and labels.shape[1] != 1:
-        raise ValueError(f"{config.data}: expected one label a node, got {labels.shape[1]} tasks")
-    split = {} if labels is None else dataset.get_idx_split()
-    if for_training and split["train"].numel() == 0:
-        raise ValueError(f"{config.data}: expected training nodes, got none")
-    if config.undirected:
-        graph = hf.add_reverse_edges(graph)
-    x = graph.ndata["feat"].float()
-    if config.normalize_features:
-        x = x / x.abs().sum(1, keepdim=True).clamp(min=1e-12)
-    graph.ndata["feat"] = x
-    if labels is not None:
-        graph.ndata["label"] = labels[:, 0]
-    return graph, split
-
-
 class Trainer:
     """Trains a :class:`GraphSAGE` by neighbour sampling.
 
@@ -131,6 +98,13 @@ class Trainer:
     ------
     ValueError
         The data set does not fit, or the checkpoint is of a run with other settings.
+    HopflowError
+        The device is not there.
+
+    Notes
+    -----
+    The run has a random stream of its own, fixed by ``config.seed``: it neither depends on torch's
+    and hopflow's global generators nor moves them.
     """
 
     def __init__(
@@ -143,16 +117,17 @@ class Trainer:
     ) -> None:
         self.config = config
         self.save = save
-        device = torch.device(config.device)
+        self.device = device = check_device(config.device)
         self.graph, self.split = prepare(config, dataset)
-        torch.manual_seed(config.seed)
-        self.model = GraphSAGE(
-            self.graph.ndata["feat"].shape[1],
-            config.hidden,
-            dataset.num_classes,
-            num_layers=len(config.fanout),
-            dropout=config.dropout,
-        ).to(device)
+        self._rng: dict[str, Tensor] = {}
+        with self._own_randomness():
+            self.model = GraphSAGE(
+                self.graph.ndata["feat"].shape[1],
+                config.hidden,
+                dataset.num_classes,
+                num_layers=len(config.fanout),
+                dropout=config.dropout,
+            ).to(device)
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.lr, weight_decay=config.weight_decay
         )
@@ -164,6 +139,7 @@ class Trainer:
             batch_size=config.batch_size,
             shuffle=True,
             num_workers=config.num_workers,
+            seed=config.seed,
         )
         self.history: list[EpochRecord] = []
         self.best_model: dict[str, Tensor] = {}
@@ -181,8 +157,7 @@ class Trainer:
     def _state(self) -> dict[str, Any]:
         return {
             "config": self.config.to_dict(),
-            "num_features": self.model.widths[0],
-            "num_classes": self.model.widths[-1],
+            **self._sizes(),
             "model": self.model.state_dict(),
             "best_model": self.best_model,
             "optimizer": self.optimizer.state_dict(),
@@ -190,8 +165,38 @@ class Trainer:
             "progress": self.progress,
             "seconds": self.seconds,
             "loader": self.loader.state_dict(),
-            "rng": torch.get_rng_state(),
+            "rng": self._rng_state(),
         }
+
+    def _sizes(self) -> dict[str, int]:
+        return {
+            "num_nodes": self.graph.num_nodes(),
+            "num_edges": self.graph.num_edges(),
+            "num_features": self.model.widths[0],
+            "num_classes": self.model.widths[-1],
+        }
+
+    def _rng_state(self) -> dict[str, Tensor]:
+        state = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state(self.device)
+        return state
+
+    @contextmanager
+    def _own_randomness(self) -> Iterator[None]:
+        """Weights and dropout inside draw from the run's own stream; the caller's comes back."""
+        cuda = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(cuda):
+            if not self._rng:
+                torch.manual_seed(self.config.seed)
+            else:
+                torch.set_rng_state(self._rng["cpu"])
+            if "cuda" in self._rng and cuda:  # absent from a checkpoint made on the CPU
+                torch.cuda.set_rng_state(self._rng["cuda"], self.device)
+            try:
+                yield
+            finally:
+                self._rng = self._rng_state()
 
     def _load(self, state: dict[str, Any]) -> None:
         ours, theirs = self.config.to_dict(), state["config"]
@@ -199,11 +204,16 @@ class Trainer:
         if differing:
             changes = ", ".join(f"{k} is {theirs.get(k)!r}, not {ours[k]!r}" for k in differing)
             raise ValueError(f"resume: the checkpoint is of another run ({changes})")
-        widths = (state["num_features"], state["num_classes"])
-        if widths != (self.model.widths[0], self.model.widths[-1]):
+        for name, size in self._sizes().items():
+            if state[name] != size:
+                raise ValueError(
+                    f"resume: the checkpoint is of data with {name} = {state[name]},"
+                    f" {self.config.data} has {size}"
+                )
+        if self.config.epochs < len(state["history"]):
             raise ValueError(
-                f"resume: the checkpoint is of data with {widths[0]} features and {widths[1]}"
-                f" classes, this data has {self.model.widths[0]} and {self.model.widths[-1]}"
+                f"epochs: the checkpoint has {len(state['history'])} behind it, expected at least"
+                f" as many, got {self.config.epochs}"
             )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -212,7 +222,7 @@ class Trainer:
         self.progress = dict(state["progress"])
         self.seconds.update(state.get("seconds", {}))
         self.loader.load_state_dict(state["loader"])
-        torch.set_rng_state(state["rng"])
+        self._rng = dict(state["rng"])
 
     def run(self, observer: Observer | None = None) -> TrainResult:
         """Train up to the last epoch.
@@ -222,9 +232,11 @@ class Trainer:
         Interrupted
             Ctrl-C, after the batch under way; a checkpoint is written first. A second Ctrl-C stops
             at once.
+        RuntimeError
+            The loss is no longer a number; the checkpoint stays that of the epoch before.
         """
         observer = observer or Observer()
-        with self._ctrl_c():
+        with self._ctrl_c(), self._own_randomness():
             for epoch in range(len(self.history) + 1, self.config.epochs + 1):
                 observer.start_epoch(epoch, len(self.loader), int(self.progress["batches"]))
                 self._train_epoch(observer)
@@ -266,6 +278,11 @@ class Trainer:
             backward = time.perf_counter()
             self.optimizer.step()
             value, num_nodes = loss.item(), output_nodes.shape[0]
+            if not math.isfinite(value):
+                raise RuntimeError(
+                    f"epoch {len(self.history) + 1}, batch {int(progress['batches']) + 1}: the loss"
+                    f" is {value}; try a lower lr than {self.config.lr:g}, or normalize_features"
+                )
             correct = int((logits.argmax(1) == labels).sum())
             done = time.perf_counter()
             seconds["gather"] += gathered - sampled
@@ -287,13 +304,8 @@ class Trainer:
         begin = time.perf_counter()
         # The features as the loader leaves them: on the graph's device.
         logits = layerwise_inference(self.model, self.graph, self.graph.ndata["feat"])
-        right = (logits.argmax(1) == self.graph.ndata["label"]).double()
-
-        def accuracy(name: str) -> float:
-            nodes = self.split[name]
-            return float(right[nodes].mean()) if nodes.numel() else float("nan")
-
-        valid, test = accuracy("valid"), accuracy("test")
+        labels = self.graph.ndata["label"]
+        valid, test = (accuracy(logits, labels, self.split[name]) for name in ("valid", "test"))
         spent = time.perf_counter() - begin
         self.seconds["validate"] += spent
         nodes = max(self.progress["nodes"], 1)
