@@ -121,7 +121,7 @@ def test_what_the_tutorial_prints(loader):
 def test_the_loop(loader, conv):
     model = Model(conv, NUM_FEATURES, 128, NUM_CLASSES)
     with tqdm.tqdm(loader, disable=True) as tq:
-        for step, (_input_nodes, output_nodes, mfgs) in enumerate(tq):
+        for step, (_input_nodes, output_nodes, mfgs) in enumerate(tq):  # noqa: B007
             inputs = mfgs[0].srcdata["feat"]
             labels = mfgs[-1].dstdata["label"]
             predictions = model(mfgs, inputs)
