@@ -91,7 +91,8 @@ template <typename Id, typename Local>
 CompactSizes CompactIds(std::int64_t num_seeds, std::int64_t num_neighbors, const Id* seeds,
                         const Id* neighbors, Id* unique_ids, Local* local_seeds,
                         Local* local_neighbors) {
-  IdTable<Id, Local> table(2 * num_seeds, unique_ids);
+  // Sampled neighbours repeat; half of them being new is a middle guess, and the table can grow.
+  IdTable<Id, Local> table(num_seeds + num_neighbors / 2, unique_ids);
   table.Insert(num_seeds, seeds, local_seeds);
   const std::int64_t num_unique_seeds = table.size();
   table.Insert(num_neighbors, neighbors, local_neighbors);

@@ -16,7 +16,7 @@ namespace {
 constexpr std::int64_t kGroup = 64;
 // Work a thread must have to be worth waking: seeds to size, and edges plus seeds to pick.
 constexpr std::int64_t kCountGrain = 4096;
-constexpr std::int64_t kPickGrain = 4096;
+constexpr std::int64_t kPickGrain = 16384;
 constexpr std::int64_t kPrefetchSeeds = 16;
 // Up to here a linear search over the picks beats a hash set.
 constexpr std::int64_t kLinearPicks = 48;

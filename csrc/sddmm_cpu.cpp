@@ -15,7 +15,7 @@
 namespace hopflow::cpu {
 namespace {
 
-constexpr std::int64_t kGrainElements = 1 << 17;
+constexpr std::int64_t kGrainElements = 1 << 18;
 
 }  // namespace
 

@@ -18,7 +18,7 @@ namespace hopflow::cpu {
 namespace {
 
 // Elements of work below which another thread costs more than it saves.
-constexpr std::int64_t kGrainElements = 1 << 17;
+constexpr std::int64_t kGrainElements = 1 << 18;
 
 std::int64_t Grain(std::int64_t width) {
   return std::max<std::int64_t>(1, kGrainElements / (width + 1));
