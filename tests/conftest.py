@@ -12,6 +12,16 @@ import torch
 import hopflow as hf
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The built-in graph and matplotlib's fonts are cached for the session, not for the user."""
+    folder = str(tmp_path_factory.mktemp("cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", folder)
+        patch.setenv("MPLCONFIGDIR", folder)
+        yield
+
+
 @pytest.fixture
 def shared_data() -> Path:
     """The folder with the real graphs: $HOPFLOW_DATA, or ../shared/data beside the checkout."""

@@ -80,6 +80,38 @@ def test_results_go_to_stdout_and_progress_to_stderr(run, graph_file):
     assert "epoch   1/2" in done.stderr
 
 
+def test_no_file_is_overwritten_by_mistake(run, graph_file, tmp_path):
+    before = graph_file.read_bytes()
+    done = run("train", "--data", graph_file, *SMALL, "--save", graph_file)
+    assert done.exit_code == 2
+    assert "--save and --data are the same file" in " ".join(done.stderr.split())
+    other = tmp_path / "notes.txt"
+    other.write_text("mine")
+    done = run("train", "--data", graph_file, *SMALL, "--save", other)
+    assert done.exit_code == 2
+    assert "expected a checkpoint of hopflow train" in " ".join(done.stderr.split())
+    assert other.read_text() == "mine"
+    assert graph_file.read_bytes() == before
+
+
+def test_paths_are_no_markup(run, graph_file, tmp_path):
+    model = tmp_path / "a[/]b [red]c.pt"
+    done = run("train", "--data", graph_file, *SMALL, "--save", model)
+    assert done.exit_code == 0, done.output
+    assert "[/]b [red]c.pt" in done.stderr
+
+
+def test_a_closed_pipe_does_not_cost_the_plot(graph_file, tmp_path):
+    plot = tmp_path / "curve.png"
+    command = [sys.executable, "-m", "hopflow.cli", "train", "--data", str(graph_file), *SMALL]
+    process = subprocess.Popen(
+        [*command, "--plot", str(plot)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    process.stdout.close()
+    assert process.wait(timeout=120) == 1
+    assert plot.exists()
+
+
 def test_infers_on_another_graph_without_labels(run, graph_file, tmp_path):
     model, other, out = tmp_path / "model.pt", tmp_path / "other.npz", tmp_path / "p.npy"
     assert run("train", "--data", graph_file, *SMALL, "--save", model).exit_code == 0
@@ -178,11 +210,16 @@ def test_ctrl_c_leaves_a_checkpoint_that_resumes(run, graph_file, tmp_path):
         "--epochs", "100000", "--save", str(model),
     ]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not model.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    try:
+        deadline = time.monotonic() + 60
+        while not model.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert model.exists()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
     assert process.returncode == 130, errors
     assert "--resume" in errors
     assert "Traceback" not in errors

@@ -119,6 +119,14 @@ def test_a_failed_save_leaves_the_old_checkpoint(dataset, tmp_path, monkeypatch)
     assert [p.name for p in tmp_path.iterdir()] == ["model.pt"]
 
 
+def test_a_diverged_model_is_no_best_model(dataset, tmp_path):
+    """One batch an epoch: its loss is still finite when its step has ruined the weights."""
+    path = tmp_path / "model.pt"
+    with pytest.raises(RuntimeError, match=r"no longer finite|loss is"):
+        Trainer(replace(CONFIG, batch_size=5000, lr=1e30), dataset, save=str(path)).run()
+    assert not path.exists()
+
+
 def test_data_that_cannot_be_trained_on(tmp_path):
     import numpy as np
 

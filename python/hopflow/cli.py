@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
@@ -29,7 +31,7 @@ from hopflow.train import (
     load_checkpoint,
 )
 from hopflow.train.data import accuracy, check_device, prepare
-from hopflow.train.export import check_suffix, check_target, write_predictions
+from hopflow.train.export import check_distinct, check_suffix, check_target, write_predictions
 from hopflow.train.loop import STAGES, Interrupted
 
 app = typer.Typer(
@@ -68,8 +70,11 @@ def _readable_errors(debug: bool) -> Iterator[None]:
     try:
         yield
     except Interrupted as stop:
-        console.print(f"[yellow]interrupted[/]; continue with: hopflow train --resume {stop.path}")
+        console.print("[yellow]interrupted[/]; continue with: hopflow train --resume", end=" ")
+        console.print(shlex.quote(str(stop.path)), markup=False)
         raise typer.Exit(130) from None
+    except BrokenPipeError:
+        raise  # for main(): the reader of a pipe has left
     except KeyboardInterrupt:  # before the first batch, or asked twice
         if debug:
             raise
@@ -172,7 +177,7 @@ def _json(value: Any) -> str:
 
 
 def _load(config: TrainConfig) -> Any:
-    with console.status(f"loading {config.data}"):
+    with console.status(f"loading {escape(config.data)}"):
         return hf.datasets.load(config.data, config.root, split=config.split)
 
 
@@ -250,9 +255,15 @@ def train(
         config = TrainConfig.from_dict(given)
         # What can be refused is refused now, not when the training is done.
         check_device(config.device)
+        check_distinct(data=config.data, save=save, plot=plot)
         for target in (save, plot):
             if target is not None:
                 check_target(target)
+        if save is not None and save.exists() and resume is None:
+            load_checkpoint(save)  # anything else than a checkpoint is not replaced
+            console.print(
+                f"[yellow]note:[/] {escape(str(save))} is replaced; --resume continues it"
+            )
         if plot is not None:
             from hopflow.train.plot import check_plot, plot_curves
 
@@ -261,12 +272,14 @@ def train(
         trainer = Trainer(config, dataset, resume=state, save=save)
         graph = trainer.graph
         console.print(
-            f"{config.data}: {graph.num_nodes():,} nodes, {graph.num_edges():,} edges,"
+            f"{escape(config.data)}: {graph.num_nodes():,} nodes, {graph.num_edges():,} edges,"
             f" {graph.ndata['feat'].shape[1]} features, {dataset.num_classes} classes;"
             f" {len(trainer.split['train']):,} training nodes"
         )
         with closing(_Progress(config)) as progress:
             result = trainer.run(progress)
+        if plot is not None:  # before anything goes to a pipe that may have closed
+            plot_curves(result, plot, f"GraphSAGE on {config.data}")
         out = _results(as_json)
         out.print(_time_table(result))
         out.print(
@@ -275,10 +288,9 @@ def train(
             f" ({_percent(result.valid_accuracy).strip()})"
         )
         if save is not None:
-            console.print(f"checkpoint: {save}")
+            console.print(f"checkpoint: {escape(str(save))}")
         if plot is not None:
-            plot_curves(result, plot, f"GraphSAGE on {config.data}")
-            console.print(f"plot: {plot}")
+            console.print(f"plot: {escape(str(plot))}")
         if as_json:
             print(_json({"config": config.to_dict(), **asdict(result)}))
 
@@ -314,6 +326,7 @@ def infer(
     with _readable_errors(debug):
         check_suffix(out)
         check_target(out)
+        check_distinct(checkpoint=checkpoint, out=out, data=data)
         state = load_checkpoint(checkpoint)
         overrides: dict[str, Any] = {} if data is None else {"data": data, "split": None}
         for name, value in (("root", root), ("split", split)):
@@ -334,12 +347,14 @@ def infer(
                 model, graph, graph.ndata["feat"],
                 chunk_edges=chunk_edges, scratch=scratch, on_nodes=update,
             )  # fmt: skip
+        if not bool(result.isfinite().all()):
+            raise ValueError(f"{checkpoint}: the model's outputs are not finite; it has diverged")
         write_predictions(result if logits else result.argmax(1), out)
         summary: dict[str, Any] = {"out": str(out), "num_nodes": graph.num_nodes()}
         if "label" in graph.ndata and "test" in parts:
             summary["test_accuracy"] = accuracy(result, graph.ndata["label"], parts["test"])
             console.print(f"test accuracy {_percent(summary['test_accuracy']).strip()}")
-        console.print(f"predictions of {graph.num_nodes():,} nodes: {out}")
+        console.print(f"predictions of {graph.num_nodes():,} nodes: {escape(str(out))}")
         if as_json:
             print(_json(summary))
 

@@ -13,6 +13,7 @@ from .dataset import SPLIT_NAMES, Array, Ids
 
 _SPLIT_SEED_STREAM = 0x5711  # keeps split draws apart from other uses of the same seed
 _FLOAT32_EXACT = 1 << 24
+_CHECK_ROWS = 1 << 16
 
 
 def as_ids(array: Array, *, what: str, limit: int | None = None) -> Ids:
@@ -123,13 +124,21 @@ def as_features(array: Array, *, rows: int, what: str) -> Array:
     Raises
     ------
     ValueError
-        Wrong shape, not numbers, or integers that float32 cannot hold.
+        Wrong shape, not finite numbers, or integers that float32 cannot hold.
     """
     array = as_column(array, rows=rows, what=what)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:
         raise ValueError(f"{what}: expected a matrix [{rows}, num_features], got {array.shape}")
+    if array.shape[1] == 0:
+        raise ValueError(f"{what}: expected at least one feature column, got none")
+    # A slice at a time: a mask of all features could be as large as they are.
+    for begin in range(0, len(array), _CHECK_ROWS) if array.dtype.kind == "f" else ():
+        finite = np.isfinite(array[begin : begin + _CHECK_ROWS]).all(axis=1)
+        if not finite.all():
+            row = begin + int(finite.argmin())
+            raise ValueError(f"{what}: expected finite features, got NaN or infinity in row {row}")
     if array.dtype.kind == "i" and array.size:
         low, high = int(array.min()), int(array.max())
         if max(-low, high) > _FLOAT32_EXACT:

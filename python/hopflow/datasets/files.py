@@ -163,7 +163,10 @@ def read_npz(path: Path) -> dict[str, Array]:
     require_file(path, what="an .npz file")
     arrays: dict[str, Array] = {}
     with _named(path):
-        loaded = np.load(path, allow_pickle=False)
+        try:
+            loaded = np.load(path, allow_pickle=False)
+        except ValueError as error:
+            raise ValueError(f"expected an .npz archive; {_refusal(error)}") from error
         if not isinstance(loaded, NpzFile):
             raise ValueError("expected an .npz archive, got a single array")
         with loaded:

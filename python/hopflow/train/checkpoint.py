@@ -31,7 +31,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         raise
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a checkpoint with torch's restricted unpickler.
 
     Raises
@@ -41,6 +41,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     ValueError
         Not a checkpoint of ``hopflow train``, or of another version.
     """
+    path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint")
     try:

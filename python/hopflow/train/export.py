@@ -23,8 +23,20 @@ def check_target(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"{path}: cannot make its folder ({error})") from None
-    if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"{path}: cannot write into its folder")
+    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise ValueError(f"{path}: cannot write there")
+
+
+def check_distinct(**files: Path | str | None) -> None:
+    """Raise a ValueError if two of these options name one file: one would overwrite the other."""
+    seen: dict[Path, str] = {}
+    for option, file in files.items():
+        if file is None:
+            continue
+        place = Path(file).resolve()
+        if place in seen:
+            raise ValueError(f"--{option} and --{seen[place]} are the same file, {file}")
+        seen[place] = option
 
 
 def check_suffix(path: Path) -> None:

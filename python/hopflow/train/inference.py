@@ -91,7 +91,7 @@ def layerwise_inference(
                 is_last = i + 2 == len(model.widths)
                 file = None if scratch is None or is_last else scratch / f"layer-{i}.f32"
                 out = _rows(graph.num_nodes(), width, file)
-                fit = max(_CHUNK_ELEMENTS // model.widths[i], 1)
+                fit = max(_CHUNK_ELEMENTS // max(model.widths[i], 1), 1)
                 for nodes in _chunks(graph, min(chunk_edges, fit)):
                     src_ids, _, (block,) = sampler.sample(graph, nodes)
                     rows = ops.gather_rows(x, src_ids).to(device)

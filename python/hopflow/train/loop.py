@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from hopflow.dataloading import DataLoader, NeighborSampler
 from hopflow.train.checkpoint import save_checkpoint
 from hopflow.train.config import TrainConfig
 from hopflow.train.data import accuracy, check_device, prepare
+from hopflow.train.export import check_target
 from hopflow.train.inference import layerwise_inference
 from hopflow.train.model import GraphSAGE
 
@@ -79,6 +82,15 @@ def _score(record: EpochRecord) -> float:
     return float(record.epoch) if math.isnan(record.valid_accuracy) else record.valid_accuracy
 
 
+def _spare_path() -> Path:
+    """Where an interrupted run without a place of its own is kept; replaces no other file."""
+    folder = Path() if os.access(".", os.W_OK) else Path(tempfile.gettempdir())
+    names = ("hopflow-interrupted.pt", *(f"hopflow-interrupted-{i}.pt" for i in range(2, 1000)))
+    return next(
+        (folder / name for name in names if not (folder / name).exists()), folder / names[0]
+    )
+
+
 class Trainer:
     """Trains a :class:`GraphSAGE` by neighbour sampling.
 
@@ -91,7 +103,7 @@ class Trainer:
     resume : dict, optional
         A checkpoint (:func:`load_checkpoint`); the run goes on where it was taken, with the results
         of a run that never stopped.
-    save : Path, optional
+    save : path, optional
         Where to keep a checkpoint, written after every epoch and on Ctrl-C.
 
     Raises
@@ -113,10 +125,12 @@ class Trainer:
         dataset: Any,
         *,
         resume: dict[str, Any] | None = None,
-        save: Path | None = None,
+        save: str | os.PathLike[str] | None = None,
     ) -> None:
         self.config = config
-        self.save = save
+        self.save = None if save is None else Path(save)
+        if self.save is not None:
+            check_target(self.save)
         self.device = device = check_device(config.device)
         self.graph, self.split = prepare(config, dataset)
         self._rng: dict[str, Tensor] = {}
@@ -296,7 +310,7 @@ class Trainer:
             progress["seconds"] += done - begin
             observer.batch(value, num_nodes, progress["nodes"] / progress["seconds"])
             if self._stop:
-                path = self.save or Path("hopflow-interrupted.pt")
+                path = self.save or _spare_path()
                 save_checkpoint(path, self._state())
                 raise Interrupted(path)
 
@@ -304,6 +318,11 @@ class Trainer:
         begin = time.perf_counter()
         # The features as the loader leaves them: on the graph's device.
         logits = layerwise_inference(self.model, self.graph, self.graph.ndata["feat"])
+        if not bool(logits.isfinite().all()):
+            raise RuntimeError(
+                f"epoch {epoch}: the model's outputs are no longer finite; try a lower lr than"
+                f" {self.config.lr:g}, or normalize_features"
+            )
         labels = self.graph.ndata["label"]
         valid, test = (accuracy(logits, labels, self.split[name]) for name in ("valid", "test"))
         spent = time.perf_counter() - begin
