@@ -159,7 +159,7 @@ def _adjacency(
     eids = None
     if len(arrays) == 3 and arrays[2] is not None:
         eids = as_ids("eids", arrays[2]).cpu().clone()
-        eids = _permutation(eids, indices.shape[0]) if eids.shape[0] else None
+        eids = eids if eids.shape[0] else None
     num_rows, num_columns = indptr.shape[0] - 1, _bound(indices)
     if kind == "csc":
         num_src, num_dst = _sizes(num_src, num_dst, num_columns, num_rows, bipartite)
@@ -174,7 +174,9 @@ def _adjacency(
         indptr = torch.cat([indptr, indptr[-1:].expand(rows_asked - num_rows)])
     other = num_src if kind == "csc" else num_dst
     ops.check_csc(indptr, indices, other, eids)
+    # Narrowed only now that they are known to fit.
     indices = indices.to(ops.id_dtype(other))
+    eids = None if eids is None else eids.to(ops.id_dtype(eids.shape[0]))
     if kind == "csc":
         return Adjacency(indptr, indices, eids, num_src, num_dst), idtype
     # Out-edges: their transpose has the in-edges.
@@ -198,21 +200,6 @@ def _sizes(
                 f" {8 * count / 2**30:.0f} GiB of index; is an id wrong?"
             )
     return num_src, num_dst
-
-
-def _permutation(eids: Tensor, num_edges: int) -> Tensor:
-    if eids.shape[0] != num_edges:
-        raise ValueError(f"eids: expected {num_edges} elements or none, got {eids.shape[0]}")
-    in_range = (eids >= 0) & (eids < num_edges)
-    if not bool(in_range.all()):
-        at = int((~in_range).nonzero()[0])
-        raise IndexError(
-            f"eids[{at}] is {int(eids[at])}, expected 0 <= id < {num_edges} (number of edges)"
-        )
-    seen = torch.bincount(eids.long(), minlength=num_edges)
-    if num_edges and int(seen.max()) > 1:
-        raise ValueError(f"eids: expected each edge once, got edge {int(seen.argmax())} twice")
-    return eids.to(ops.id_dtype(num_edges))
 
 
 def _kind(data: Any, bipartite: bool) -> tuple[str, Any]:

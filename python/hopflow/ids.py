@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-
-IdsLike = Union[Tensor, "np.ndarray[Any, Any]", Sequence[int], int]
 
 
 def as_ids(name: str, value: object, *, dtype: torch.dtype | None = None) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hopflow import ops, rng
+from hopflow import ops
 from hopflow.block import Block
 from hopflow.dataloading import MultiLayerFullNeighborSampler
 from hopflow.graph import Graph
@@ -81,8 +81,7 @@ def layerwise_inference(
     was_training = model.training
     model.eval()
     try:
-        # Samplers draw a key even to keep everything; this one leaves the caller's generator alone.
-        with torch.no_grad(), rng.batch_stream(0, 0, 0), ExitStack() as stack:
+        with torch.no_grad(), ExitStack() as stack:
             if scratch is not None:
                 if not scratch.is_dir():
                     raise ValueError(f"scratch: expected a folder, {scratch} is none")
