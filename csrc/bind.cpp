@@ -7,6 +7,22 @@
 
 namespace hopflow {
 
+void CheckFanout(std::int64_t fanout) {
+  CheckValue(fanout >= -1, "fanout: expected -1 (all) or a count >= 0, got ", fanout);
+  CheckValue(fanout <= 0x7fffffff, "fanout: expected at most 2^31 - 1, got ", fanout);
+}
+
+CscView ViewOfCsc(const char* op, const TensorView& indptr, const TensorView& indices) {
+  Operand{"indptr", indptr}.OfDim(1).OfType(DType::kInt64).Contiguous().OnCpu(op);
+  Operand{"indices", indices}.OfDim(1).Index().Contiguous().OnCpu(op);
+  CheckValue(indptr.size(0) >= 1, "indptr: expected at least one element, got none");
+  return {.num_nodes = indptr.size(0) - 1,
+          .num_edges = indices.size(0),
+          .indptr = indptr.as<std::int64_t>(),
+          .indices = indices.data,
+          .id_type = indices.dtype};
+}
+
 void CheckIds(const Operand& ids, std::int64_t bound, const char* bound_name) {
   DispatchIndex(ids.view.dtype, ids.name, [&]<typename Id>(Type<Id>) {
     const Id* data = ids.view.as<Id>();

@@ -8,6 +8,8 @@
 #include <optional>
 #include <utility>
 
+#include "blocks.h"
+#include "buffer_pool.h"
 #include "check.h"
 #include "dtype.h"
 #include "tensor_caster.h"
@@ -15,6 +17,8 @@
 
 namespace hopflow {
 
+void BindBatchLoader(pybind11::module_& module);
+void BindBlocks(pybind11::module_& module);
 void BindBufferPool(pybind11::module_& module);
 void BindCompact(pybind11::module_& module);
 void BindCsc(pybind11::module_& module);
@@ -23,6 +27,15 @@ void BindGather(pybind11::module_& module);
 void BindSample(pybind11::module_& module);
 void BindSddmm(pybind11::module_& module);
 void BindSpmm(pybind11::module_& module);
+
+// A one-dimensional tensor that owns `buffer` and gives it back to the pool when the last tensor
+// over it is gone; without a copy. int32, int64, or (any other dtype) bytes.
+pybind11::object ToTensor(Buffer buffer, DType dtype, std::int64_t count);
+
+// The arrays of sampled blocks as tensors: (input_nodes, output_nodes, seed_inverse or None,
+// src_ids,
+// [(indptr, indices, positions, num_src) for each hop, from the seeds outwards]).
+pybind11::tuple ToTensors(Blocks blocks, DType id_type, DType output_type);
 
 using MaybeTensor = std::optional<TensorView>;
 
@@ -85,6 +98,12 @@ template <typename T>
 T* DataOrNull(const MaybeTensor& tensor) {
   return tensor ? tensor->as<T>() : nullptr;
 }
+
+void CheckFanout(std::int64_t fanout);
+
+// The in-edges of a graph, their arrays checked for shape and type; their contents are checked
+// where they are read.
+CscView ViewOfCsc(const char* op, const TensorView& indptr, const TensorView& indices);
 
 // Throws unless every id is in [0, bound). Reads the ids once, in parallel.
 void CheckIds(const Operand& ids, std::int64_t bound, const char* bound_name);

@@ -5,6 +5,7 @@
 #include <new>
 
 #ifdef __linux__
+#include <pthread.h>
 #include <sys/mman.h>
 #endif
 
@@ -12,22 +13,39 @@ namespace hopflow {
 namespace {
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr std::size_t kCacheLine = 64;
+// Below this the system's allocator reuses memory by itself, faster than a search under a lock.
+constexpr std::size_t kLeastPooled = std::size_t{1} << 16;
 // A free buffer serves a request if at most this share of it is wasted.
 constexpr std::size_t kWasteDivisor = 4;
 
-std::size_t RoundUp(std::size_t bytes) { return (bytes + kHugePage - 1) / kHugePage * kHugePage; }
+std::size_t RoundUp(std::size_t bytes, std::size_t unit) {
+  return (bytes + unit - 1) / unit * unit;
+}
+
+// What a request is rounded to: whole huge pages if it fills half of one.
+std::size_t Granule(std::size_t bytes) { return bytes < kHugePage / 2 ? kLeastPooled : kHugePage; }
 
 void* SystemAllocate(std::size_t bytes) {
-  void* data = std::aligned_alloc(kHugePage, bytes);
+  const bool is_huge = bytes % kHugePage == 0;
+  void* data = std::aligned_alloc(is_huge ? kHugePage : kCacheLine, bytes);
   if (data == nullptr) throw std::bad_alloc();
 #ifdef __linux__
   // A hint: fewer page faults the first time and fewer misses of the address cache ever after.
-  madvise(data, bytes, MADV_HUGEPAGE);
+  if (is_huge) madvise(data, bytes, MADV_HUGEPAGE);
 #endif
   return data;
 }
 
 }  // namespace
+
+BufferPool::BufferPool() {
+#ifdef __linux__
+  // A child process must not find the lock held by a thread that it does not have.
+  pthread_atfork([] { Get().mutex_.lock(); }, [] { Get().mutex_.unlock(); },
+                 [] { Get().mutex_.unlock(); });
+#endif
+}
 
 BufferPool& BufferPool::Get() {
   static auto* pool = new BufferPool;
@@ -35,7 +53,9 @@ BufferPool& BufferPool::Get() {
 }
 
 void* BufferPool::Allocate(std::size_t bytes) {
-  bytes = RoundUp(bytes);
+  // One byte more, so that an empty array has an address too.
+  if (bytes < kLeastPooled) return SystemAllocate(RoundUp(bytes + 1, kCacheLine));
+  bytes = RoundUp(bytes, Granule(bytes));
   const std::lock_guard lock(mutex_);
   auto found = free_.lower_bound(bytes);
   if (found != free_.end() && found->first - bytes > found->first / kWasteDivisor) {
@@ -56,7 +76,8 @@ void* BufferPool::Allocate(std::size_t bytes) {
   return data;
 }
 
-void BufferPool::Release(void* data) {
+void BufferPool::Release(void* data, std::size_t bytes) {
+  if (bytes < kLeastPooled) return std::free(data);
   const std::lock_guard lock(mutex_);
   const auto found = used_.find(data);
   const std::size_t size = found->second;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <utility>
 
 namespace hopflow {
 
@@ -14,12 +15,12 @@ class BufferPool {
   // The pool of this process; never destroyed, since tensors may outlive every static object.
   static BufferPool& Get();
 
-  // At least `bytes` of memory, aligned to a huge page, contents unspecified. Throws
-  // std::bad_alloc.
+  // At least `bytes` of memory, aligned to a cache line (a huge page if large), contents
+  // unspecified. Throws std::bad_alloc.
   void* Allocate(std::size_t bytes);
 
-  // Takes back what Allocate returned, from any thread.
-  void Release(void* data);
+  // Takes back what Allocate(bytes) returned, from any thread.
+  void Release(void* data, std::size_t bytes);
 
   // Bytes kept for reuse at most; what exceeds it is returned to the system, the largest first.
   void SetLimit(std::size_t bytes);
@@ -32,6 +33,7 @@ class BufferPool {
   Usage usage() const;
 
  private:
+  BufferPool();
   void Trim();
 
   mutable std::mutex mutex_;
@@ -40,6 +42,38 @@ class BufferPool {
   std::size_t used_bytes_ = 0;
   std::size_t cached_bytes_ = 0;
   std::size_t limit_ = std::size_t{1} << 30;
+};
+
+// An array from the pool. Contents start unspecified.
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(std::size_t bytes) : data_(BufferPool::Get().Allocate(bytes)), bytes_(bytes) {}
+  Buffer(Buffer&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+  Buffer& operator=(Buffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~Buffer() {
+    if (data_ != nullptr) BufferPool::Get().Release(data_, bytes_);
+  }
+
+  template <typename T>
+  static Buffer Of(std::int64_t count) {
+    return Buffer(static_cast<std::size_t>(count) * sizeof(T));
+  }
+  template <typename T>
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
+  std::size_t bytes() const { return bytes_; }
+  explicit operator bool() const { return data_ != nullptr; }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t bytes_ = 0;
 };
 
 }  // namespace hopflow

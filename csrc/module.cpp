@@ -16,6 +16,8 @@ PYBIND11_MODULE(_native, module) {
     }
   });
   hopflow::InitTensorCaster();
+  hopflow::BindBatchLoader(module);
+  hopflow::BindBlocks(module);
   hopflow::BindBufferPool(module);
   hopflow::BindCompact(module);
   hopflow::BindCsc(module);

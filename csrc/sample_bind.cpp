@@ -10,8 +10,7 @@ namespace {
 constexpr const char* kOp = "sample_neighbors";
 
 SampleOptions Options(std::int64_t fanout, bool replace, std::uint64_t key) {
-  CheckValue(fanout >= -1, "fanout: expected -1 (all) or a count >= 0, got ", fanout);
-  CheckValue(fanout <= 0x7fffffff, "fanout: expected at most 2^31 - 1, got ", fanout);
+  CheckFanout(fanout);
   return {.fanout = fanout, .replace = replace, .key = key};
 }
 

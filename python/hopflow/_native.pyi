@@ -1,5 +1,7 @@
 # Outputs are allocated by the caller (hopflow.ops) and written in place.
 
+from typing import TypeAlias
+
 from torch import Tensor
 
 class HopflowError(RuntimeError): ...
@@ -88,7 +90,52 @@ def sddmm_dot(
     eids: Tensor | None,
     out: Tensor,
 ) -> None: ...
-def pool_allocate(bytes: int) -> object: ...
+
+# (input_nodes, output_nodes, seed_inverse, src_ids, [(indptr, indices, positions, num_src)])
+_Blocks: TypeAlias = tuple[
+    Tensor, Tensor, Tensor | None, Tensor, list[tuple[Tensor, Tensor, Tensor, int]]
+]
+
+def sample_blocks(
+    indptr: Tensor,
+    indices: Tensor,
+    seeds: Tensor,
+    fanouts: list[int],
+    keys: list[int],
+    replace: bool,
+    wide_output: bool,
+) -> _Blocks: ...
+
+class ScratchCache: ...
+
+class BatchLoader:
+    def __init__(
+        self,
+        indptr: Tensor,
+        indices: Tensor,
+        seeds: Tensor,
+        fanouts: list[int],
+        replace: bool,
+        wide_output: bool,
+        batch_size: int,
+        first_batch: int,
+        num_batches: int,
+        seed: int,
+        epoch: int,
+        num_workers: int,
+        capacity: int,
+        cache: ScratchCache,
+    ) -> None: ...
+    def set_requests(
+        self, number: int, columns: list[tuple[Tensor, int]], transposes: list[int]
+    ) -> None: ...
+    # (blocks, number of the request, columns as bytes, transposes)
+    def next(
+        self,
+    ) -> tuple[_Blocks, int, list[Tensor], list[tuple[Tensor, Tensor, Tensor]]] | None: ...
+    def close(self) -> None: ...
+
+def pool_allocate(bytes: int) -> Tensor: ...
 def pool_set_limit(bytes: int) -> None: ...
 def pool_usage() -> tuple[int, int, int]: ...
 def num_threads() -> int: ...

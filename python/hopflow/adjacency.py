@@ -28,7 +28,10 @@ class Adjacency:
         names the few that it has instead of paying for all of them.
     """
 
-    __slots__ = ("_full", "_transpose", "eids", "indices", "indptr", "num_dst", "num_src", "rows")
+    __slots__ = (
+        "__weakref__", "_full", "_transpose", "eids", "indices", "indptr", "num_dst", "num_src",
+        "rows",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -71,6 +74,15 @@ class Adjacency:
                 indptr, self.indices[positions.long()], eids, self.num_src, self.num_dst
             )
         return self._full
+
+    @property
+    def has_transpose(self) -> bool:
+        """Whether :meth:`transpose` is at hand."""
+        return self._transpose is not None
+
+    def keep_transpose(self, transpose: ops.Transpose) -> None:
+        """Take over what :meth:`transpose` would make."""
+        self._transpose = transpose
 
     def transpose(self) -> ops.Transpose:
         """Out-edges ``(t_indptr, t_rows, t_positions)`` by source; made once and kept."""

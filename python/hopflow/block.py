@@ -3,14 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from hopflow import ops
 from hopflow.adjacency import Adjacency
-from hopflow.frame import EID, NID, Column, Frame, LazyColumn
+from hopflow.frame import (
+    EID,
+    NID,
+    Column,
+    Columns,
+    Frame,
+    LazyColumn,
+    Take,
+    inherit,
+    read,
+    take_rows,
+)
 from hopflow.graph import Graph
+
+
+@dataclass(frozen=True)
+class Parent:
+    """What blocks take from the graph that they are sampled from, as it was at that moment."""
+
+    idtype: torch.dtype
+    sources: dict[str, Column]
+    destinations: dict[str, Column]
+    edges: dict[str, Column]
+
+    @classmethod
+    def of(cls, graph: Graph) -> Parent:
+        """The columns of a graph as they are now."""
+        sources = graph.srcdata.snapshot()
+        same = graph.dstdata is graph.srcdata
+        destinations = sources if same else graph.dstdata.snapshot()
+        return cls(graph.idtype, sources, destinations, graph.edata.snapshot())
 
 
 class Block(Graph):
@@ -39,9 +69,9 @@ class Block(Graph):
         adjacency: Adjacency,
         *,
         idtype: torch.dtype = torch.int64,
-        src_columns: dict[str, Column] | None = None,
-        dst_columns: dict[str, Column] | None = None,
-        edge_columns: dict[str, Column] | None = None,
+        src_columns: Columns | None = None,
+        dst_columns: Columns | None = None,
+        edge_columns: Columns | None = None,
     ) -> None:
         self._adjacency = adjacency
         self._idtype = idtype
@@ -54,33 +84,52 @@ class Block(Graph):
     @classmethod
     def from_parent(
         cls,
-        parent: Graph,
+        parent: Parent,
         adjacency: Adjacency,
         src_ids: Tensor,
-        parent_eids: Tensor | None,
+        parent_eids: LazyColumn | None,
+        *,
+        take_src: Take | None = None,
+        take_dst: Take | None = None,
     ) -> Block:
         """A block whose nodes and edges are some of another graph's.
 
         Parameters
         ----------
-        parent : Graph
+        parent : Parent
             Where columns come from.
         adjacency : Adjacency
             Edges between local ids.
         src_ids : Tensor
             The parent's id of each source node, shape [U]; the first V are the destinations.
-        parent_eids : Tensor or None
+        parent_eids : LazyColumn or None
             The parent's id of each edge, shape [E]; None if they are the same.
+        take_src, take_dst : callable, optional
+            ``take(name, column, ids)`` gathers rows of a node column when they are first read;
+            :func:`take_rows` by default.
         """
         dst_ids = src_ids[: adjacency.num_dst]
+        idtype, num_edges = parent.idtype, adjacency.num_edges
+
+        def edge_columns() -> dict[str, Column]:
+            if parent_eids is None:
+                columns: dict[str, Column] = {
+                    name: LazyColumn(partial(read, column)) for name, column in parent.edges.items()
+                }
+                columns[EID] = LazyColumn(lambda: torch.arange(num_edges, dtype=idtype))
+                return columns
+            return inherit(parent.edges, parent_eids.read, EID, idtype, take_rows)
+
         return cls(
             adjacency,
-            idtype=parent.idtype,
-            src_columns=_inherit(parent.srcdata, src_ids, NID, parent.idtype),
-            dst_columns=_inherit(parent.dstdata, dst_ids, NID, parent.idtype),
-            edge_columns=_inherit(
-                parent.edata, parent_eids, EID, parent.idtype, num_rows=adjacency.num_edges
+            idtype=idtype,
+            src_columns=partial(
+                inherit, parent.sources, lambda: src_ids, NID, idtype, take_src or take_rows
             ),
+            dst_columns=partial(
+                inherit, parent.destinations, lambda: dst_ids, NID, idtype, take_dst or take_rows
+            ),
+            edge_columns=edge_columns,
         )
 
     def _with(self, adjacency: Adjacency, change: Callable[[Frame], Frame]) -> Graph:
@@ -105,16 +154,3 @@ class Block(Graph):
             f"Block(num_src_nodes={self.num_src_nodes()}, num_dst_nodes={self.num_dst_nodes()},"
             f" num_edges={self.num_edges()})"
         )
-
-
-def _inherit(
-    frame: Frame, ids: Tensor | None, id_name: str, idtype: torch.dtype, num_rows: int = 0
-) -> dict[str, Column]:
-    """The parent's columns at ``ids``, unread, and the ids themselves."""
-    if ids is None:
-        columns = frame.rows(lambda x: x)
-        columns[id_name] = LazyColumn(lambda: torch.arange(num_rows, dtype=idtype))
-        return columns
-    columns = frame.rows(lambda x: ops.gather_rows(x, ids))
-    columns[id_name] = LazyColumn(lambda: ids.to(idtype, copy=True))
-    return columns

@@ -8,6 +8,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from hopflow import ops
+
 NID = "_ID"
 """Column of a block's nodes that holds their ids in the parent graph."""
 EID = "_ID"
@@ -55,6 +57,9 @@ class LazyColumn:
 
 
 Column: TypeAlias = "Tensor | LazyColumn"
+Columns: TypeAlias = "dict[str, Column] | Callable[[], dict[str, Column]]"
+Take: TypeAlias = Callable[[str, Column, Tensor], Tensor]
+"""``take(name, column, ids)``: rows of another frame's column."""
 
 
 class Frame(MutableMapping[str, Tensor]):
@@ -68,25 +73,42 @@ class Frame(MutableMapping[str, Tensor]):
         What a row is, for messages: "node", "edge", "source node", "destination node".
     device : torch.device
         Where every column must be.
-    columns : dict, optional
-        Columns to start with; taken as they are.
+    columns : dict or callable, optional
+        Columns to start with, taken as they are; or what makes them, called when one is first asked
+        for. A loader makes frames that its consumer may never look at.
     """
 
-    __slots__ = ("_columns", "_device", "_num_rows", "_what")
+    __slots__ = ("_device", "_made", "_make", "_num_rows", "_what")
 
     def __init__(
         self,
         num_rows: int,
         what: str,
         device: torch.device,
-        columns: dict[str, Column] | None = None,
+        columns: Columns | None = None,
     ) -> None:
         self._num_rows, self._what, self._device = num_rows, what, device
-        self._columns: dict[str, Column] = {} if columns is None else columns
+        self._make: Callable[[], dict[str, Column]] | None = None
+        self._made: dict[str, Column] = {}
+        if callable(columns):
+            self._make = columns
+        elif columns is not None:
+            self._made = columns
+
+    @property
+    def _columns(self) -> dict[str, Column]:
+        make = self._make
+        if make is not None:
+            self._made = make()
+            self._make = None
+        return self._made
+
+    def __getstate__(self) -> tuple[None, dict[str, object]]:
+        _ = self._columns  # a pickle or a copy holds columns, not what makes them
+        return None, {name: getattr(self, name) for name in self.__slots__}
 
     def __getitem__(self, key: str) -> Tensor:
-        column = self._column(key)
-        return column.read() if isinstance(column, LazyColumn) else column
+        return read(self._column(key))
 
     def _column(self, key: str) -> Column:
         try:
@@ -172,12 +194,34 @@ class Frame(MutableMapping[str, Tensor]):
         columns = {key: apply(column) for key, column in self._columns.items()}
         return Frame(self._num_rows, self._what, device, columns)
 
-    def rows(self, take: Callable[[Tensor], Tensor]) -> dict[str, Column]:
-        """Every column with ``take`` applied on first read: how a block inherits its parent's."""
+    def snapshot(self) -> dict[str, Column]:
+        """The columns as they are now, those not read yet unread."""
+        return dict(self._columns)
 
-        def lazy(column: Column) -> Column:
-            if isinstance(column, LazyColumn):
-                return LazyColumn(lambda: take(column.read()))
-            return LazyColumn(lambda: take(column))
 
-        return {key: lazy(column) for key, column in self._columns.items()}
+def read(column: Column) -> Tensor:
+    """A column's tensor, computed now if it has not been yet."""
+    return column.read() if isinstance(column, LazyColumn) else column
+
+
+def take_rows(name: str, column: Column, ids: Tensor) -> Tensor:
+    """Copy rows of a column: the usual :data:`Take`."""
+    return ops.gather_rows(read(column), ids)
+
+
+def inherit(
+    parent: dict[str, Column],
+    ids: Callable[[], Tensor],
+    id_name: str,
+    idtype: torch.dtype,
+    take: Take = take_rows,
+) -> dict[str, Column]:
+    """Another frame's columns at ``ids``, to be read when they are asked for, and the ids."""
+
+    def lazy(name: str, column: Column) -> LazyColumn:
+        return LazyColumn(lambda: take(name, column, ids()))
+
+    columns: dict[str, Column] = {name: lazy(name, column) for name, column in parent.items()}
+    # A copy: what the user does with it must not change the rows gathered later.
+    columns[id_name] = LazyColumn(lambda: ids().to(idtype, copy=True))
+    return columns

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from hopflow import ops
 from hopflow.adjacency import Adjacency
-from hopflow.block import Block
-from hopflow.frame import EID, NID, Frame, LazyColumn
+from hopflow.block import Block, Parent
+from hopflow.frame import EID, NID, Frame, inherit
 from hopflow.graph import Graph
 from hopflow.ids import as_node_ids
 
@@ -178,8 +178,7 @@ def in_subgraph(
     kept = torch.unique(torch.cat([src, dst.to(src.dtype)]))
     src, dst = torch.searchsorted(kept, src), torch.searchsorted(kept, dst.to(src.dtype))
     small = Graph(Adjacency.from_coo(src, dst, kept.shape[0], kept.shape[0]), idtype=graph.idtype)
-    columns = graph.ndata.rows(lambda x: ops.gather_rows(x, kept))
-    columns[NID] = LazyColumn(lambda: kept.to(graph.idtype, copy=True))
+    columns = inherit(graph.ndata.snapshot(), lambda: kept, NID, graph.idtype)
     small._src_frame = small._dst_frame = Frame(kept.shape[0], "node", graph.device, columns)
     small._edge_frame = made.edata
     return small
@@ -197,8 +196,7 @@ def subgraph_of_seeds(
     adjacency = Adjacency(indptr, neighbors, None, graph.num_nodes(), graph.num_nodes(), rows=seeds)
     made = Graph(adjacency, idtype=graph.idtype)
     made._src_frame = made._dst_frame = graph.ndata.copy()
-    columns = graph.edata.rows(lambda x: ops.gather_rows(x, eids))
-    columns[EID] = LazyColumn(lambda: eids.to(graph.idtype, copy=True))
+    columns = inherit(graph.edata.snapshot(), lambda: eids, EID, graph.idtype)
     made._edge_frame = Frame(made.num_edges(), "edge", graph.device, columns)
     return made
 
@@ -259,7 +257,7 @@ def to_block(
         )
     src_ids, _, local = ops.compact_ids(dst, neighbors.to(dst.dtype))
     local_adjacency = Adjacency(indptr, local, eids, src_ids.shape[0], dst.shape[0])
-    return Block.from_parent(g, local_adjacency, src_ids, None)
+    return Block.from_parent(Parent.of(g), local_adjacency, src_ids, None)
 
 
 def _rows_of(adjacency: Adjacency, dst: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,6 +10,7 @@ import torch
 
 from hopflow import ops, rng
 from hopflow.dataloading.epoch import Epoch, Plan, Sampler
+from hopflow.dataloading.native import Habits, NativeEpoch, is_native
 from hopflow.dataloading.sampler import MiniBatch
 from hopflow.graph import Graph
 from hopflow.ids import as_node_ids
@@ -133,7 +134,9 @@ class DataLoader:
         self._position: dict[str, int] | None = None
         self._resume = False
         # Weak: when the consumer leaves a loop, its threads end with the iterator.
-        self._running: weakref.WeakSet[Epoch] = weakref.WeakSet()
+        self._running: weakref.WeakSet[Epoch | NativeEpoch] = weakref.WeakSet()
+        self._habits = Habits()
+        self._scratch = ops.ScratchCache()
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -160,13 +163,25 @@ class DataLoader:
             seed=self._position["seed"],
             epoch=self._position["epoch"],
         )
-        epoch = Epoch(
-            plan,
-            self._position,
-            num_batches=len(self),
-            num_workers=self.num_workers,
-            prefetch_factor=self.prefetch_factor,
-        )
+        epoch: Epoch | NativeEpoch
+        if is_native(plan):
+            epoch = NativeEpoch(
+                plan,
+                self._position,
+                num_batches=len(self),
+                num_workers=self.num_workers,
+                prefetch_factor=self.prefetch_factor,
+                habits=self._habits,
+                cache=self._scratch,
+            )
+        else:
+            epoch = Epoch(
+                plan,
+                self._position,
+                num_batches=len(self),
+                num_workers=self.num_workers,
+                prefetch_factor=self.prefetch_factor,
+            )
         self._running.add(epoch)
         return epoch
 

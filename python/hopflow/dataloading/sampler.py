@@ -2,21 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
 from hopflow import ops, rng
 from hopflow.adjacency import Adjacency
-from hopflow.block import Block
+from hopflow.block import Block, Parent
+from hopflow.frame import LazyColumn, Take, take_rows
 from hopflow.graph import Graph
 from hopflow.ids import as_node_ids
 from hopflow.sampling import check_fanout
 
-Blocks = list[Block]
+Blocks: TypeAlias = list[Block]
 MiniBatch = tuple[Tensor, Tensor, Blocks]
 """``(input_nodes, output_nodes, blocks)``."""
+
+
+def blocks_of(
+    parent: Parent,
+    adjacency: Adjacency,
+    sampled: ops.SampledBlocks,
+    take: Callable[[int], Take] = lambda level: take_rows,
+) -> Blocks:
+    """Wrap sampled hops as blocks, from the input layer to the output layer.
+
+    Parameters
+    ----------
+    parent, adjacency : Parent, Adjacency
+        The graph's columns and its edges, one row for every node.
+    sampled : SampledBlocks
+        Hops, from the seeds outwards.
+    take : callable, optional
+        ``take(level)`` gathers node columns at the nodes that ``level`` hops reach.
+    """
+    blocks: Blocks = []
+    num_dst = sampled.output_nodes.shape[0]
+    for level, hop in enumerate(sampled.hops):
+        eids = LazyColumn(partial(_edge_ids, adjacency.eids, hop.positions))
+        block = Block.from_parent(
+            parent,
+            Adjacency(hop.indptr, hop.indices, None, hop.num_src, num_dst),
+            sampled.src_ids[: hop.num_src],
+            eids,
+            take_src=take(level + 1),
+            take_dst=take(level),
+        )
+        blocks.append(block)
+        num_dst = hop.num_src
+    if sampled.seed_inverse is not None:
+        blocks[0].seed_inverse = sampled.seed_inverse
+    return blocks[::-1]
+
+
+def _edge_ids(eids: Tensor | None, positions: Tensor) -> Tensor:
+    return positions if eids is None else ops.gather_rows(eids, positions)
 
 
 def _names(what: str, value: Sequence[str] | None) -> list[str]:
@@ -174,21 +216,15 @@ class NeighborSampler(BlockSampler):
         """
         full = g.adjacency.full()
         seed_nodes = as_node_ids("seed_nodes", seed_nodes, g.num_nodes(), dtype=g.idtype)
-        blocks: Blocks = []
-        seeds = seed_nodes.to(full.indices.dtype)
-        for fanout in reversed(self.fanouts):
-            indptr, neighbors, eids = ops.sample_neighbors(
-                full.indptr, full.indices, seeds, fanout,
-                key=rng.next_key(fanout), replace=self.replace, eids=full.eids,
-            )  # fmt: skip
-            src_ids, local_seeds, local = ops.compact_ids(seeds, neighbors)
-            # Distinct seeds are numbered 0, 1, 2, ...; a duplicate makes the last number smaller.
-            if len(seeds) and int(local_seeds[-1]) != len(seeds) - 1:
-                raise ValueError("seed_nodes: expected distinct nodes; sample() merges duplicates")
-            adjacency = Adjacency(indptr, local, None, src_ids.shape[0], seeds.shape[0])
-            blocks.insert(0, Block.from_parent(g, adjacency, src_ids, eids))
-            seeds = src_ids
-        return seeds.to(g.idtype), seed_nodes, blocks
+        fanouts = self.fanouts[::-1]
+        sampled = ops.sample_blocks(
+            full.indptr, full.indices, seed_nodes, fanouts,
+            keys=[rng.next_key(fanout) for fanout in fanouts], replace=self.replace,
+            idtype=g.idtype,
+        )  # fmt: skip
+        if sampled.seed_inverse is not None:
+            raise ValueError("seed_nodes: expected distinct nodes; sample() merges duplicates")
+        return sampled.input_nodes, seed_nodes, blocks_of(Parent.of(g), full, sampled)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.fanouts}, replace={self.replace})"

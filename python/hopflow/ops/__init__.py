@@ -6,6 +6,13 @@ with one row a node or edge. Each has a plain-torch twin, ``*_reference``, that 
 
 import hopflow._runtime  # noqa: F401  before the native module: see there
 from hopflow.ops._shapes import INT32_MAX, MOST_NODES, as_int, id_dtype
+from hopflow.ops.batch_loader import BatchLoader, LoadedBatch, ScratchCache
+from hopflow.ops.blocks import (
+    SampledBlocks,
+    SampledHop,
+    sample_blocks,
+    sample_blocks_reference,
+)
 from hopflow.ops.compact import compact_ids, compact_ids_reference
 from hopflow.ops.csc import (
     Transpose,
@@ -35,8 +42,13 @@ __all__ = [
     "INT32_MAX",
     "MOST_NODES",
     "REDUCERS",
+    "BatchLoader",
     "HopflowError",
+    "LoadedBatch",
     "PoolUsage",
+    "SampledBlocks",
+    "SampledHop",
+    "ScratchCache",
     "Transpose",
     "as_int",
     "check_csc",
@@ -54,6 +66,8 @@ __all__ = [
     "instruction_set",
     "num_threads",
     "pool_usage",
+    "sample_blocks",
+    "sample_blocks_reference",
     "sample_neighbors",
     "sample_neighbors_reference",
     "sddmm",

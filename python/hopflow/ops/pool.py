@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.dlpack import from_dlpack
 
 from hopflow import _native
 
 # Below this the system's allocator reuses memory by itself.
-_LEAST_BYTES = 1 << 20
+_LEAST_BYTES = 1 << 16
 
 
 class PoolUsage(NamedTuple):
@@ -35,8 +34,7 @@ def empty(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Ten
     num_bytes = math.prod(shape) * dtype.itemsize
     if num_bytes < _LEAST_BYTES:
         return torch.empty(shape, dtype=dtype)
-    flat: Tensor = from_dlpack(_native.pool_allocate(num_bytes))
-    return flat.view(dtype).view(shape)
+    return _native.pool_allocate(num_bytes).view(dtype).view(shape)
 
 
 def pool_usage() -> PoolUsage:
