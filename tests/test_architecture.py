@@ -30,7 +30,7 @@ LAYERS = [
     {"convert", "transform"},
     {"sampling"},
     {"dataloading", "nn", "datasets"},
-    {"train", "doctor"},
+    {"train", "doctor", "bench", "benchmarks"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -1,4 +1,4 @@
-"""The command ``hopflow``: a thin shell around :mod:`hopflow.train` and :mod:`hopflow.doctor`."""
+"""The command ``hopflow``: a thin shell around the modules that do the work."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from rich.table import Table
 from tqdm import tqdm
 
 import hopflow as hf
+from hopflow.bench import BenchOptions, list_cases, redraw
+from hopflow.bench import run as run_benchmarks
 from hopflow.doctor import examine, render
 from hopflow.train import (
     EpochRecord,
@@ -357,6 +359,52 @@ def infer(
         console.print(f"predictions of {graph.num_nodes():,} nodes: {escape(str(out))}")
         if as_json:
             print(_json(summary))
+
+
+@app.command()
+def bench(
+    cases: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(help="Cases, or how their names begin: loader, spmm.mean …  [default: all]"),
+    ] = None,
+    peer: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="An engine to compare with, dgl, graphbolt or pyg, as name=/its/python."),
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads of every engine.")] = 2,
+    repeats: Annotated[int, typer.Option(help="Timed runs of each case, at most.")] = 7,
+    timeout: Annotated[float, typer.Option(help="Seconds for one step of one engine.")] = 900,
+    out: Annotated[Path, typer.Option(help="Folder for results and report.")] = Path(
+        "bench-results"
+    ),
+    cache: Annotated[
+        Optional[Path], typer.Option(help="Folder that keeps the synthetic graphs.")  # noqa: UP045
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out what takes minutes.")] = False,
+    names: Annotated[bool, typer.Option("--list", help="Print the cases and leave.")] = False,
+    report: Annotated[
+        Optional[Path], typer.Option(help="Draw the report of a results.json again.")  # noqa: UP045
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Time hopflow beside plain torch and other engines, and write a report with plots."""
+    with _readable_errors(debug):
+        if names:
+            list_cases(_results(False))
+            return
+        if report is not None:
+            written = redraw(report, _results(False))
+        else:
+            options = BenchOptions(
+                cases=cases or (), peers=peer or (), threads=threads, repeats=repeats,
+                timeout=timeout, out=out, cache=cache, quick=quick,
+            )  # fmt: skip
+
+            def say(text: str) -> None:
+                console.print(text, markup=False)
+
+            written = run_benchmarks(options, say, _results(False))
+        console.print(f"report: {escape(str(written))}")
 
 
 @app.command()
