@@ -36,6 +36,8 @@ def _cells(row: Row) -> tuple[str, str, str, str, str]:
 
 def show(results: Mapping[str, Any], console: Console) -> None:
     """Print every case, then the growth bounds, then what gave no result."""
+    if not console.is_terminal:  # a log has no edge to fold at
+        console.width = max(console.width, 150)
     console.print(
         f"{results['machine']['cpu']}, {results['machine']['cores']} cores,"
         f" {results['settings']['threads']} threads"
