@@ -38,16 +38,6 @@ def graphbolt_compact(shape: tuple[int, int, int], workloads: Workloads) -> Task
     return timed(lambda: gb.unique_and_compact_csc_formats(formats, seeds))
 
 
-def dgl_to_block(shape: tuple[int, int, int], workloads: Workloads) -> Task:
-    """dgl.to_block of the sampled edges: DGL does not renumber alone, so this is a bit more."""
-    import dgl
-
-    seeds, neighbors = inputs(*shape)
-    ends = (neighbors, seeds.repeat_interleave(shape[1]))
-    frontier = dgl.graph(ends, num_nodes=shape[2])
-    return timed(lambda: dgl.to_block(frontier, seeds))
-
-
 def torch_unique(shape: tuple[int, int, int], workloads: Workloads) -> Task:
     """torch.unique, which sorts instead."""
     both = torch.cat(inputs(*shape))
@@ -62,7 +52,6 @@ CASES = [
         entries=[
             Entry("hopflow", partial(hopflow_compact, shape)),
             Entry("graphbolt", partial(graphbolt_compact, shape)),
-            Entry("dgl", partial(dgl_to_block, shape)),
             Entry("torch", partial(torch_unique, shape)),
         ],
     )

@@ -8,6 +8,7 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -44,11 +45,14 @@ class Client:
     def _start(self) -> subprocess.Popen[str]:
         self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         threads = str(self._threads)
+        environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads)}
+        if self.python != sys.executable:  # our paths hold packages for another interpreter
+            environment.pop("PYTHONPATH", None)
         process = subprocess.Popen(
             [self.python, str(Path(__file__).with_name("worker.py")), *self._arguments,
              "--threads", threads],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
-            env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads)},
+            env=environment,
             start_new_session=True,  # a time-out ends the processes that the engine started too
         )  # fmt: skip
         self._process, self._lines = process, queue.SimpleQueue()

@@ -13,8 +13,8 @@ from hopbench.summary import Row, limits, seconds, summaries
 from hopbench.table import rate
 
 HOW = """\
-Every engine runs in a process of its own, in its own Python, with the same number of threads, and
-reads the same graphs, seeds and features from the same files. After a warm-up that does not count,
+Every peer runs in a process of its own, in its own Python; plain torch shares hopflow's. All have
+the same number of threads and read the same graphs, seeds and features from the same files. After a warm-up that does not count,
 the engines of a case take turns, one timed run each, until every one has had its repeats; what
 disturbs the machine thus disturbs all of them. Shown are medians.
 
@@ -29,8 +29,7 @@ disturbs the machine thus disturbs all of them. Shown are medians.
   divided by the time taken. *copy, reuse* counts every source row once, *copy, no reuse* once an
   edge; what stays in a cache can pass 100 %. *random lines* counts one cache line for each sampled
   edge and each node whose edges are drawn. *GEMM* counts the dense products alone, at the speed of
-  the fastest product of the models' shapes.
-"""
+  the fastest product of the models' shapes."""
 
 
 def load(path: Path) -> dict[str, Any]:
