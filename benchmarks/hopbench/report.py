@@ -14,9 +14,9 @@ from hopbench.table import rate
 
 HOW = """\
 Every peer runs in a process of its own, in its own Python; plain torch shares hopflow's. All have
-the same number of threads and read the same graphs, seeds and features from the same files. After a warm-up that does not count,
-the engines of a case take turns, one timed run each, until every one has had its repeats; what
-disturbs the machine thus disturbs all of them. Shown are medians.
+the same number of threads and read the same graphs, seeds and features from the same files. After a
+warm-up that does not count, the engines of a case take turns, one timed run each, until every one
+has had its repeats; what disturbs the machine thus disturbs all of them. Shown are medians.
 
 - **Ratio**: the peer's median time divided by hopflow's. 2 means that hopflow needs half the time;
   below 1 the peer is faster. In parentheses stand the quartiles of the ratios of the single turns.
