@@ -101,13 +101,13 @@ def _shares(kind: str, ours: Mapping[str, Any] | None, found: Mapping[str, float
 
 
 def _unequal(entries: Sequence[Mapping[str, Any]], ours: Mapping[str, Any] | None) -> list[str]:
-    edges = (ours or {}).get("work", {}).get("edges")
-    if not edges:
+    if ours is None or not ours["work"].get("edges"):
         return []
+    edges = ours["work"]["edges"]
     notes = {}
     for entry in entries:
         theirs = entry["work"].get("edges") if entry["status"] == "ok" else None
-        if theirs and abs(theirs / edges - 1) > 0.03:
+        if entry["engine"] != ours["engine"] and theirs and abs(theirs / edges - 1) > 0.03:
             notes[entry["engine"]] = (
                 f"{entry['engine']} did {theirs / edges:.2f} times the edges of ours: it samples"
                 " by other rules"
