@@ -179,6 +179,9 @@ class BatchLoader::Impl {
   }
 
   void Work(cpu::BlocksScratch& scratch) {
+#ifdef __linux__
+    pthread_setname_np(pthread_self(), "hopflow-batch");
+#endif
     // One batch a thread: the threads are the parallelism.
     omp_set_num_threads(1);
     std::unique_lock lock(mutex_);

@@ -58,8 +58,13 @@ void* BufferPool::Allocate(std::size_t bytes) {
   bytes = RoundUp(bytes, Granule(bytes));
   const std::lock_guard lock(mutex_);
   auto found = free_.lower_bound(bytes);
-  if (found != free_.end() && found->first - bytes > found->first / kWasteDivisor) {
-    found = free_.end();
+  if (found != free_.end()) {
+    if (found->first - bytes > found->first / kWasteDivisor) {
+      found = free_.end();
+    } else {
+      // Of equal ones the last to come back: it may still be in the cache.
+      found = std::prev(free_.upper_bound(found->first));
+    }
   }
   std::size_t size = bytes;
   void* data = nullptr;

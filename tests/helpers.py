@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -47,6 +49,15 @@ def random_csc(
     indptr, indices, eids = ops.coo_to_csc(src, dst, num_src, num_dst)
     eids = None if eids is None else eids.to(dtype)
     return Csc(indptr, indices.to(dtype), eids, num_src, num_dst)
+
+
+def native_threads() -> list[str]:
+    """Names of the loader's native threads in this process; Linux only, elsewhere none is seen."""
+    names = []
+    for path in Path("/proc/self/task").glob("*/comm"):
+        with suppress(OSError):  # the thread ended just now
+            names.append(path.read_text().strip())
+    return [name for name in names if name == "hopflow-batch"]
 
 
 def opcheck(op: Any, args: tuple[Any, ...]) -> None:

@@ -9,6 +9,7 @@ import traceback
 
 import pytest
 import torch
+from helpers import native_threads
 
 import hopflow as hf
 from hopflow.dataloading import (
@@ -36,7 +37,8 @@ def workers():
     gc.collect()
     deadline = time.monotonic() + 10
     while True:
-        alive = [t for t in threading.enumerate() if t.name.startswith("hopflow-worker")]
+        alive = [t.name for t in threading.enumerate() if t.name.startswith("hopflow-worker")]
+        alive += native_threads()
         if not alive or time.monotonic() > deadline:
             return alive
         time.sleep(0.01)

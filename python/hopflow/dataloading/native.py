@@ -192,17 +192,21 @@ class NativeEpoch(Iterator[MiniBatch]):
             del self._requests[old]
         ready = {key: (was, rows) for (key, was), rows in zip(wanted.items(), loaded.columns)}
 
+        # Not self: a batch must not keep the epoch and its threads alive.
+        habits = self._habits if self._learns else None
+
         def take(level: int) -> Take:
             def rows_of(name: str, column: Column, ids: Tensor) -> Tensor:
                 key = (level, name)
-                if self._learns:
-                    self._habits.note_read(key)
+                if habits is not None:
+                    habits.note_read(key)
                 # Taken once: two columns of one batch must not share their memory.
                 was, rows = ready.pop(key, (None, None))
                 if was is None or rows is None:
                     return take_rows(name, column, ids)
                 if not was.still_is(read(column)):
-                    self._habits.note_change(key)
+                    if habits is not None:
+                        habits.note_change(key)
                     return take_rows(name, column, ids)
                 return rows
 
