@@ -189,9 +189,16 @@ def judge(case: Growth, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def run(
-    folder: Path, settings: Settings, say: Callable[[str], None], found: Found | None = None
+    folder: Path,
+    settings: Settings,
+    say: Callable[[str], None],
+    found: Found | None = None,
+    keep: Callable[[dict[str, Any]], None] = lambda results: None,
 ) -> dict[str, Any]:
-    """Run the cases that ``settings`` asks for; the result is what ``results.json`` holds."""
+    """Run the cases that ``settings`` asks for; the result is what ``results.json`` holds.
+
+    ``keep`` gets what there is after every case, so that a long run that is ended leaves something.
+    """
     check_peers(settings.peers)
     chosen = select(discover(folder) if found is None else found, settings)
     start = time.perf_counter()
@@ -210,6 +217,8 @@ def run(
         for number, (name, (path, case)) in enumerate(chosen.items(), 1):
             say(f"[{number}/{len(chosen)}] {name}")
             results["cases"].append(this.case(path, case))
+            results["engines"] = this.engines()
+            keep(results)
         results["is_complete"] = True
     except KeyboardInterrupt:
         say("interrupted; what was measured so far is kept")

@@ -98,8 +98,12 @@ def run(options: BenchOptions, say: Callable[[str], None], out: Console) -> Path
         repeats=options.repeats, timeout=options.timeout, quick=options.quick, **given,
     )  # fmt: skip
     options.out.mkdir(parents=True, exist_ok=True)
-    results = orchestrate.run(folder, settings, say)
-    (options.out / "results.json").write_text(json.dumps(results, indent=1))
+
+    def keep(results: dict[str, Any]) -> None:
+        (options.out / "results.json").write_text(json.dumps(results, indent=1))
+
+    results = orchestrate.run(folder, settings, say, keep=keep)
+    keep(results)
     return _show(results, options.out, out)
 
 
