@@ -73,14 +73,15 @@ class PygSage(nn.Module):
         self.convs = nn.ModuleList(SAGEConv(a, b) for a, b in pairwise(widths))
 
     def forward(self, batch: Any) -> torch.Tensor:
-        """Logits of the seeds; each layer computes the nodes that later ones need, no others."""
+        """Logits of the seeds; where it can, a layer computes only nodes that later ones need."""
         from torch_geometric.utils import trim_to_layer
 
         x, edges = batch.x, batch.adj_t if "adj_t" in batch else batch.edge_index
         for i, conv in enumerate(self.convs):
-            x, edges, _ = trim_to_layer(
-                i, batch.num_sampled_nodes, batch.num_sampled_edges, x, edges
-            )
+            if "num_sampled_nodes" in batch:  # pyg-lib tells them, torch-sparse does not
+                x, edges, _ = trim_to_layer(
+                    i, batch.num_sampled_nodes, batch.num_sampled_edges, x, edges
+                )
             x = conv(x if i == 0 else functional.relu(x), edges)
         return x[: batch.batch_size]
 
