@@ -58,10 +58,10 @@ struct Blocks {
 namespace cpu {
 
 // How ids are numbered: through a hash table of the batch's size, or through a map with a slot for
-// every node, which is faster and worth its 4 bytes a node if many batches share it. Beyond
-// kMostDirectNodes a slot is so far from the processor that the hash table serves both.
+// every node, worth its 4 bytes a node if many batches share it. Beyond kMostDirectNodes (256 MB of
+// slots, a miss of every cache for each id) the hash table serves both.
 enum class Numbering { kHash, kDirect };
-constexpr std::int64_t kMostDirectNodes = std::int64_t{1} << 24;
+constexpr std::int64_t kMostDirectNodes = std::int64_t{1} << 26;
 
 // Memory that batches of one graph reuse, one batch at a time.
 class BlocksScratch {

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <new>
 #include <vector>
 
-#include "buffer_pool.h"
 #include "rng.h"
 
 namespace hopflow::cpu {
@@ -96,6 +98,17 @@ class IdTable {
   int shift_ = 0;
 };
 
+struct FreeZeros {
+  void operator()(std::uint32_t* data) const { std::free(data); }
+};
+
+// Zeros that cost nothing until they are touched: nodes that no batch reaches are free.
+inline std::unique_ptr<std::uint32_t[], FreeZeros> AllocateZeros(std::int64_t count) {
+  void* data = std::calloc(static_cast<std::size_t>(count) + 1, sizeof(std::uint32_t));
+  if (data == nullptr) throw std::bad_alloc();
+  return std::unique_ptr<std::uint32_t[], FreeZeros>(static_cast<std::uint32_t*>(data));
+}
+
 // One 32-bit slot a node: the number of the batch that wrote it (the stamp) above the node's number
 // in that batch. An old stamp reads as empty, so nothing is reset between batches; the slots are
 // cleared once in 2^(stamp bits) batches.
@@ -103,11 +116,10 @@ template <typename Id>
 class DirectMap {
  public:
   explicit DirectMap(std::int64_t num_nodes)
-      : num_nodes_(num_nodes), slots_(Buffer::Of<std::uint32_t>(num_nodes)) {
-    ClearSlots();
-  }
-
-  static constexpr std::int64_t Bytes(std::int64_t num_nodes) { return num_nodes * 4; }
+      : num_nodes_(num_nodes),
+        slots_(AllocateZeros(num_nodes)),
+        // Batches of a million nodes leave stamps for 4095 of them.
+        local_bits_(std::min<int>(20, std::bit_width(static_cast<std::uint64_t>(num_nodes)))) {}
 
   void Clear() {
     if (++stamp_ >> (32 - local_bits_) != 0) ClearSlots();
@@ -148,7 +160,7 @@ class DirectMap {
   }
 
  private:
-  std::uint32_t* slots() const { return slots_.template as<std::uint32_t>(); }
+  std::uint32_t* slots() const { return slots_.get(); }
   std::uint32_t Stamped(std::int64_t number) const {
     return stamp_ << local_bits_ | static_cast<std::uint32_t>(number);
   }
@@ -158,8 +170,8 @@ class DirectMap {
   }
 
   std::int64_t num_nodes_;
-  Buffer slots_;  // [num_nodes], uint32
-  int local_bits_ = 16;
+  std::unique_ptr<std::uint32_t[], FreeZeros> slots_;  // [num_nodes]
+  int local_bits_;
   std::uint32_t stamp_ = 0;
 };
 
