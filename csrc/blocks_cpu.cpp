@@ -13,6 +13,7 @@
 #include "id_map.h"
 #include "parallel.h"
 #include "pick_edges.h"
+#include "prefetch.h"
 #include "sample.h"
 
 namespace hopflow::cpu {
@@ -24,7 +25,7 @@ constexpr std::int64_t kGroup = 64;
 // Seeds that a thread takes at a time when threads share a hop.
 constexpr std::int64_t kChunk = 256;
 // Edges and seeds that a thread must have to be worth waking (benchmarks/bench_loader.py).
-constexpr std::int64_t kGrain = 1 << 16;
+constexpr std::int64_t kGrain = 6144;
 constexpr std::int64_t kCountGrain = 4096;
 constexpr std::int64_t kPrefetchSeeds = 16;
 constexpr std::int64_t kMostLocal = std::numeric_limits<std::int32_t>::max();
@@ -104,7 +105,7 @@ class HopSampler {
     const Id* const seeds = unique_.data;
     ParallelFor(num_dst_, kCountGrain, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
-        if (i + kPrefetchSeeds < end) __builtin_prefetch(graph_.indptr + seeds[i + kPrefetchSeeds]);
+        if (i + kPrefetchSeeds < end) Prefetch(graph_.indptr + seeds[i + kPrefetchSeeds]);
         const std::int64_t first = graph_.indptr[seeds[i]], last = graph_.indptr[seeds[i] + 1];
         CheckValue(0 <= first && first <= last && last <= graph_.num_edges, "indptr[", seeds[i],
                    ":", seeds[i] + 2, "] is [", first, ", ", last, "]: no range of the ",
@@ -125,7 +126,7 @@ class HopSampler {
       const std::int64_t num_picks = indptr_[i + 1] - indptr_[i];
       PickEdges(begins_[i], degrees_[i], num_picks, static_cast<std::uint64_t>(seeds[i]), options_,
                 set, to);
-      for (std::int64_t k = 0; k < num_picks; ++k) __builtin_prefetch(indices_ + to[k]);
+      for (std::int64_t k = 0; k < num_picks; ++k) Prefetch(indices_ + to[k]);
     }
   }
 

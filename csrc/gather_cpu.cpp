@@ -4,6 +4,7 @@
 
 #include "gather.h"
 #include "parallel.h"
+#include "prefetch.h"
 
 namespace hopflow::cpu {
 namespace {
@@ -20,7 +21,7 @@ template <std::size_t kBytes, typename Id>
 void GatherFixed(std::int64_t begin, std::int64_t end, std::int64_t stride, const std::byte* x,
                  const Id* ids, std::byte* out) {
   for (std::int64_t i = begin; i < end; ++i) {
-    if (i + 2 * kPrefetchRows < end) __builtin_prefetch(x + ids[i + 2 * kPrefetchRows] * stride);
+    if (i + 2 * kPrefetchRows < end) Prefetch(x + ids[i + 2 * kPrefetchRows] * stride);
     std::memcpy(out + i * static_cast<std::int64_t>(kBytes), x + ids[i] * stride, kBytes);
   }
 }
@@ -32,7 +33,7 @@ void GatherAny(std::int64_t begin, std::int64_t end, std::int64_t row_bytes, std
   for (std::int64_t i = begin; i < end; ++i) {
     if (i + kPrefetchRows < end) {
       const std::byte* next = x + ids[i + kPrefetchRows] * stride;
-      for (std::int64_t byte = 0; byte < ahead; byte += kCacheLine) __builtin_prefetch(next + byte);
+      for (std::int64_t byte = 0; byte < ahead; byte += kCacheLine) Prefetch(next + byte);
     }
     std::memcpy(out + i * row_bytes, x + ids[i] * stride, static_cast<std::size_t>(row_bytes));
   }

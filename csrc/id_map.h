@@ -12,6 +12,7 @@
 #include <new>
 #include <vector>
 
+#include "prefetch.h"
 #include "rng.h"
 
 namespace hopflow::cpu {
@@ -49,7 +50,7 @@ class IdTable {
       std::size_t home[kGroup];
       for (std::int64_t i = group; i < end; ++i) {
         home[i - group] = Home(ids[i]);
-        __builtin_prefetch(&slots_[home[i - group]]);
+        Prefetch(&slots_[home[i - group]]);
       }
       std::int64_t size = unique.size;
       for (std::int64_t i = group; i < end; ++i) {
@@ -143,9 +144,9 @@ class DirectMap {
     const std::uint32_t mask = (std::uint32_t{1} << local_bits_) - 1;
     const std::uint32_t stamp = stamp_ << local_bits_;
     auto size = static_cast<std::uint32_t>(unique.size);
-    for (std::int64_t i = 0; i < std::min(kAhead, n); ++i) __builtin_prefetch(slots + ids[i], 1);
+    for (std::int64_t i = 0; i < std::min(kAhead, n); ++i) Prefetch(slots + ids[i]);
     for (std::int64_t i = 0; i < n; ++i) {
-      if (i + kAhead < n) __builtin_prefetch(slots + ids[i + kAhead], 1);
+      if (i + kAhead < n) Prefetch(slots + ids[i + kAhead]);
       const Id id = ids[i];
       const std::uint32_t slot = slots[id];
       // Whether an id is new is a coin toss to the branch predictor, so both ways are one.

@@ -6,6 +6,7 @@
 #include "check.h"
 #include "parallel.h"
 #include "pick_edges.h"
+#include "prefetch.h"
 
 namespace hopflow::cpu {
 namespace {
@@ -29,7 +30,7 @@ void CountSampledNeighbors(std::int64_t num_nodes, std::int64_t num_edges, std::
     const auto in_graph = [&](std::int64_t i) { return seeds[i] >= 0 && seeds[i] < num_nodes; };
     for (std::int64_t i = begin; i < end; ++i) {
       if (i + kPrefetchSeeds < end && in_graph(i + kPrefetchSeeds)) {
-        __builtin_prefetch(indptr + seeds[i + kPrefetchSeeds]);
+        Prefetch(indptr + seeds[i + kPrefetchSeeds]);
       }
       CheckIndex(in_graph(i), "seeds[", i, "] is ", seeds[i], ", but the graph has ", num_nodes,
                  " nodes");
@@ -62,8 +63,8 @@ void SampleNeighbors(std::int64_t num_seeds, const std::int64_t* indptr, const I
         PickEdges(first, indptr[seeds[i] + 1] - first, num_picks,
                   static_cast<std::uint64_t>(seeds[i]), options, set, positions.data() + offset);
         for (std::int64_t p = offset; p < offset + num_picks; ++p) {
-          __builtin_prefetch(indices + positions[p]);
-          if (eids != nullptr) __builtin_prefetch(eids + positions[p]);
+          Prefetch(indices + positions[p]);
+          if (eids != nullptr) Prefetch(eids + positions[p]);
         }
       }
       for (std::int64_t p = 0; p < count; ++p) {

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "parallel.h"
+#include "prefetch.h"
 #include "sddmm.h"
 #include "simd.h"
 

@@ -40,7 +40,7 @@ void SddmmDotRows(const SddmmArgs<T, Id>& a, std::int64_t begin, std::int64_t en
       if (p + kPrefetchEdges < a.indptr[a.num_dst]) {
         const T* next = a.u + a.indices[p + kPrefetchEdges] * a.u_stride;
         for (std::int64_t d = 0; d < a.num_heads * a.width; d += 64 / sizeof(T)) {
-          __builtin_prefetch(next + d);
+          Prefetch(next + d);
         }
       }
       const T* u = a.u + a.indices[p] * a.u_stride;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "parallel.h"
+#include "prefetch.h"
 #include "simd.h"
 
 #define HOPFLOW_ISA_FILE "vectors.inc.h"

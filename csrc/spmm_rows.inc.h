@@ -5,7 +5,7 @@ namespace HOPFLOW_ISA {
 namespace {
 
 // Edges ahead of the sum whose rows are asked for.
-constexpr std::int64_t kPrefetchEdges = 8;
+constexpr std::int64_t kPrefetchEdges = 12;
 // Vectors kept in registers at a time: 8 of 16 (AVX2) or 32 (AVX-512).
 constexpr int kMostVecs = 8;
 
@@ -49,7 +49,7 @@ template <typename T>
 [[gnu::always_inline]] inline void PrefetchRow(const T* x, std::int64_t num) {
   const char* bytes = reinterpret_cast<const char*>(x);
   for (std::int64_t b = 0; b < num * static_cast<std::int64_t>(sizeof(T)); b += 64) {
-    __builtin_prefetch(bytes + b);
+    Prefetch(bytes + b);
   }
 }
 
@@ -96,7 +96,7 @@ void SumNarrow(const SpmmArgs<T, Id>& a, const Scale& scale, std::int64_t v, std
   const T* x = a.x + head * a.width;
   for (std::int64_t p = a.indptr[v]; p < a.indptr[v + 1]; ++p) {
     if (p + kPrefetchEdges < a.indptr[a.num_dst]) {
-      __builtin_prefetch(x + RowAt(a, p + kPrefetchEdges) * a.x_stride);
+      Prefetch(x + RowAt(a, p + kPrefetchEdges) * a.x_stride);
     }
     const std::int64_t row = RowAt(a, p);
     const T* from = x + row * a.x_stride;
@@ -156,7 +156,7 @@ void ExtremeVec(const SpmmArgs<T, Id>& a, const Keep& keep, std::int64_t v, std:
   IntFor<T> winner{};
   for (std::int64_t p = begin + 1; p < end; ++p) {
     if (p + kPrefetchEdges < a.indptr[a.num_dst]) {
-      __builtin_prefetch(a.x + RowAt(a, p + kPrefetchEdges) * a.x_stride + at);
+      Prefetch(a.x + RowAt(a, p + kPrefetchEdges) * a.x_stride + at);
     }
     const VecFor<T> x = LoadVec(a.x + RowAt(a, p) * a.x_stride + at);
     const IntFor<T> stands = keep(best, x);

@@ -144,7 +144,7 @@ def test_transposes_are_made_by_the_workers_once_a_backward_pass_needed_them(sma
     small_graph.ndata["h"] = torch.randn(small_graph.num_nodes(), 4)
     at_hand = []
     for _, _, blocks in loader_of(small_graph):
-        at_hand.append([block.adjacency.has_transpose for block in blocks])
+        at_hand.append([block.adjacency.made_transpose is not None for block in blocks])
         x = layer(blocks[0], blocks[0].srcdata["h"])
         layer(blocks[1], x).sum().backward()
         for block, made in zip(blocks, at_hand[-1]):

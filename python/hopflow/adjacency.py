@@ -28,6 +28,10 @@ class Adjacency:
         names the few that it has instead of paying for all of them.
     """
 
+    indptr: Tensor
+    indices: Tensor
+    num_src: int
+
     __slots__ = (
         "__weakref__", "_full", "_transpose", "eids", "indices", "indptr", "num_dst", "num_src",
         "rows",
@@ -46,6 +50,8 @@ class Adjacency:
         self.num_src, self.num_dst, self.rows = num_src, num_dst, rows
         self._full: Adjacency | None = None
         self._transpose: ops.Transpose | None = None
+        if rows is None:
+            ops.register_owner(self)
 
     @classmethod
     def from_coo(cls, src: Tensor, dst: Tensor, num_src: int, num_dst: int) -> Adjacency:
@@ -76,9 +82,9 @@ class Adjacency:
         return self._full
 
     @property
-    def has_transpose(self) -> bool:
-        """Whether :meth:`transpose` is at hand."""
-        return self._transpose is not None
+    def made_transpose(self) -> ops.Transpose | None:
+        """:meth:`transpose` if it is at hand."""
+        return self._transpose
 
     def keep_transpose(self, transpose: ops.Transpose) -> None:
         """Take over what :meth:`transpose` would make."""

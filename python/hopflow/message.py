@@ -142,7 +142,7 @@ def update_all(
     if message.rhs is None:
         if message.lhs == "e":
             return ops.segment_reduce(indptr, lhs, reduce=reduce.op, eids=eids)
-        transpose = adjacency.transpose() if _needs_grad(lhs) else None
+        transpose = adjacency.made_transpose
         return ops.spmm(indptr, indices, lhs, reduce=reduce.op, transpose=transpose)
 
     assert message.rhs_field is not None
@@ -151,10 +151,10 @@ def update_all(
         u, e = (lhs, rhs) if message.lhs == "u" else (rhs, lhs)
         weight = _edge_factor(message, u, e)
         if weight is not None:
-            transpose = adjacency.transpose() if _needs_grad(u) else None
             return ops.spmm(
-                indptr, indices, u, reduce=reduce.op, weight=weight, eids=eids, transpose=transpose
-            )
+                indptr, indices, u, reduce=reduce.op, weight=weight, eids=eids,
+                transpose=adjacency.made_transpose,
+            )  # fmt: skip
     dst = adjacency.destinations()
     messages = _combine(
         message.op,
@@ -182,13 +182,10 @@ def apply_edges(
         u, v = (lhs, rhs) if message.lhs == "u" else (rhs, lhs)
         if u.dtype == v.dtype and u.dim() >= 2 and u.shape[1:] == v.shape[1:]:
             full = adjacency.full()
-            transpose = full.transpose() if _needs_grad(u) else None
-            return ops.sddmm(full.indptr, full.indices, u, v, eids=full.eids, transpose=transpose)
+            return ops.sddmm(
+                full.indptr, full.indices, u, v, eids=full.eids, transpose=full.made_transpose
+            )
     src, dst = adjacency.coo()
     return _combine(
         message.op, _rows(message.lhs, lhs, src, dst, None), _rows(message.rhs, rhs, src, dst, None)
     )
-
-
-def _needs_grad(x: Tensor) -> bool:
-    return x.requires_grad and torch.is_grad_enabled()

@@ -20,6 +20,7 @@ from hopflow.ops.csc import (
     coo_to_csc,
     coo_to_csc_reference,
     destinations,
+    register_owner,
     transpose_csc,
 )
 from hopflow.ops.device import (
@@ -66,6 +67,7 @@ __all__ = [
     "instruction_set",
     "num_threads",
     "pool_usage",
+    "register_owner",
     "sample_blocks",
     "sample_blocks_reference",
     "sample_neighbors",

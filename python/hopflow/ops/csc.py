@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import weakref
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -44,6 +45,42 @@ def require_transpose(transpose: Transpose | None, indices: Tensor, num_src: int
             f"transpose: expected that of {indices.shape[0]} edges from {num_src} sources, got"
             f" {got[1]} edges from {got[0]}"
         )
+
+
+class TransposeOwner(Protocol):
+    """Who holds the arrays of a CSC and can make and keep its transpose."""
+
+    indptr: Tensor
+    indices: Tensor
+    num_src: int
+
+    def transpose(self) -> Transpose:
+        """The transpose, made once."""
+
+
+# By the identity of `indices`, which an owner keeps alive: no other tensor can have it meanwhile.
+_owners: weakref.WeakValueDictionary[int, TransposeOwner] = weakref.WeakValueDictionary()
+
+
+def register_owner(owner: TransposeOwner) -> None:
+    """Let backward passes over these edges share one transpose, made when the first needs it.
+
+    A forward pass need not make it, and a second layer over the same edges finds it.
+    """
+    _owners[id(owner.indices)] = owner
+
+
+def transpose_for_backward(indptr: Tensor, indices: Tensor, num_src: int) -> Transpose:
+    """The transpose that the owner of these very arrays keeps, or a new one."""
+    owner = _owners.get(id(indices))
+    if (
+        owner is not None
+        and owner.indices is indices
+        and owner.indptr is indptr
+        and owner.num_src == num_src
+    ):
+        return owner.transpose()
+    return transpose_csc(indptr, indices, num_src)
 
 
 def require_count(name: str, value: object) -> int:

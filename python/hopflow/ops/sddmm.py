@@ -18,7 +18,7 @@ from hopflow.ops._shapes import (
     require_ids,
     require_same_device,
 )
-from hopflow.ops.csc import Transpose, destinations, require_transpose, transpose_csc
+from hopflow.ops.csc import Transpose, destinations, require_transpose, transpose_for_backward
 from hopflow.ops.pool import empty
 
 
@@ -60,7 +60,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     grad_u = grad_v = None
     if ctx.needs_input_grad[0]:
         if transpose[0] is None:
-            transpose = list(transpose_csc(indptr, indices, u.shape[0]))
+            transpose = list(transpose_for_backward(indptr, indices, u.shape[0]))
         t_indptr, t_rows, t_positions = transpose
         t_eids = t_positions if eids is None else eids[t_positions.long()].to(t_rows.dtype)
         grad_u, _ = torch.ops.hopflow.spmm(

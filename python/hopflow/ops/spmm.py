@@ -22,7 +22,7 @@ from hopflow.ops._shapes import (
     require_ids,
     require_same_device,
 )
-from hopflow.ops.csc import Transpose, destinations, require_transpose, transpose_csc
+from hopflow.ops.csc import Transpose, destinations, require_transpose, transpose_for_backward
 from hopflow.ops.pool import empty
 
 REDUCERS = ("sum", "mean", "max", "min")
@@ -113,7 +113,7 @@ def _spmm_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     grad_x = grad_weight = None
     if ctx.needs_input_grad[0]:
         if transpose[0] is None:
-            transpose = list(transpose_csc(indptr, indices, ctx.num_src))
+            transpose = list(transpose_for_backward(indptr, indices, ctx.num_src))
         t_indptr, t_rows, t_positions = transpose
         if has_arg(ctx.reduce):
             grad_x = _spmm_arg_backward(
