@@ -1,8 +1,10 @@
 #include "csc.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
+#include "buffer_pool.h"
 #include "parallel.h"
 
 namespace hopflow::cpu {
@@ -10,41 +12,38 @@ namespace {
 
 constexpr std::int64_t kGrain = 1 << 16;
 
-// Stable counting sort of n items by key. Every part counts its own stretch of items, so part p
-// knows where its first item of each key goes and the parts write without meeting. The counters
-// cost parts x num_keys; parts are limited so that they stay below the sorted data itself.
-template <typename Key, typename Place>
-void CountingSort(std::int64_t n, std::int64_t num_keys, const Key* keys,  // [n]
-                  std::int64_t* offsets,                                   // [num_keys + 1]
-                  Place&& place) {                                         // place(item, position)
-  const int num_parts = static_cast<int>(
+// How many parts sort n items by key. Every part has counters of its own for all keys; parts are
+// limited so that the counters stay smaller than what they sort.
+int NumSortParts(std::int64_t n, std::int64_t num_keys) {
+  return static_cast<int>(
       std::clamp<std::int64_t>(n / std::max<std::int64_t>(1, num_keys), 1, NumParts(n, kGrain)));
-  std::vector<std::vector<std::int64_t>> counts(num_parts);
+}
+
+// Stable counting sort by key of items in parts: part p has items [bounds[p], bounds[p + 1]). Every
+// part counts its own items, so it knows where its first item of each key goes and the parts write
+// without meeting. `place(part, next)` puts the items of a part at next[key]++, in their order.
+template <typename Key, typename Place>
+void CountingSort(const std::vector<std::int64_t>& bounds, std::int64_t num_keys,
+                  const Key* keys,        // [bounds.back()]
+                  std::int64_t* offsets,  // [num_keys + 1]
+                  Place&& place) {
+  const int num_parts = static_cast<int>(bounds.size()) - 1;
+  const Buffer memory = Buffer::Of<std::int64_t>(num_parts * num_keys);
+  const auto counts = [&](int part) { return memory.as<std::int64_t>() + part * num_keys; };
   ParallelParts(num_parts, [&](int part) {
-    auto& count = counts[part];
-    count.assign(num_keys, 0);
-    for (std::int64_t i = PartBegin(n, part, num_parts); i < PartBegin(n, part + 1, num_parts);
-         ++i) {
-      ++count[keys[i]];
-    }
+    std::int64_t* const count = counts(part);
+    std::fill_n(count, num_keys, 0);
+    for (std::int64_t i = bounds[part]; i < bounds[part + 1]; ++i) ++count[keys[i]];
   });
   std::int64_t total = 0;
   for (std::int64_t key = 0; key < num_keys; ++key) {
     offsets[key] = total;
-    for (auto& count : counts) {
-      const std::int64_t here = count[key];
-      count[key] = total;
-      total += here;
+    for (int part = 0; part < num_parts; ++part) {
+      total += std::exchange(counts(part)[key], total);
     }
   }
   offsets[num_keys] = total;
-  ParallelParts(num_parts, [&](int part) {
-    auto& next = counts[part];
-    for (std::int64_t i = PartBegin(n, part, num_parts); i < PartBegin(n, part + 1, num_parts);
-         ++i) {
-      place(i, next[keys[i]]++);
-    }
-  });
+  ParallelParts(num_parts, [&](int part) { place(part, counts(part)); });
 }
 
 }  // namespace
@@ -57,9 +56,17 @@ bool IsSorted(std::int64_t num_edges, const Id* dst) {
 template <typename Id, typename OutId, typename EdgeId>
 void CooToCsc(std::int64_t num_edges, std::int64_t num_dst, const Id* src, const Id* dst,
               std::int64_t* indptr, OutId* indices, EdgeId* eids) {
-  CountingSort(num_edges, num_dst, dst, indptr, [&](std::int64_t edge, std::int64_t position) {
-    indices[position] = static_cast<OutId>(src[edge]);
-    if (eids != nullptr) eids[position] = static_cast<EdgeId>(edge);
+  const int num_parts = NumSortParts(num_edges, num_dst);
+  std::vector<std::int64_t> bounds;
+  for (int part = 0; part <= num_parts; ++part) {
+    bounds.push_back(PartBegin(num_edges, part, num_parts));
+  }
+  CountingSort(bounds, num_dst, dst, indptr, [&](int part, std::int64_t* next) {
+    for (std::int64_t edge = bounds[part]; edge < bounds[part + 1]; ++edge) {
+      const std::int64_t position = next[dst[edge]]++;
+      indices[position] = static_cast<OutId>(src[edge]);
+      if (eids != nullptr) eids[position] = static_cast<EdgeId>(edge);
+    }
   });
 }
 
@@ -67,22 +74,21 @@ template <typename Id, typename EdgeId>
 void TransposeCsc(std::int64_t num_src, std::int64_t num_dst, const std::int64_t* indptr,
                   const Id* indices, std::int64_t* out_indptr, Id* out_indices,
                   EdgeId* out_positions) {
-  const std::int64_t num_edges = indptr[num_dst];
-  CountingSort(num_edges, num_src, indices, out_indptr,
-               [&](std::int64_t position, std::int64_t to) {
-                 out_positions[to] = static_cast<EdgeId>(position);
-               });
-  // The destination of a position is the row that holds it. Rows of the transpose list positions in
-  // rising order, but a search for each would cost a logarithm: write rows to positions first.
-  std::vector<Id> row_of(num_edges);
-  ParallelRows(indptr, num_dst, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row) {
-      std::fill(row_of.begin() + indptr[row], row_of.begin() + indptr[row + 1],
-                static_cast<Id>(row));
+  // Parts are whole rows: each knows the row of the edge at hand.
+  const int num_parts = NumSortParts(indptr[num_dst], num_src);
+  std::vector<std::int64_t> rows, bounds;
+  for (int part = 0; part <= num_parts; ++part) {
+    rows.push_back(BalancedRow(indptr, num_dst, part, num_parts));
+    bounds.push_back(indptr[rows.back()]);
+  }
+  CountingSort(bounds, num_src, indices, out_indptr, [&](int part, std::int64_t* next) {
+    for (std::int64_t row = rows[part]; row < rows[part + 1]; ++row) {
+      for (std::int64_t position = indptr[row]; position < indptr[row + 1]; ++position) {
+        const std::int64_t to = next[indices[position]]++;
+        out_indices[to] = static_cast<Id>(row);
+        out_positions[to] = static_cast<EdgeId>(position);
+      }
     }
-  });
-  ParallelFor(num_edges, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) out_indices[i] = row_of[out_positions[i]];
   });
 }
 

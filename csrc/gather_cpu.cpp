@@ -10,7 +10,7 @@ namespace hopflow::cpu {
 namespace {
 
 // Rows ahead of the copy whose cache lines are asked for.
-constexpr std::int64_t kPrefetchRows = 8;
+constexpr std::int64_t kPrefetchRows = 16;
 constexpr std::int64_t kCacheLine = 64;
 // Lines of a row that are asked for; the hardware prefetcher follows longer rows by itself.
 constexpr std::int64_t kPrefetchLines = 16;
@@ -21,7 +21,7 @@ template <std::size_t kBytes, typename Id>
 void GatherFixed(std::int64_t begin, std::int64_t end, std::int64_t stride, const std::byte* x,
                  const Id* ids, std::byte* out) {
   for (std::int64_t i = begin; i < end; ++i) {
-    if (i + 2 * kPrefetchRows < end) Prefetch(x + ids[i + 2 * kPrefetchRows] * stride);
+    if (i + kPrefetchRows < end) Prefetch(x + ids[i + kPrefetchRows] * stride);
     std::memcpy(out + i * static_cast<std::int64_t>(kBytes), x + ids[i] * stride, kBytes);
   }
 }

@@ -10,8 +10,8 @@
 #include <cstring>
 #include <memory>
 #include <new>
-#include <vector>
 
+#include "buffer_pool.h"
 #include "prefetch.h"
 #include "rng.h"
 
@@ -36,33 +36,34 @@ class IdTable {
   }
 
   // Forgets the ids of the batch.
-  void Clear() { std::fill(slots_.begin(), slots_.end(), Slot{-1, -1}); }
+  void Clear() { std::fill_n(slots(), capacity_, Slot{-1, -1}); }
 
   void Reserve(std::int64_t, const IdList<Id>&) {}  // grows by itself
 
   // Gives local[i] the number of ids[i]; new ones are appended to `unique`.
   void Insert(std::int64_t n, const Id* ids,       // [n]
               IdList<Id>& unique, Local* local) {  // [n]
-    constexpr std::int64_t kGroup = 32;            // hashed and prefetched ahead of their insertion
+    constexpr std::int64_t kGroup = 64;            // hashed and prefetched ahead of their insertion
     for (std::int64_t group = 0; group < n; group += kGroup) {
       const std::int64_t end = std::min(group + kGroup, n);
-      if (2 * static_cast<std::size_t>(unique.size + kGroup) > slots_.size()) Grow(unique);
+      if (2 * static_cast<std::size_t>(unique.size + kGroup) > capacity_) Grow(unique);
+      Slot* const slots = this->slots();
       std::size_t home[kGroup];
       for (std::int64_t i = group; i < end; ++i) {
         home[i - group] = Home(ids[i]);
-        Prefetch(&slots_[home[i - group]]);
+        Prefetch(slots + home[i - group]);
       }
       std::int64_t size = unique.size;
       for (std::int64_t i = group; i < end; ++i) {
         const Id id = ids[i];
         std::size_t slot = home[i - group];
-        while (slots_[slot].id != id && slots_[slot].id != -1) {
-          slot = (slot + 1) & (slots_.size() - 1);
+        while (slots[slot].id != id && slots[slot].id != -1) {
+          slot = (slot + 1) & (capacity_ - 1);
         }
         // Whether an id is new is a coin toss to the branch predictor, so both ways are one.
-        const bool is_new = slots_[slot].id == -1;
-        const Local number = is_new ? static_cast<Local>(size) : slots_[slot].local;
-        slots_[slot] = {id, number};
+        const bool is_new = slots[slot].id == -1;
+        const Local number = is_new ? static_cast<Local>(size) : slots[slot].local;
+        slots[slot] = {id, number};
         unique.data[size] = id;
         size += is_new;
         local[i] = number;
@@ -77,25 +78,32 @@ class IdTable {
     Local local;
   };
 
+  Slot* slots() const { return slots_.template as<Slot>(); }
+
   std::size_t Home(Id id) const {
     return (static_cast<std::uint64_t>(id) * kGoldenGamma) >> shift_;
   }
 
   void Allocate(std::size_t capacity) {
-    slots_.assign(capacity, Slot{-1, -1});
+    // From the pool: fresh pages would cost more than the ids.
+    slots_ = Buffer::Of<Slot>(static_cast<std::int64_t>(capacity));
+    capacity_ = capacity;
+    Clear();
     shift_ = 64 - (std::bit_width(capacity) - 1);
   }
 
   void Grow(const IdList<Id>& unique) {
-    Allocate(slots_.size() * 2);
+    Allocate(capacity_ * 2);
+    Slot* const slots = this->slots();
     for (std::int64_t i = 0; i < unique.size; ++i) {
       std::size_t slot = Home(unique.data[i]);
-      while (slots_[slot].id != -1) slot = (slot + 1) & (slots_.size() - 1);
-      slots_[slot] = {unique.data[i], static_cast<Local>(i)};
+      while (slots[slot].id != -1) slot = (slot + 1) & (capacity_ - 1);
+      slots[slot] = {unique.data[i], static_cast<Local>(i)};
     }
   }
 
-  std::vector<Slot> slots_;
+  Buffer slots_;  // [capacity]
+  std::size_t capacity_ = 0;
   int shift_ = 0;
 };
 

@@ -76,6 +76,12 @@ namespace cpu {
 template <typename T, typename Id>
 void Spmm(const SpmmArgs<T, Id>& args, Reduce reduce);
 
+// out[v] = 1 / (indptr[v + 1] - indptr[v]), or 1 where that is 0: the mean's factor, for backward.
+template <typename Acc>
+void InverseDegrees(std::int64_t num_dst,
+                    const std::int64_t* indptr,  // [num_dst + 1]
+                    Acc* out);                   // [num_dst]
+
 template <typename T, typename Id>
 void SpmmArgBackward(const SpmmArgBackwardArgs<T, Id>& args);
 

@@ -97,6 +97,18 @@ void SpmmBinding(const TensorView& x, const TensorView& indptr, const MaybeTenso
   });
 }
 
+void InverseDegreesBinding(const TensorView& indptr, const TensorView& out) {
+  Operand{"indptr", indptr}.OfDim(1).OfType(DType::kInt64).Contiguous().OnCpu(kOp);
+  Operand{"out", out}.OfSize(indptr.size(0) - 1).Contiguous().OnCpu(kOp);
+  py::gil_scoped_release release;
+  if (out.dtype == DType::kFloat64) {
+    cpu::InverseDegrees(out.size(0), indptr.as<std::int64_t>(), out.as<double>());
+  } else {
+    Operand{"out", out}.OfType(DType::kFloat32);
+    cpu::InverseDegrees(out.size(0), indptr.as<std::int64_t>(), out.as<float>());
+  }
+}
+
 void ArgBackwardBinding(const TensorView& grad, const TensorView& arg, const TensorView& indptr,
                         const TensorView& t_indptr, const TensorView& t_rows,
                         const TensorView& t_positions, const TensorView& out) {
@@ -185,6 +197,7 @@ void BindSpmm(py::module_& module) {
   module.def("spmm", &SpmmBinding, py::arg("x"), py::arg("indptr"), py::arg("rows"),
              py::arg("num_edges"), py::arg("weight"), py::arg("weight_ids"), py::arg("row_scale"),
              py::arg("reduce"), py::arg("out"), py::arg("out_arg"));
+  module.def("inverse_degrees", &InverseDegreesBinding, py::arg("indptr"), py::arg("out"));
   module.def("spmm_arg_backward", &ArgBackwardBinding, py::arg("grad"), py::arg("arg"),
              py::arg("indptr"), py::arg("t_indptr"), py::arg("t_rows"), py::arg("t_positions"),
              py::arg("out"));

@@ -38,6 +38,17 @@ void Spmm(const SpmmArgs<T, Id>& args, Reduce reduce) {
   });
 }
 
+template <typename Acc>
+void InverseDegrees(std::int64_t num_dst, const std::int64_t* indptr, Acc* out) {
+  ParallelFor(num_dst, kGrainElements, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t v = begin; v < end; ++v) {
+      out[v] = Acc(1) / static_cast<Acc>(std::max<std::int64_t>(1, indptr[v + 1] - indptr[v]));
+    }
+  });
+}
+template void InverseDegrees<float>(std::int64_t, const std::int64_t*, float*);
+template void InverseDegrees<double>(std::int64_t, const std::int64_t*, double*);
+
 template <typename T, typename Id>
 void SpmmArgBackward(const SpmmArgBackwardArgs<T, Id>& args) {
   ParallelRows(args.t_indptr, args.num_src, Grain(args.width),

@@ -65,6 +65,7 @@ def spmm(
     out: Tensor,
     out_arg: Tensor | None,
 ) -> None: ...
+def inverse_degrees(indptr: Tensor, out: Tensor) -> None: ...
 def spmm_arg_backward(
     grad: Tensor,
     arg: Tensor,

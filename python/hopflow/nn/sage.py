@@ -159,15 +159,15 @@ class SAGEConv(nn.Module):
 
             if self._aggre_type == "pool":
                 neighbor = aggregate(functional.relu(self.fc_pool(source)), fn.max)
-                return self._finish(self.fc_self(own) + self.fc_neigh(neighbor))
+                return self._finish(self._add_neigh(self.fc_self(own), neighbor))
             # Aggregation is linear: do it on the narrower side of the weight.
             before = self._in_src_feats > self._out_feats
             if before:
                 source = self.fc_neigh(source)
             if self._aggre_type == "mean":
                 neighbor = aggregate(source, fn.mean)
-                result = neighbor if before else self.fc_neigh(neighbor)
-                return self._finish(self.fc_self(own) + result)
+                out = self.fc_self(own)
+                return self._finish(out + neighbor if before else self._add_neigh(out, neighbor))
             if before:
                 own = self.fc_neigh(own) if isinstance(feat, tuple) else source[: own.shape[0]]
             degrees = graph.in_degrees()
@@ -176,6 +176,16 @@ class SAGEConv(nn.Module):
             neighbor = (aggregate(source, fn.sum) + own) / divisor
             result = neighbor if before else self.fc_neigh(neighbor)
             return self._finish(result if self.bias is None else result + self.bias)
+
+    def _add_neigh(self, out: Tensor, neighbor: Tensor) -> Tensor:
+        """``out + fc_neigh(neighbor)``, summed by the product itself where it can be."""
+        weight = self.fc_neigh.weight
+        # In place only on what nobody else can hold: the fresh result of a plain Linear.
+        is_ours = type(self.fc_self) is nn.Linear and not self.fc_self._forward_hooks
+        if is_ours and out.dim() == 2 and out.dtype == neighbor.dtype == weight.dtype:
+            result: Tensor = out.addmm_(neighbor, weight.t())
+            return result
+        return out + self.fc_neigh(neighbor)
 
     def _finish(self, out: Tensor) -> Tensor:
         if self.activation is not None:

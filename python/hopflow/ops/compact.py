@@ -7,6 +7,7 @@ from torch import Tensor
 
 from hopflow import _native
 from hopflow.ops._shapes import id_dtype, require_ids
+from hopflow.ops.pool import empty
 
 
 def compact_ids(seeds: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -39,9 +40,10 @@ def compact_ids(seeds: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tenso
     """
     seeds, neighbors = require_ids("seeds", seeds), require_ids("neighbors", neighbors)
     num_ids = seeds.shape[0] + neighbors.shape[0]
-    unique_ids = torch.empty(num_ids, dtype=seeds.dtype)
-    local_seeds = torch.empty(seeds.shape[0], dtype=id_dtype(num_ids))
-    local_neighbors = torch.empty(neighbors.shape[0], dtype=id_dtype(num_ids))
+    local, device = id_dtype(num_ids), seeds.device
+    unique_ids = empty((num_ids,), seeds.dtype, device)
+    local_seeds = empty((seeds.shape[0],), local, device)
+    local_neighbors = empty((neighbors.shape[0],), local, device)
     num_unique, _ = _native.compact_ids(seeds, neighbors, unique_ids, local_seeds, local_neighbors)
     if 2 * num_unique < num_ids:
         # A narrow view would keep the whole upper bound alive for as long as the batch lives.

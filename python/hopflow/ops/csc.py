@@ -11,6 +11,7 @@ from torch import Tensor
 from hopflow import _native
 from hopflow.ops._library import define
 from hopflow.ops._shapes import MOST_NODES, as_int, id_dtype, optional_ids, require_ids
+from hopflow.ops.pool import empty
 
 
 class Transpose(NamedTuple):
@@ -127,11 +128,12 @@ def coo_to_csc(
     if src.dtype != dst.dtype:
         src, dst = src.long(), dst.long()
     num_edges = src.shape[0]
-    indptr = torch.empty(num_dst + 1, dtype=torch.int64)
-    indices = torch.empty(num_edges, dtype=id_dtype(num_src))
+    # From the pool, whose memory has huge pages: graphs are read at random.
+    indptr = empty((num_dst + 1,), torch.int64, src.device)
+    indices = empty((num_edges,), id_dtype(num_src), src.device)
     eids = None
     if not _native.is_sorted(dst):
-        eids = torch.empty(num_edges, dtype=id_dtype(num_edges))
+        eids = empty((num_edges,), id_dtype(num_edges), src.device)
     _native.coo_to_csc(src, dst, num_src, indptr, indices, eids)
     return indptr, indices, eids
 
@@ -146,12 +148,14 @@ def coo_to_csc_reference(
     return indptr, src[eids], eids
 
 
-def _transpose_outputs(
-    indptr: Tensor, indices: Tensor, num_src: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _transpose_dtype(indptr: Tensor, indices: Tensor) -> torch.dtype:
     # One dtype for rows and positions keeps the kernels that read both to two variants.
     narrow = id_dtype(max(indices.shape[0], indptr.shape[0])) == torch.int32
-    dtype = indices.dtype if narrow else torch.int64
+    return indices.dtype if narrow else torch.int64
+
+
+def _transpose_fake(indptr: Tensor, indices: Tensor, num_src: int) -> tuple[Tensor, Tensor, Tensor]:
+    dtype = _transpose_dtype(indptr, indices)
     return (
         indptr.new_empty(num_src + 1),
         torch.empty_like(indices, dtype=dtype),
@@ -162,15 +166,20 @@ def _transpose_outputs(
 def _transpose_kernel(
     indptr: Tensor, indices: Tensor, num_src: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    outputs = _transpose_outputs(indptr, indices, num_src)
-    _native.transpose_csc(indptr, indices.to(outputs[1].dtype), *outputs)
+    dtype, device = _transpose_dtype(indptr, indices), indices.device
+    outputs = (
+        empty((num_src + 1,), torch.int64, device),
+        empty(indices.shape, dtype, device),
+        empty(indices.shape, dtype, device),
+    )
+    _native.transpose_csc(indptr, indices.to(dtype), *outputs)
     return outputs
 
 
 _transpose = define(
     "transpose_csc(Tensor indptr, Tensor indices, SymInt num_src) -> (Tensor, Tensor, Tensor)",
     kernel=_transpose_kernel,
-    fake=_transpose_outputs,
+    fake=_transpose_fake,
 )
 
 

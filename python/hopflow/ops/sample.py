@@ -7,6 +7,7 @@ from torch import Tensor
 
 from hopflow import _native
 from hopflow.ops._shapes import as_int, id_dtype, optional_ids, require_ids
+from hopflow.ops.pool import empty
 
 _MASK64 = 2**64 - 1
 
@@ -77,8 +78,9 @@ def sample_neighbors(
     total = _native.count_sampled_neighbors(
         indptr, num_edges, seeds, fanout, bool(replace), out_indptr
     )
-    neighbors = torch.empty(total, dtype=indices.dtype)
-    edges = torch.empty(total, dtype=id_dtype(num_edges) if eids is None else eids.dtype)
+    neighbors = empty((total,), indices.dtype, indices.device)
+    edge_dtype = id_dtype(num_edges) if eids is None else eids.dtype
+    edges = empty((total,), edge_dtype, indices.device)
     _native.sample_neighbors(
         indptr, indices, eids, seeds, fanout, bool(replace), key & _MASK64,
         out_indptr, neighbors, edges,

@@ -48,7 +48,26 @@ def fake_outputs(x: Tensor, num_dst: int, reduce: str) -> tuple[Tensor, Tensor]:
 
 
 def _inverse_degrees(indptr: Tensor, dtype: torch.dtype) -> Tensor:
-    return 1 / indptr.diff().clamp(min=1).to(accumulator_dtype(dtype))
+    """One over the in-degree of each destination; 1 where there is none. float32 or float64."""
+    result: Tensor = _inverse(indptr, accumulator_dtype(dtype))
+    return result
+
+
+def _inverse_kernel(indptr: Tensor, dtype: torch.dtype) -> Tensor:
+    out = empty((indptr.shape[0] - 1,), dtype, indptr.device)
+    _native.inverse_degrees(indptr, out)
+    return out
+
+
+def _inverse_fake(indptr: Tensor, dtype: torch.dtype) -> Tensor:
+    return indptr.new_empty(indptr.shape[0] - 1, dtype=dtype)
+
+
+_inverse = define(
+    "inverse_degrees(Tensor indptr, ScalarType dtype) -> Tensor",
+    kernel=_inverse_kernel,
+    fake=_inverse_fake,
+)
 
 
 def winner(indptr: Tensor, arg: Tensor) -> tuple[Tensor, Tensor]:
