@@ -185,7 +185,8 @@ class SAGEConv(nn.Module):
         if is_ours and out.dim() == 2 and out.dtype == neighbor.dtype == weight.dtype:
             result: Tensor = out.addmm_(neighbor, weight.t())
             return result
-        return out + self.fc_neigh(neighbor)
+        total: Tensor = out + self.fc_neigh(neighbor)
+        return total
 
     def _finish(self, out: Tensor) -> Tensor:
         if self.activation is not None:
