@@ -150,15 +150,13 @@ def _adjacency(
         num_src, num_dst = _sizes(num_src, num_dst, _bound(src), _bound(dst), bipartite)
         return Adjacency.from_coo(src, dst, num_src, num_dst), idtype
 
-    # Copies: what the user does with these arrays later must not change the graph.
     indptr, indices = as_ids("indptr", arrays[0]).cpu(), as_ids("indices", arrays[1]).cpu()
-    indptr, indices = indptr.clone(), indices.clone()
     idtype = indices.dtype
     if indptr.shape[0] == 0:
         raise ValueError("indptr: expected at least one element, got none")
     eids = None
     if len(arrays) == 3 and arrays[2] is not None:
-        eids = as_ids("eids", arrays[2]).cpu().clone()
+        eids = as_ids("eids", arrays[2]).cpu()
         eids = eids if eids.shape[0] else None
     num_rows, num_columns = indptr.shape[0] - 1, _bound(indices)
     if kind == "csc":
@@ -169,14 +167,14 @@ def _adjacency(
         rows_asked = num_src
     if rows_asked < num_rows:
         raise ValueError(f"indptr: expected at most {rows_asked} rows, got {num_rows}")
-    indptr = indptr.long()
     if rows_asked > num_rows:
         indptr = torch.cat([indptr, indptr[-1:].expand(rows_asked - num_rows)])
     other = num_src if kind == "csc" else num_dst
-    ops.check_csc(indptr, indices, other, eids)
-    # Narrowed only now that they are known to fit.
-    indices = indices.to(ops.id_dtype(other))
-    eids = None if eids is None else eids.to(ops.id_dtype(eids.shape[0]))
+    ops.check_csc(indptr.long(), indices, other, eids)
+    # Copies: what the user does with these arrays later must not change the graph. Narrowed only
+    # now that they are known to fit.
+    indptr, indices = ops.pooled(indptr, torch.int64), ops.pooled(indices, ops.id_dtype(other))
+    eids = None if eids is None else ops.pooled(eids, ops.id_dtype(eids.shape[0]))
     if kind == "csc":
         return Adjacency(indptr, indices, eids, num_src, num_dst), idtype
     # Out-edges: their transpose has the in-edges.

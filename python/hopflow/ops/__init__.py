@@ -33,7 +33,7 @@ from hopflow.ops.device import (
     set_num_threads,
 )
 from hopflow.ops.gather import gather_rows, gather_rows_reference
-from hopflow.ops.pool import PoolUsage, pool_usage, set_pool_limit
+from hopflow.ops.pool import PoolUsage, pool_usage, pooled, set_pool_limit
 from hopflow.ops.sample import sample_neighbors, sample_neighbors_reference, stream_key
 from hopflow.ops.sddmm import sddmm, sddmm_reference
 from hopflow.ops.spmm import REDUCERS, spmm, spmm_reference
@@ -67,6 +67,7 @@ __all__ = [
     "instruction_set",
     "num_threads",
     "pool_usage",
+    "pooled",
     "register_owner",
     "sample_blocks",
     "sample_blocks_reference",

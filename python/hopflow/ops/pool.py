@@ -37,6 +37,11 @@ def empty(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Ten
     return _native.pool_allocate(num_bytes).view(dtype).view(shape)
 
 
+def pooled(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """A copy of ``x`` in the pool's memory: its huge pages suit arrays that are read at random."""
+    return empty(x.shape, dtype, x.device).copy_(x)
+
+
 def pool_usage() -> PoolUsage:
     """How much memory the pool of results holds."""
     return PoolUsage(*_native.pool_usage())
