@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hopflow import function as fn
+from hopflow import ops
 from hopflow.graph import Graph
 
 AGGREGATORS = ("mean", "gcn", "pool")
@@ -137,6 +138,11 @@ class SAGEConv(nn.Module):
         else:
             source = self.feat_drop(feat)
             own = source[: graph.num_dst_nodes()]
+        if self._is_plain_mean(feat, source, edge_weight) and source.requires_grad:
+            _require_rows("feat", source, graph.num_src_nodes())
+            full = graph.adjacency.full()
+            own, neighbor = ops.spmm_with_own(full.indptr, full.indices, source)
+            return self._finish(self._add_neigh(self.fc_self(own), neighbor))
         _require_rows("feat of sources", source, graph.num_src_nodes())
         _require_rows("feat of destinations", own, graph.num_dst_nodes())
         with graph.local_scope():
@@ -176,6 +182,16 @@ class SAGEConv(nn.Module):
             neighbor = (aggregate(source, fn.sum) + own) / divisor
             result = neighbor if before else self.fc_neigh(neighbor)
             return self._finish(result if self.bias is None else result + self.bias)
+
+    def _is_plain_mean(self, feat: Features, source: Tensor, edge_weight: Tensor | None) -> bool:
+        """Whether own rows and the mean come from one tensor, unweighted, before the weights."""
+        return (
+            self._aggre_type == "mean"
+            and not isinstance(feat, tuple)
+            and edge_weight is None
+            and self._in_src_feats <= self._out_feats
+            and source.dim() >= 2
+        )
 
     def _add_neigh(self, out: Tensor, neighbor: Tensor) -> Tensor:
         """``out + fc_neigh(neighbor)``, summed by the product itself where it can be."""

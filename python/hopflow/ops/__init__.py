@@ -36,8 +36,13 @@ from hopflow.ops.gather import gather_rows, gather_rows_reference
 from hopflow.ops.pool import PoolUsage, pool_usage, pooled, set_pool_limit
 from hopflow.ops.sample import sample_neighbors, sample_neighbors_reference, stream_key
 from hopflow.ops.sddmm import sddmm, sddmm_reference
-from hopflow.ops.spmm import REDUCERS, spmm, spmm_reference
+from hopflow.ops.spmm import (
+    REDUCERS,
+    spmm,
+    spmm_reference,
+)
 from hopflow.ops.spmm_edges import segment_reduce, segment_reduce_reference
+from hopflow.ops.spmm_own import spmm_with_own, spmm_with_own_reference
 
 __all__ = [
     "INT32_MAX",
@@ -81,6 +86,8 @@ __all__ = [
     "set_pool_limit",
     "spmm",
     "spmm_reference",
+    "spmm_with_own",
+    "spmm_with_own_reference",
     "stream_key",
     "transpose_csc",
 ]

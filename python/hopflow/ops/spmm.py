@@ -47,7 +47,7 @@ def fake_outputs(x: Tensor, num_dst: int, reduce: str) -> tuple[Tensor, Tensor]:
     return x.new_empty(shape), x.new_empty(arg_shape, dtype=torch.int32)
 
 
-def _inverse_degrees(indptr: Tensor, dtype: torch.dtype) -> Tensor:
+def inverse_degrees(indptr: Tensor, dtype: torch.dtype) -> Tensor:
     """One over the in-degree of each destination; 1 where there is none. float32 or float64."""
     result: Tensor = _inverse(indptr, accumulator_dtype(dtype))
     return result
@@ -80,7 +80,7 @@ def winner(indptr: Tensor, arg: Tensor) -> tuple[Tensor, Tensor]:
 # --- spmm: rows come from the sources ---
 
 
-def _spmm_kernel(
+def spmm_kernel(
     x: Tensor,
     indptr: Tensor,
     indices: Tensor,
@@ -144,7 +144,7 @@ def _spmm_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
             if weight is not None:
                 t_weight_ids = t_positions if weight_ids is None else weight_ids[t_positions.long()]
                 t_weight_ids = t_weight_ids.to(t_rows.dtype)
-            grad_scale = _inverse_degrees(indptr, grad.dtype) if ctx.reduce == "mean" else None
+            grad_scale = inverse_degrees(indptr, grad.dtype) if ctx.reduce == "mean" else None
             grad_x, _arg = _spmm(
                 grad, t_indptr, t_rows, weight, t_weight_ids, grad_scale, "sum", None, None, None
             )
@@ -154,7 +154,7 @@ def _spmm_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
         if row_scale is not None:
             x = x * row_scale.to(x.dtype).view(-1, 1, 1)
         if ctx.reduce == "mean":
-            grad = grad * _inverse_degrees(indptr, grad.dtype).to(grad.dtype).view(-1, 1, 1)
+            grad = grad * inverse_degrees(indptr, grad.dtype).to(grad.dtype).view(-1, 1, 1)
         grad_weight = torch.ops.hopflow.sddmm_dot(
             x, grad, indptr, indices, weight_ids, None, None, None
         ).to(weight.dtype)
@@ -165,7 +165,7 @@ _spmm = define(
     "spmm(Tensor x, Tensor indptr, Tensor indices, Tensor? weight, Tensor? weight_ids,"
     " Tensor? row_scale, str reduce, Tensor? t_indptr, Tensor? t_rows, Tensor? t_positions)"
     " -> (Tensor, Tensor)",
-    kernel=_spmm_kernel,
+    kernel=spmm_kernel,
     fake=_spmm_fake,
     setup=_spmm_setup,
     backward=_spmm_backward,
