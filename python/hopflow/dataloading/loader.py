@@ -55,7 +55,9 @@ class DataLoader:
         Take the seeds in a new random order every epoch.
     num_workers : int
         Threads that prepare batches ahead of the consumer, one batch a thread; 0 prepares each
-        batch in the calling thread, with all of OpenMP's threads.
+        batch in the calling thread, with all of OpenMP's threads. The threads of a built-in sampler
+        are native and never hold Python's lock; they also gather the columns that the latest
+        batches had read (docs/loader.md). Any other sampler runs in Python's threads.
     prefetch_factor : int
         Batches prepared ahead, for each worker.
     persistent_workers : bool
