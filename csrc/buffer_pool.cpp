@@ -57,20 +57,20 @@ void* BufferPool::Allocate(std::size_t bytes) {
   if (bytes < kLeastPooled) return SystemAllocate(RoundUp(bytes + 1, kCacheLine));
   bytes = RoundUp(bytes, Granule(bytes));
   const std::lock_guard lock(mutex_);
-  auto found = free_.lower_bound(bytes);
+  auto found = free_.lower_bound({bytes, 0});
   if (found != free_.end()) {
-    if (found->first - bytes > found->first / kWasteDivisor) {
-      found = free_.end();
-    } else {
-      // Of equal ones the last to come back: it may still be in the cache.
-      found = std::prev(free_.upper_bound(found->first));
-    }
+    const std::size_t size = found->first.first;
+    // Of equal ones the last to come back: it may still be in the cache.
+    found = size - bytes > size / kWasteDivisor
+                ? free_.end()
+                : std::prev(free_.upper_bound({size, num_returns_}));
   }
   std::size_t size = bytes;
   void* data = nullptr;
   if (found != free_.end()) {
-    size = found->first;
+    size = found->first.first;
     data = found->second;
+    free_sizes_.erase(found->first.second);
     free_.erase(found);
     cached_bytes_ -= size;
   } else {
@@ -88,7 +88,8 @@ void BufferPool::Release(void* data, std::size_t bytes) {
   const std::size_t size = found->second;
   used_.erase(found);
   used_bytes_ -= size;
-  free_.emplace(size, data);
+  free_.emplace(FreeKey{size, ++num_returns_}, data);
+  free_sizes_.emplace(num_returns_, size);
   cached_bytes_ += size;
   Trim();
 }
@@ -106,10 +107,12 @@ BufferPool::Usage BufferPool::usage() const {
 
 void BufferPool::Trim() {
   while (cached_bytes_ > limit_) {
-    const auto largest = std::prev(free_.end());
-    cached_bytes_ -= largest->first;
-    std::free(largest->second);
-    free_.erase(largest);
+    const auto oldest = free_sizes_.begin();
+    const auto buffer = free_.find({oldest->second, oldest->first});
+    cached_bytes_ -= oldest->second;
+    std::free(buffer->second);
+    free_.erase(buffer);
+    free_sizes_.erase(oldest);
   }
 }
 

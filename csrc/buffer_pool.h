@@ -22,7 +22,8 @@ class BufferPool {
   // Takes back what Allocate(bytes) returned, from any thread.
   void Release(void* data, std::size_t bytes);
 
-  // Bytes kept for reuse at most; what exceeds it is returned to the system, the largest first.
+  // Bytes kept for reuse at most; what exceeds it is returned to the system, the longest unused
+  // first.
   void SetLimit(std::size_t bytes);
 
   struct Usage {
@@ -36,8 +37,13 @@ class BufferPool {
   BufferPool();
   void Trim();
 
+  // By size and, among equals, by the time of their return, counted in returns.
+  using FreeKey = std::pair<std::size_t, std::uint64_t>;
+
   mutable std::mutex mutex_;
-  std::multimap<std::size_t, void*> free_;  // by size
+  std::map<FreeKey, void*> free_;
+  std::map<std::uint64_t, std::size_t> free_sizes_;  // size of each, by the time of its return
+  std::uint64_t num_returns_ = 0;
   std::map<void*, std::size_t> used_;
   std::size_t used_bytes_ = 0;
   std::size_t cached_bytes_ = 0;
