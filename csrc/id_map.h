@@ -128,7 +128,8 @@ class DirectMap {
       : num_nodes_(num_nodes),
         slots_(AllocateZeros(num_nodes)),
         // Batches of a million nodes leave stamps for 4095 of them.
-        local_bits_(std::min<int>(20, std::bit_width(static_cast<std::uint64_t>(num_nodes)))) {}
+        local_bits_(std::clamp<int>(std::bit_width(static_cast<std::uint64_t>(num_nodes)), 1, 20)) {
+  }
 
   void Clear() {
     if (++stamp_ >> (32 - local_bits_) != 0) ClearSlots();

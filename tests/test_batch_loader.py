@@ -144,7 +144,7 @@ def test_transposes_are_made_by_the_workers_once_a_backward_pass_needed_them(sma
     small_graph.ndata["h"] = torch.randn(small_graph.num_nodes(), 4)
     at_hand = []
     for _, _, blocks in loader_of(small_graph):
-        at_hand.append([block.adjacency.made_transpose is not None for block in blocks])
+        at_hand.append([block.adjacency._transpose is not None for block in blocks])
         x = layer(blocks[0], blocks[0].srcdata["h"])
         layer(blocks[1], x).sum().backward()
         for block, made in zip(blocks, at_hand[-1]):
@@ -156,6 +156,20 @@ def test_transposes_are_made_by_the_workers_once_a_backward_pass_needed_them(sma
     # The input layer needs no gradient, hence no transpose.
     assert at_hand[-1] == [False, True]
     assert at_hand[0] == [False, False]
+
+
+def test_transposes_are_no_longer_made_once_nothing_needs_them(small_graph):
+    layer = hf.nn.SAGEConv(5, 4, "mean")
+    loader = loader_of(small_graph)
+    for step, (_, _, blocks) in enumerate(loader):
+        with torch.set_grad_enabled(step < 10):
+            x = blocks[0].srcdata["feat"].clone().requires_grad_(step < 10)
+            y = layer(blocks[0], x)
+            if step < 10:
+                y.sum().backward()
+        if step == 9:
+            assert loader._habits.transposes() == [1]
+    assert loader._habits.transposes() == []
 
 
 # --- one answer ---

@@ -206,7 +206,7 @@ def run(
         "format": FORMAT,
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "settings": {**asdict(settings), "cases": list(settings.cases),
-                     "cache": str(settings.cache), "peers": sorted(settings.peers)},
+                     "peers": sorted(settings.peers)},
         "machine": machine.examine(),
         "checkout": machine.checkout(folder),
         "is_complete": False,

@@ -33,8 +33,8 @@ class Adjacency:
     num_src: int
 
     __slots__ = (
-        "__weakref__", "_full", "_transpose", "eids", "indices", "indptr", "num_dst", "num_src",
-        "rows",
+        "__weakref__", "_full", "_transpose", "eids", "indices", "indptr", "needs_transpose",
+        "num_dst", "num_src", "rows",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +50,7 @@ class Adjacency:
         self.num_src, self.num_dst, self.rows = num_src, num_dst, rows
         self._full: Adjacency | None = None
         self._transpose: ops.Transpose | None = None
+        self.needs_transpose = False  # whether anything has asked for it
         if rows is None:
             ops.register_owner(self)
 
@@ -81,9 +82,14 @@ class Adjacency:
             )
         return self._full
 
-    @property
-    def made_transpose(self) -> ops.Transpose | None:
-        """:meth:`transpose` if it is at hand."""
+    def transpose_for(self, x: Tensor) -> ops.Transpose | None:
+        """:meth:`transpose` for the backward pass of ``x``, if there will be one and it is at hand.
+
+        An operator that gets None makes it when its backward pass runs.
+        """
+        if self._transpose is None or not (x.requires_grad and torch.is_grad_enabled()):
+            return None
+        self.needs_transpose = True
         return self._transpose
 
     def keep_transpose(self, transpose: ops.Transpose) -> None:
@@ -92,6 +98,7 @@ class Adjacency:
 
     def transpose(self) -> ops.Transpose:
         """Out-edges ``(t_indptr, t_rows, t_positions)`` by source; made once and kept."""
+        self.needs_transpose = True
         if self._transpose is None:
             full = self.full()
             self._transpose = ops.transpose_csc(full.indptr, full.indices, self.num_src)

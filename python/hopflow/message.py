@@ -142,7 +142,7 @@ def update_all(
     if message.rhs is None:
         if message.lhs == "e":
             return ops.segment_reduce(indptr, lhs, reduce=reduce.op, eids=eids)
-        transpose = adjacency.made_transpose
+        transpose = adjacency.transpose_for(lhs)
         return ops.spmm(indptr, indices, lhs, reduce=reduce.op, transpose=transpose)
 
     assert message.rhs_field is not None
@@ -153,7 +153,7 @@ def update_all(
         if weight is not None:
             return ops.spmm(
                 indptr, indices, u, reduce=reduce.op, weight=weight, eids=eids,
-                transpose=adjacency.made_transpose,
+                transpose=adjacency.transpose_for(u),
             )  # fmt: skip
     dst = adjacency.destinations()
     messages = _combine(
@@ -183,7 +183,7 @@ def apply_edges(
         if u.dtype == v.dtype and u.dim() >= 2 and u.shape[1:] == v.shape[1:]:
             full = adjacency.full()
             return ops.sddmm(
-                full.indptr, full.indices, u, v, eids=full.eids, transpose=full.made_transpose
+                full.indptr, full.indices, u, v, eids=full.eids, transpose=full.transpose_for(u)
             )
     src, dst = adjacency.coo()
     return _combine(

@@ -65,7 +65,7 @@ class Habits:
         """Count a batch; look whether the one before needed transposes."""
         for hop, ref in enumerate(self._latest):
             adjacency = ref()
-            if adjacency is not None and adjacency.made_transpose is not None:
+            if adjacency is not None and adjacency.needs_transpose:
                 self._transposes[hop] = self._delivered
         self._delivered += 1
         self._latest = [weakref.ref(block.adjacency) for block in reversed(blocks)]
