@@ -202,11 +202,12 @@ def run(
     check_peers(settings.peers)
     chosen = select(discover(folder) if found is None else found, settings)
     start = time.perf_counter()
+    # Where things lie on this machine is nobody's business.
+    told = {key: value for key, value in asdict(settings).items() if key != "cache"}
     results: dict[str, Any] = {
         "format": FORMAT,
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "settings": {**asdict(settings), "cases": list(settings.cases),
-                     "peers": sorted(settings.peers)},
+        "settings": {**told, "cases": list(settings.cases), "peers": sorted(settings.peers)},
         "machine": machine.examine(),
         "checkout": machine.checkout(folder),
         "is_complete": False,
