@@ -218,14 +218,7 @@ class NativeEpoch(Iterator[MiniBatch]):
         if self._learns:
             self._habits.deliver(blocks)
             self._ask()
-        sampler = self._sampler
-        for name in sampler.prefetch_node_feats:
-            blocks[0].srcdata[name]
-        for name in sampler.prefetch_labels:
-            blocks[-1].dstdata[name]
-        for name in sampler.prefetch_edge_feats:
-            for block in blocks:
-                block.edata[name]
+        self._sampler.prefetch(blocks)
         nodes = loaded.blocks.input_nodes, loaded.blocks.output_nodes
         device = self._plan.device
         if device == self._plan.graph.device:

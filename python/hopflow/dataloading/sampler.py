@@ -138,6 +138,17 @@ class BlockSampler:
         input_nodes, output_nodes, blocks = self.sample_blocks(g, seeds)
         if seeds.shape != given.shape:
             blocks[-1].seed_inverse = inverse.long()
+        self.prefetch(blocks)
+        return input_nodes, output_nodes, blocks
+
+    def prefetch(self, blocks: Blocks) -> None:
+        """Read the columns that were asked for with the batch.
+
+        Raises
+        ------
+        KeyError
+            A column that the graph lacks.
+        """
         for name in self.prefetch_node_feats:
             blocks[0].srcdata[name]
         for name in self.prefetch_labels:
@@ -145,7 +156,6 @@ class BlockSampler:
         for name in self.prefetch_edge_feats:
             for block in blocks:
                 block.edata[name]
-        return input_nodes, output_nodes, blocks
 
 
 class NeighborSampler(BlockSampler):
