@@ -16,6 +16,12 @@ namespace hopflow {
 namespace {
 
 constexpr const char* kOp = "BatchLoader";
+
+CscView CpuCsc(py::handle indptr, py::handle indices) {
+  const TensorView view = ViewOf(indices);
+  Operand{"indices", view}.OnCpu(kOp);
+  return ViewOfCsc(Place(kOp, "indices", view), ViewOf(indptr), view);
+}
 // How often a wait looks for Ctrl-C.
 constexpr std::chrono::milliseconds kPatience{50};
 
@@ -49,7 +55,7 @@ class BoundLoader {
               std::shared_ptr<ScratchCache> cache)
       : kept_{indptr, indices, seeds}, cache_(std::move(cache)) {
     const TensorView seed_view = ViewOf(seeds);
-    LoaderPlan plan{.graph = ViewOfCsc(kOp, ViewOf(indptr), ViewOf(indices)),
+    LoaderPlan plan{.graph = CpuCsc(indptr, indices),
                     .seeds = seed_view.data,
                     .num_seeds = seed_view.ndim == 1 ? seed_view.size(0) : 0,
                     .batch_size = batch_size,

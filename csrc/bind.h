@@ -12,6 +12,7 @@
 #include "buffer_pool.h"
 #include "check.h"
 #include "dtype.h"
+#include "place.h"
 #include "tensor_caster.h"
 #include "tensor_view.h"
 
@@ -20,6 +21,7 @@ namespace hopflow {
 void BindBatchLoader(pybind11::module_& module);
 void BindBlocks(pybind11::module_& module);
 void BindBufferPool(pybind11::module_& module);
+void BindCheckIds(pybind11::module_& module);
 void BindCompact(pybind11::module_& module);
 void BindCsc(pybind11::module_& module);
 void BindDevice(pybind11::module_& module);
@@ -84,12 +86,16 @@ struct Operand {
                ": expected contiguous rows, got shape ", view.ShapeString(), " with gaps");
     return *this;
   }
-  // The CPU kernels' operands; a CUDA kernel that this build lacks is named.
+  const Operand& At(const Place& place) const {
+    place.Require(name, view);
+    return *this;
+  }
+  // For operators that have no CUDA kernel.
   const Operand& OnCpu(const char* op) const {
     if (view.device == DeviceType::kCpu) return *this;
     throw Error(StrCat(op, ": ", name, " is on ",
                        view.device == DeviceType::kCuda ? "CUDA" : "another device",
-                       "; this build has no such kernel there. Move it with .to(\"cpu\")"));
+                       ", where this operator does not work. Move it with .to(\"cpu\")"));
   }
 };
 
@@ -102,8 +108,10 @@ T* DataOrNull(const MaybeTensor& tensor) {
 void CheckFanout(std::int64_t fanout);
 
 // The in-edges of a graph, their arrays checked for shape and type; their contents are checked
-// where they are read.
-CscView ViewOfCsc(const char* op, const TensorView& indptr, const TensorView& indices);
+// where they are read. On CUDA they may be in page-locked host memory.
+CscView ViewOfCsc(const Place& place, TensorView indptr, TensorView indices);
+
+// Checks of contents on the CPU; check_ids_bind.cpp has them for both.
 
 // Throws unless every id is in [0, bound). Reads the ids once, in parallel.
 void CheckIds(const Operand& ids, std::int64_t bound, const char* bound_name);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "buffer_pool.h"
+#include "device.h"
 #include "tensor_view.h"
 
 namespace hopflow {
@@ -87,4 +88,37 @@ Blocks SampleBlocks(const CscView& graph, std::int64_t num_seeds,
                     const std::atomic<bool>* cancelled = nullptr);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// One hop on the device. Arrays are as long as fanouts allow; how much of them is used stands in
+// DeviceBlocks::sizes.
+struct DeviceHop {
+  std::int64_t* indptr = nullptr;   // [most destinations + 1]
+  std::int32_t* indices = nullptr;  // [most edges]
+  void* positions = nullptr;        // [most edges], of position_type
+};
+
+// What SampleBlocks leaves on the device, in memory that the workspace keeps.
+struct DeviceBlocks {
+  DType position_type = DType::kInt32;
+  std::int64_t num_sizes = 0;
+  std::int64_t* sizes = nullptr;  // distinct seeds; of each hop its edges and all nodes so far;
+                                  // what went wrong (Failure), or -1
+  std::int64_t* seed_inverse = nullptr;  // [number of seeds given]
+  void* src_ids = nullptr;               // of the graph's id_type
+  std::vector<DeviceHop> hops;           // from the seeds outwards
+};
+
+// What went wrong first: the check in the highest bits, then the place in the array.
+constexpr int kFailureBits = 60;
+enum Failure : std::uint64_t { kBadSeed = 0, kBadIndptr = 1, kBadIndex = 2 };
+
+// cpu::SampleBlocks on the device, with the same ids and edges. The host waits only for a hop that
+// keeps all edges, whose size it cannot know. The graph's arrays may be page-locked host memory.
+DeviceBlocks SampleBlocks(const CscView& graph, std::int64_t num_seeds,
+                          const void* seeds,  // [num_seeds], of id_type
+                          const BlocksOptions& options, Workspace& work);
+
+}  // namespace cuda
 }  // namespace hopflow

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "device.h"
+
 namespace hopflow {
 
 struct CompactSizes {
@@ -23,4 +25,18 @@ CompactSizes CompactIds(std::int64_t num_seeds, std::int64_t num_neighbors,
                         Local* local_neighbors);  // [num_neighbors]
 
 }  // namespace cpu
+
+// The same on CUDA, with the same numbers; waits for the sizes.
+namespace cuda {
+
+template <typename Id, typename Local>
+CompactSizes CompactIds(std::int64_t num_seeds, std::int64_t num_neighbors,
+                        const Id* seeds,         // [num_seeds]
+                        const Id* neighbors,     // [num_neighbors]
+                        Id* unique_ids,          // [num_seeds + num_neighbors], num_unique used
+                        Local* local_seeds,      // [num_seeds]
+                        Local* local_neighbors,  // [num_neighbors]
+                        Workspace& work);
+
+}  // namespace cuda
 }  // namespace hopflow

@@ -14,9 +14,11 @@ void CheckFits(const Operand& ids, std::int64_t count, const char* what) {
 }
 
 bool IsSortedBinding(const TensorView& dst) {
-  Operand{"dst", dst}.OfDim(1).Index().Contiguous().OnCpu("coo_to_csc");
-  py::gil_scoped_release release;
+  Place place("coo_to_csc", "dst", dst);
+  Operand{"dst", dst}.OfDim(1).Index().Contiguous();
   return DispatchIndex(dst.dtype, "dst", [&]<typename Id>(Type<Id>) {
+    if (place.is_cuda()) return cuda::IsSorted(dst.size(0), dst.as<Id>(), place);
+    py::gil_scoped_release release;
     return cpu::IsSorted(dst.size(0), dst.as<Id>());
   });
 }
@@ -24,30 +26,37 @@ bool IsSortedBinding(const TensorView& dst) {
 void CooToCscBinding(const TensorView& src, const TensorView& dst, std::int64_t num_src,
                      const TensorView& out_indptr, const TensorView& out_indices,
                      const MaybeTensor& out_eids) {
-  constexpr const char* kOp = "coo_to_csc";
-  Operand{"src", src}.OfDim(1).Index().Contiguous().OnCpu(kOp);
+  Place place("coo_to_csc", "src", src);
+  Operand{"src", src}.OfDim(1).Index().Contiguous();
   const std::int64_t num_edges = src.size(0);
-  Operand{"dst", dst}.OfType(src.dtype).OfSize(num_edges).Contiguous().OnCpu(kOp);
-  Operand{"out_indptr", out_indptr}.OfDim(1).OfType(DType::kInt64).Contiguous().OnCpu(kOp);
+  Operand{"dst", dst}.OfType(src.dtype).OfSize(num_edges).Contiguous().At(place);
+  Operand{"out_indptr", out_indptr}.OfDim(1).OfType(DType::kInt64).Contiguous().At(place);
   CheckValue(out_indptr.size(0) >= 1, "out_indptr: expected at least one element, got none");
   const std::int64_t num_dst = out_indptr.size(0) - 1;
   const Operand indices{"out_indices", out_indices};
-  indices.Index().OfSize(num_edges).Contiguous().OnCpu(kOp);
+  indices.Index().OfSize(num_edges).Contiguous().At(place);
   CheckFits(indices, num_src, "source nodes");
   if (out_eids) {
     const Operand eids{"out_eids", *out_eids};
-    eids.Index().OfSize(num_edges).Contiguous().OnCpu(kOp);
+    eids.Index().OfSize(num_edges).Contiguous().At(place);
     CheckFits(eids, num_edges, "edges");
   }
-  py::gil_scoped_release release;
-  CheckIds({"src", src}, num_src, "number of source nodes");
-  CheckIds({"dst", dst}, num_dst, "number of destination nodes");
   DispatchIndex(src.dtype, "src", [&]<typename Id>(Type<Id>) {
     DispatchIndex(out_indices.dtype, "out_indices", [&]<typename OutId>(Type<OutId>) {
       const DType eid_type = out_eids ? out_eids->dtype : DType::kInt32;
       DispatchIndex(eid_type, "out_eids", [&]<typename EdgeId>(Type<EdgeId>) {
-        cpu::CooToCsc(num_edges, num_dst, src.as<Id>(), dst.as<Id>(), out_indptr.as<std::int64_t>(),
-                      out_indices.as<OutId>(), DataOrNull<EdgeId>(out_eids));
+        auto* const indptr = out_indptr.as<std::int64_t>();
+        auto* const indices = out_indices.as<OutId>();
+        auto* const eids = DataOrNull<EdgeId>(out_eids);
+        if (place.is_cuda()) {
+          cuda::CooToCsc(num_edges, num_dst, src.as<Id>(), dst.as<Id>(), indptr, indices, eids,
+                         place);
+          return;
+        }
+        py::gil_scoped_release release;
+        CheckIds({"src", src}, num_src, "number of source nodes");
+        CheckIds({"dst", dst}, num_dst, "number of destination nodes");
+        cpu::CooToCsc(num_edges, num_dst, src.as<Id>(), dst.as<Id>(), indptr, indices, eids);
       });
     });
   });
@@ -56,50 +65,39 @@ void CooToCscBinding(const TensorView& src, const TensorView& dst, std::int64_t 
 void TransposeBinding(const TensorView& indptr, const TensorView& indices,
                       const TensorView& out_indptr, const TensorView& out_indices,
                       const TensorView& out_positions) {
-  constexpr const char* kOp = "transpose_csc";
-  Operand{"indices", indices}.OfDim(1).Index().Contiguous().OnCpu(kOp);
+  Place place("transpose_csc", "indices", indices);
+  Operand{"indices", indices}.OfDim(1).Index().Contiguous();
   const std::int64_t num_edges = indices.size(0);
-  Operand{"indptr", indptr}.OnCpu(kOp);
-  Operand{"out_indptr", out_indptr}.OfDim(1).OfType(DType::kInt64).Contiguous().OnCpu(kOp);
+  Operand{"indptr", indptr}.OfDim(1).OfType(DType::kInt64).Contiguous().At(place);
+  CheckValue(indptr.size(0) >= 1, "indptr: expected at least one element, got none");
+  Operand{"out_indptr", out_indptr}.OfDim(1).OfType(DType::kInt64).Contiguous().At(place);
   CheckValue(out_indptr.size(0) >= 1, "out_indptr: expected at least one element, got none");
   Operand{"out_indices", out_indices}
       .OfType(indices.dtype)
       .OfSize(num_edges)
       .Contiguous()
-      .OnCpu(kOp);
+      .At(place);
   const Operand positions{"out_positions", out_positions};
-  positions.Index().OfSize(num_edges).Contiguous().OnCpu(kOp);
+  positions.Index().OfSize(num_edges).Contiguous().At(place);
   CheckFits(positions, num_edges, "edges");
   const std::int64_t num_src = out_indptr.size(0) - 1;
-  py::gil_scoped_release release;
-  CheckIndptr({"indptr", indptr}, num_edges);
-  CheckIds({"indices", indices}, num_src, "number of source nodes");
+  const std::int64_t num_dst = indptr.size(0) - 1;
   DispatchIndex(indices.dtype, "indices", [&]<typename Id>(Type<Id>) {
     DispatchIndex(out_positions.dtype, "out_positions", [&]<typename EdgeId>(Type<EdgeId>) {
-      cpu::TransposeCsc(num_src, indptr.size(0) - 1, indptr.as<std::int64_t>(), indices.as<Id>(),
+      if (place.is_cuda()) {
+        cuda::TransposeCsc(num_src, num_dst, num_edges, indptr.as<std::int64_t>(), indices.as<Id>(),
+                           out_indptr.as<std::int64_t>(), out_indices.as<Id>(),
+                           out_positions.as<EdgeId>(), place);
+        return;
+      }
+      py::gil_scoped_release release;
+      CheckIndptr({"indptr", indptr}, num_edges);
+      CheckIds({"indices", indices}, num_src, "number of source nodes");
+      cpu::TransposeCsc(num_src, num_dst, indptr.as<std::int64_t>(), indices.as<Id>(),
                         out_indptr.as<std::int64_t>(), out_indices.as<Id>(),
                         out_positions.as<EdgeId>());
     });
   });
-}
-
-// The checks alone, for arrays that a user brings in CSC form.
-void CheckBinding(const TensorView& indptr, const TensorView& indices, std::int64_t num_src,
-                  const MaybeTensor& eids) {
-  constexpr const char* kOp = "check_csc";
-  Operand{"indices", indices}.OfDim(1).Index().Contiguous().OnCpu(kOp);
-  Operand{"indptr", indptr}.OnCpu(kOp);
-  if (eids) Operand{"eids", *eids}.Index().OfSize(indices.size(0)).Contiguous().OnCpu(kOp);
-  py::gil_scoped_release release;
-  CheckIndptr({"indptr", indptr}, indices.size(0));
-  CheckIds({"indices", indices}, num_src, "number of source nodes");
-  if (eids) CheckPermutation({"eids", *eids});
-}
-
-void CheckPermutationBinding(const TensorView& ids) {
-  Operand{"eids", ids}.OfDim(1).Index().Contiguous().OnCpu("check_permutation");
-  py::gil_scoped_release release;
-  CheckPermutation({"eids", ids});
 }
 
 }  // namespace
@@ -110,9 +108,6 @@ void BindCsc(py::module_& module) {
              py::arg("out_indptr"), py::arg("out_indices"), py::arg("out_eids"));
   module.def("transpose_csc", &TransposeBinding, py::arg("indptr"), py::arg("indices"),
              py::arg("out_indptr"), py::arg("out_indices"), py::arg("out_positions"));
-  module.def("check_permutation", &CheckPermutationBinding, py::arg("ids"));
-  module.def("check_csc", &CheckBinding, py::arg("indptr"), py::arg("indices"), py::arg("num_src"),
-             py::arg("eids"));
 }
 
 }  // namespace hopflow

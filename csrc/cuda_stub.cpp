@@ -1,15 +1,136 @@
-// Stands in for every *_cuda.cu when the module is built without nvcc.
+// Stands in for every *_cuda.cu when the module is built without nvcc. Bindings refuse CUDA tensors
+// before they come here (place.cpp); the functions exist so that nothing else needs to know.
+#include "blocks.h"
+#include "check_ids.h"
+#include "compact.h"
+#include "csc.h"
 #include "device.h"
+#include "gather.h"
+#include "sample.h"
+#include "sddmm.h"
+#include "spmm.h"
 
 namespace hopflow::cuda {
+namespace {
+
+[[noreturn]] void NotBuilt() { throw Error("hopflow was built without CUDA"); }
+
+}  // namespace
 
 bool IsBuilt() { return false; }
-
 std::string BuildVersion() { return ""; }
-
 std::vector<DeviceInfo> Devices(std::string* problem) {
   *problem = "built without CUDA";
   return {};
+}
+int SetDevice(int) { NotBuilt(); }
+void* DevicePointer(void*) { return nullptr; }
+std::int64_t FirstFall(std::int64_t, std::int64_t, const std::int64_t*, Workspace&) { NotBuilt(); }
+DeviceBlocks SampleBlocks(const CscView&, std::int64_t, const void*, const BlocksOptions&,
+                          Workspace&) {
+  NotBuilt();
+}
+
+using I = std::int64_t;
+
+#define HOPFLOW_STUB(Id)                                                                        \
+  template <>                                                                                   \
+  void GatherRows(I, I, I, const void*, const Id*, void*, Workspace&) {                         \
+    NotBuilt();                                                                                 \
+  }                                                                                             \
+  template <>                                                                                   \
+  I FirstOutside(I, const Id*, I, Workspace&) {                                                 \
+    NotBuilt();                                                                                 \
+  }                                                                                             \
+  template <>                                                                                   \
+  I FirstRepeated(I, const Id*, Workspace&) {                                                   \
+    NotBuilt();                                                                                 \
+  }                                                                                             \
+  template <>                                                                                   \
+  Id ReadOne(const Id*, Workspace&) {                                                           \
+    NotBuilt();                                                                                 \
+  }                                                                                             \
+  template <>                                                                                   \
+  bool IsSorted(I, const Id*, Workspace&) {                                                     \
+    NotBuilt();                                                                                 \
+  }                                                                                             \
+  template <>                                                                                   \
+  I CountSampledNeighbors(I, I, I, const I*, const Id*, const SampleOptions&, I*, Workspace&) { \
+    NotBuilt();                                                                                 \
+  }
+HOPFLOW_STUB(std::int32_t)
+HOPFLOW_STUB(std::int64_t)
+#undef HOPFLOW_STUB
+
+#define HOPFLOW_STUB(A, B)                                                    \
+  template <>                                                                 \
+  CompactSizes CompactIds(I, I, const A*, const A*, A*, B*, B*, Workspace&) { \
+    NotBuilt();                                                               \
+  }                                                                           \
+  template <>                                                                 \
+  void TransposeCsc(I, I, I, const I*, const A*, I*, A*, B*, Workspace&) {    \
+    NotBuilt();                                                               \
+  }
+HOPFLOW_STUB(std::int32_t, std::int32_t)
+HOPFLOW_STUB(std::int32_t, std::int64_t)
+HOPFLOW_STUB(std::int64_t, std::int32_t)
+HOPFLOW_STUB(std::int64_t, std::int64_t)
+#undef HOPFLOW_STUB
+
+#define HOPFLOW_STUB(A, B, C)                                                  \
+  template <>                                                                  \
+  void CooToCsc(I, I, const A*, const A*, I*, B*, C*, Workspace&) {            \
+    NotBuilt();                                                                \
+  }                                                                            \
+  template <>                                                                  \
+  void SampleNeighbors(I, I, const I*, const A*, const C*, const B*, const I*, \
+                       const SampleOptions&, A*, C*, Workspace&) {             \
+    NotBuilt();                                                                \
+  }
+HOPFLOW_STUB(std::int32_t, std::int32_t, std::int32_t)
+HOPFLOW_STUB(std::int32_t, std::int32_t, std::int64_t)
+HOPFLOW_STUB(std::int32_t, std::int64_t, std::int32_t)
+HOPFLOW_STUB(std::int32_t, std::int64_t, std::int64_t)
+HOPFLOW_STUB(std::int64_t, std::int32_t, std::int32_t)
+HOPFLOW_STUB(std::int64_t, std::int32_t, std::int64_t)
+HOPFLOW_STUB(std::int64_t, std::int64_t, std::int32_t)
+HOPFLOW_STUB(std::int64_t, std::int64_t, std::int64_t)
+#undef HOPFLOW_STUB
+
+#define HOPFLOW_STUB(T, Id)                                                       \
+  template <>                                                                     \
+  void Spmm(const SpmmArgs<T, Id>&, Reduce, Workspace&) {                         \
+    NotBuilt();                                                                   \
+  }                                                                               \
+  template <>                                                                     \
+  void SpmmArgBackward(const SpmmArgBackwardArgs<T, Id>&, Workspace&) {           \
+    NotBuilt();                                                                   \
+  }                                                                               \
+  template <>                                                                     \
+  void SpmmEdgeBackward(const SpmmEdgeBackwardArgs<T, Id>&, Reduce, Workspace&) { \
+    NotBuilt();                                                                   \
+  }                                                                               \
+  template <>                                                                     \
+  void SddmmDot(const SddmmArgs<T, Id>&, Workspace&) {                            \
+    NotBuilt();                                                                   \
+  }
+HOPFLOW_STUB(float, std::int32_t)
+HOPFLOW_STUB(float, std::int64_t)
+HOPFLOW_STUB(double, std::int32_t)
+HOPFLOW_STUB(double, std::int64_t)
+HOPFLOW_STUB(Float16, std::int32_t)
+HOPFLOW_STUB(Float16, std::int64_t)
+HOPFLOW_STUB(BFloat16, std::int32_t)
+HOPFLOW_STUB(BFloat16, std::int64_t)
+#undef HOPFLOW_STUB
+
+template <>
+void InverseDegrees(I, const I*, float*, Workspace&) {
+  NotBuilt();
+}
+template <>
+void InverseDegrees(I, const I*, double*, Workspace&) {
+  NotBuilt();
 }
 
 }  // namespace hopflow::cuda

@@ -31,6 +31,7 @@ void BindDevice(py::module_& module) {
             StrCat("isa: expected \"baseline\", \"avx2\" or \"avx512\", got \"", name, "\""));
       },
       py::arg("name"));
+  module.attr("cuda_device_type") = CudaDeviceType();
   module.def("cuda_is_built", &cuda::IsBuilt);
   module.def("cuda_build_version", &cuda::BuildVersion);
   module.def("cuda_devices", [] {

@@ -1,6 +1,6 @@
-#include <cuda_runtime_api.h>
-
 #include "device.h"
+
+#include "launch.cuh"
 
 namespace hopflow::cuda {
 
@@ -24,6 +24,22 @@ std::vector<DeviceInfo> Devices(std::string* problem) {
     devices.push_back({properties.name, properties.major, properties.minor});
   }
   return devices;
+}
+
+int SetDevice(int index) {
+  int before = 0;
+  Check(cudaGetDevice(&before), "get the current device");
+  if (before != index) Check(cudaSetDevice(index), "set the current device");
+  return before;
+}
+
+void* DevicePointer(void* host) {
+  cudaPointerAttributes attributes;
+  if (cudaPointerGetAttributes(&attributes, host) != cudaSuccess) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  return attributes.type == cudaMemoryTypeHost ? attributes.devicePointer : nullptr;
 }
 
 }  // namespace hopflow::cuda

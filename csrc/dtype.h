@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "check.h"
+#include "host_device.h"
 #include "tensor_view.h"
 
 namespace hopflow {
@@ -37,12 +38,12 @@ struct AccumulatorOf<double> {
 template <typename T>
 using Accumulator = typename AccumulatorOf<T>::type;
 
-inline float Widen(float x) { return x; }
-inline double Widen(double x) { return x; }
-inline float Widen(BFloat16 x) {
+HOPFLOW_HOST_DEVICE inline float Widen(float x) { return x; }
+HOPFLOW_HOST_DEVICE inline double Widen(double x) { return x; }
+HOPFLOW_HOST_DEVICE inline float Widen(BFloat16 x) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16);
 }
-inline float Widen(Float16 x) {
+HOPFLOW_HOST_DEVICE inline float Widen(Float16 x) {
   // Shift exponent and mantissa into float32's places, then rescale: exact for normal numbers,
   // subnormals and zero; infinity and NaN (all exponent bits set) are mended afterwards.
   const std::uint32_t sign = static_cast<std::uint32_t>(x.bits & 0x8000u) << 16;
@@ -55,24 +56,24 @@ inline float Widen(Float16 x) {
 
 // Round to nearest even, as torch does.
 template <typename T>
-T Narrow(Accumulator<T> x);
+HOPFLOW_HOST_DEVICE T Narrow(Accumulator<T> x);
 template <>
-inline float Narrow<float>(float x) {
+HOPFLOW_HOST_DEVICE inline float Narrow<float>(float x) {
   return x;
 }
 template <>
-inline double Narrow<double>(double x) {
+HOPFLOW_HOST_DEVICE inline double Narrow<double>(double x) {
   return x;
 }
 template <>
-inline BFloat16 Narrow<BFloat16>(float x) {
+HOPFLOW_HOST_DEVICE inline BFloat16 Narrow<BFloat16>(float x) {
   std::uint32_t bits = std::bit_cast<std::uint32_t>(x);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return {0x7fc0};  // NaN stays NaN
   bits += 0x7fffu + ((bits >> 16) & 1u);
   return {static_cast<std::uint16_t>(bits >> 16)};
 }
 template <>
-inline Float16 Narrow<Float16>(float x) {
+HOPFLOW_HOST_DEVICE inline Float16 Narrow<Float16>(float x) {
   std::uint32_t bits = std::bit_cast<std::uint32_t>(x);
   const std::uint16_t sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000u);
   bits &= 0x7fffffffu;

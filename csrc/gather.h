@@ -3,7 +3,10 @@
 
 #include <cstdint>
 
-namespace hopflow::cpu {
+#include "device.h"
+
+namespace hopflow {
+namespace cpu {
 
 // Ids are checked by the caller.
 template <typename Id>
@@ -12,4 +15,17 @@ void GatherRows(std::int64_t num_ids, std::int64_t row_bytes, std::int64_t row_s
                 const Id* ids,  // [num_ids]
                 void* out);     // [num_ids, row_bytes], contiguous
 
-}  // namespace hopflow::cpu
+}  // namespace cpu
+
+namespace cuda {
+
+// The same; x may be page-locked host memory, read in place.
+template <typename Id>
+void GatherRows(std::int64_t num_ids, std::int64_t row_bytes, std::int64_t row_stride_bytes,
+                const void* x,  // [num_rows, row_bytes], rows row_stride_bytes apart
+                const Id* ids,  // [num_ids]
+                void* out,      // [num_ids, row_bytes], contiguous
+                Workspace& work);
+
+}  // namespace cuda
+}  // namespace hopflow

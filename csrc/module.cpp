@@ -19,6 +19,7 @@ PYBIND11_MODULE(_native, module) {
   hopflow::BindBatchLoader(module);
   hopflow::BindBlocks(module);
   hopflow::BindBufferPool(module);
+  hopflow::BindCheckIds(module);
   hopflow::BindCompact(module);
   hopflow::BindCsc(module);
   hopflow::BindDevice(module);

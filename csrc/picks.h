@@ -29,4 +29,16 @@ HOPFLOW_HOST_DEVICE inline void FloydPicks(const NodeRng& rng, std::int64_t degr
   }
 }
 
+// The same picks with all draws made at once, for processors that work on them side by side. The
+// picks before step i are the draws t_m and those j_m that were taken in their place, m < i. So t_i
+// is taken already if an earlier draw is equal to it, or if it is the j_m of an earlier step that
+// took j_m: the rival. Rivals form chains that end at a step without one.
+//
+// The rival of step i, or -1.
+HOPFLOW_HOST_DEVICE inline std::int64_t FloydRival(std::int64_t degree, std::int64_t num_picks,
+                                                   std::int64_t i, std::int64_t t) {
+  const std::int64_t m = t - (degree - num_picks);
+  return 0 <= m && m < i ? m : -1;
+}
+
 }  // namespace hopflow

@@ -8,11 +8,7 @@
 
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define HOPFLOW_HOST_DEVICE __host__ __device__
-#else
-#define HOPFLOW_HOST_DEVICE
-#endif
+#include "host_device.h"
 
 namespace hopflow {
 

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "device.h"
+
 namespace hopflow {
 
 struct SampleOptions {
@@ -36,4 +38,31 @@ void SampleNeighbors(std::int64_t num_seeds,
                      EdgeId* out_eids);  // [out_indptr[num_seeds]]
 
 }  // namespace cpu
+
+// The same on CUDA, with the same picks. The graph's arrays may be page-locked host memory.
+namespace cuda {
+
+// Returns out_indptr[num_seeds], for which it waits.
+template <typename SeedId>
+std::int64_t CountSampledNeighbors(std::int64_t num_nodes, std::int64_t num_edges,
+                                   std::int64_t num_seeds,
+                                   const std::int64_t* indptr,  // [num_nodes + 1]
+                                   const SeedId* seeds,         // [num_seeds]
+                                   const SampleOptions& options,
+                                   std::int64_t* out_indptr,  // [num_seeds + 1]
+                                   Workspace& work);
+
+template <typename Id, typename SeedId, typename EdgeId>
+void SampleNeighbors(std::int64_t num_seeds, std::int64_t num_edges,
+                     const std::int64_t* indptr,      // [num_nodes + 1]
+                     const Id* indices,               // [num_edges]
+                     const EdgeId* eids,              // [num_edges], or null: edge e is at e
+                     const SeedId* seeds,             // [num_seeds]
+                     const std::int64_t* out_indptr,  // [num_seeds + 1]
+                     const SampleOptions& options,
+                     Id* out_neighbors,  // [out_indptr[num_seeds]]
+                     EdgeId* out_eids,   // [out_indptr[num_seeds]]
+                     Workspace& work);
+
+}  // namespace cuda
 }  // namespace hopflow

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "device.h"
 #include "dtype.h"
 
 namespace hopflow {
@@ -37,4 +38,12 @@ template <typename T, typename Id>
 void SddmmDot(const SddmmArgs<T, Id>& args);
 
 }  // namespace cpu
+
+// The same on CUDA, with the same bits.
+namespace cuda {
+
+template <typename T, typename Id>
+void SddmmDot(const SddmmArgs<T, Id>& args, Workspace& work);
+
+}  // namespace cuda
 }  // namespace hopflow

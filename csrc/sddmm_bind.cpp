@@ -11,19 +11,16 @@ constexpr const char* kOp = "sddmm";
 
 void SddmmDotBinding(const TensorView& u, const TensorView& v, const TensorView& indptr,
                      const TensorView& indices, const MaybeTensor& eids, const TensorView& out) {
-  Operand{"u", u}.OfDim(3).RowsContiguous().OnCpu(kOp);
-  Operand{"v", v}.OfType(u.dtype).OfDim(3).RowsContiguous().OnCpu(kOp);
+  Place place(kOp, "indptr", indptr);
+  Operand{"u", u}.OfDim(3).RowsContiguous().At(place);
+  Operand{"v", v}.OfType(u.dtype).OfDim(3).RowsContiguous().At(place);
   CheckValue(u.size(1) == v.size(1) && u.size(2) == v.size(2), "v: expected rows shaped as u's ",
              u.ShapeString(), ", got ", v.ShapeString());
-  Operand{"indices", indices}.OfDim(1).Index().Contiguous().OnCpu(kOp);
+  Operand{"indices", indices}.OfDim(1).Index().Contiguous().At(place);
   const std::int64_t num_edges = indices.size(0);
-  Operand{"indptr", indptr}.OfType(DType::kInt64).OfSize(v.size(0) + 1).Contiguous().OnCpu(kOp);
-  if (eids) Operand{"eids", *eids}.OfType(indices.dtype).OfSize(num_edges).Contiguous().OnCpu(kOp);
-  Operand{"out", out}.OfType(u.dtype).OfShape({num_edges, u.size(1)}).Contiguous().OnCpu(kOp);
-  py::gil_scoped_release release;
-  CheckIndptr({"indptr", indptr}, num_edges);
-  CheckIds({"indices", indices}, u.size(0), "source nodes");
-  if (eids) CheckPermutation({"eids", *eids});
+  Operand{"indptr", indptr}.OfType(DType::kInt64).OfSize(v.size(0) + 1).Contiguous().At(place);
+  if (eids) Operand{"eids", *eids}.OfType(indices.dtype).OfSize(num_edges).Contiguous().At(place);
+  Operand{"out", out}.OfType(u.dtype).OfShape({num_edges, u.size(1)}).Contiguous().At(place);
   DispatchFloat(u.dtype, "u", [&]<typename T>(Type<T>) {
     DispatchIndex(indices.dtype, "indices", [&]<typename Id>(Type<Id>) {
       const SddmmArgs<T, Id> args{.num_dst = v.size(0),
@@ -37,6 +34,11 @@ void SddmmDotBinding(const TensorView& u, const TensorView& v, const TensorView&
                                   .u = u.as<T>(),
                                   .v = v.as<T>(),
                                   .out = out.as<T>()};
+      if (place.is_cuda()) return cuda::SddmmDot(args, place);
+      py::gil_scoped_release release;
+      CheckIndptr({"indptr", indptr}, num_edges);
+      CheckIds({"indices", indices}, u.size(0), "source nodes");
+      if (eids) CheckPermutation({"eids", *eids});
       cpu::SddmmDot(args);
     });
   });

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 
+#include "device.h"
 #include "dtype.h"
 
 namespace hopflow {
@@ -89,4 +90,24 @@ template <typename T, typename Id>
 void SpmmEdgeBackward(const SpmmEdgeBackwardArgs<T, Id>& args, Reduce reduce);
 
 }  // namespace cpu
+
+// The same on CUDA, with the same bits: sums run in edge order there too.
+namespace cuda {
+
+template <typename T, typename Id>
+void Spmm(const SpmmArgs<T, Id>& args, Reduce reduce, Workspace& work);
+
+template <typename Acc>
+void InverseDegrees(std::int64_t num_dst,
+                    const std::int64_t* indptr,  // [num_dst + 1]
+                    Acc* out,                    // [num_dst]
+                    Workspace& work);
+
+template <typename T, typename Id>
+void SpmmArgBackward(const SpmmArgBackwardArgs<T, Id>& args, Workspace& work);
+
+template <typename T, typename Id>
+void SpmmEdgeBackward(const SpmmEdgeBackwardArgs<T, Id>& args, Reduce reduce, Workspace& work);
+
+}  // namespace cuda
 }  // namespace hopflow

@@ -40,12 +40,13 @@ void SpmmBinding(const TensorView& x, const TensorView& indptr, const MaybeTenso
                  const MaybeTensor& row_scale, std::string_view reduce_name, const TensorView& out,
                  const MaybeTensor& out_arg) {
   const Reduce reduce = ReduceOf(reduce_name);
-  Operand{"x", x}.OfDim(3).RowsContiguous().OnCpu(kOp);
-  Operand{"indptr", indptr}.OfDim(1).OfType(DType::kInt64).Contiguous().OnCpu(kOp);
+  Place place(kOp, "indptr", indptr);
+  Operand{"x", x}.OfDim(3).RowsContiguous().At(place);
+  Operand{"indptr", indptr}.OfDim(1).OfType(DType::kInt64).Contiguous().At(place);
   CheckValue(indptr.size(0) >= 1, "indptr: expected at least one element, got none");
   const std::int64_t num_dst = indptr.size(0) - 1;
   if (rows) {
-    Operand{"rows", *rows}.Index().OfSize(num_edges).Contiguous().OnCpu(kOp);
+    Operand{"rows", *rows}.Index().OfSize(num_edges).Contiguous().At(place);
   } else {
     CheckValue(x.size(0) == num_edges, "x: expected one row for each of the ", num_edges,
                " edges, got ", x.size(0));
@@ -54,7 +55,7 @@ void SpmmBinding(const TensorView& x, const TensorView& indptr, const MaybeTenso
   const DType accumulator = AccumulatorType(x.dtype);
   CheckValue(!HasArg(reduce) || (!weight && !row_scale), "weight: only sum and mean take weights");
   if (weight) {
-    Operand{"weight", *weight}.OfDim(2).OfType(accumulator).Contiguous().OnCpu(kOp);
+    Operand{"weight", *weight}.OfDim(2).OfType(accumulator).Contiguous().At(place);
     CheckValue(weight->size(1) == x.size(1), "weight: expected ", x.size(1), " heads, got ",
                weight->size(1));
     CheckValue(weight->size(0) == num_edges, "weight: expected one row for each of ", num_edges,
@@ -62,22 +63,23 @@ void SpmmBinding(const TensorView& x, const TensorView& indptr, const MaybeTenso
   }
   if (weight_ids) {
     CheckValue(weight.has_value(), "weight_ids: given without weight");
-    Operand{"weight_ids", *weight_ids}.OfType(id_type).OfSize(num_edges).Contiguous().OnCpu(kOp);
+    Operand{"weight_ids", *weight_ids}.OfType(id_type).OfSize(num_edges).Contiguous().At(place);
   }
   if (row_scale) {
-    Operand{"row_scale", *row_scale}.OfType(accumulator).OfSize(x.size(0)).Contiguous().OnCpu(kOp);
+    Operand{"row_scale", *row_scale}.OfType(accumulator).OfSize(x.size(0)).Contiguous().At(place);
   }
   const Operand result{"out", out};
-  result.OfType(x.dtype).OfShape({num_dst, x.size(1), x.size(2)}).Contiguous().OnCpu(kOp);
+  result.OfType(x.dtype).OfShape({num_dst, x.size(1), x.size(2)}).Contiguous().At(place);
   if (out_arg) {
     const Operand arg{"out_arg", *out_arg};
-    arg.OfType(DType::kInt32).OfShape({num_dst, x.size(1), x.size(2)}).Contiguous().OnCpu(kOp);
+    arg.OfType(DType::kInt32).OfShape({num_dst, x.size(1), x.size(2)}).Contiguous().At(place);
   }
-  py::gil_scoped_release release;
-  CheckIndptr({"indptr", indptr}, num_edges);
-  if (HasArg(reduce)) CheckDegrees(indptr);
-  if (rows) CheckIds({"rows", *rows}, x.size(0), "rows of x");
-  if (weight_ids) CheckPermutation({"weight_ids", *weight_ids});
+  const auto check = [&] {
+    CheckIndptr({"indptr", indptr}, num_edges);
+    if (HasArg(reduce)) CheckDegrees(indptr);
+    if (rows) CheckIds({"rows", *rows}, x.size(0), "rows of x");
+    if (weight_ids) CheckPermutation({"weight_ids", *weight_ids});
+  };
   DispatchFloat(x.dtype, "x", [&]<typename T>(Type<T>) {
     DispatchIndex(id_type, "rows", [&]<typename Id>(Type<Id>) {
       const SpmmArgs<T, Id> args{.num_dst = num_dst,
@@ -92,53 +94,56 @@ void SpmmBinding(const TensorView& x, const TensorView& indptr, const MaybeTenso
                                  .row_scale = DataOrNull<Accumulator<T>>(row_scale),
                                  .out = out.as<T>(),
                                  .arg = DataOrNull<std::int32_t>(out_arg)};
+      if (place.is_cuda()) return cuda::Spmm(args, reduce, place);
+      py::gil_scoped_release release;
+      check();
       cpu::Spmm(args, reduce);
     });
   });
 }
 
 void InverseDegreesBinding(const TensorView& indptr, const TensorView& out) {
-  Operand{"indptr", indptr}.OfDim(1).OfType(DType::kInt64).Contiguous().OnCpu(kOp);
-  Operand{"out", out}.OfSize(indptr.size(0) - 1).Contiguous().OnCpu(kOp);
-  py::gil_scoped_release release;
+  Place place(kOp, "indptr", indptr);
+  Operand{"indptr", indptr}.OfDim(1).OfType(DType::kInt64).Contiguous();
+  Operand{"out", out}.OfSize(indptr.size(0) - 1).Contiguous().At(place);
+  if (out.dtype != DType::kFloat64) Operand{"out", out}.OfType(DType::kFloat32);
+  const auto invert = [&]<typename Acc>(Acc* result) {
+    const std::int64_t* data = indptr.as<std::int64_t>();
+    if (place.is_cuda()) return cuda::InverseDegrees(out.size(0), data, result, place);
+    py::gil_scoped_release release;
+    cpu::InverseDegrees(out.size(0), data, result);
+  };
   if (out.dtype == DType::kFloat64) {
-    cpu::InverseDegrees(out.size(0), indptr.as<std::int64_t>(), out.as<double>());
+    invert(out.as<double>());
   } else {
-    Operand{"out", out}.OfType(DType::kFloat32);
-    cpu::InverseDegrees(out.size(0), indptr.as<std::int64_t>(), out.as<float>());
+    invert(out.as<float>());
   }
 }
 
 void ArgBackwardBinding(const TensorView& grad, const TensorView& arg, const TensorView& indptr,
                         const TensorView& t_indptr, const TensorView& t_rows,
                         const TensorView& t_positions, const TensorView& out) {
-  Operand{"grad", grad}.OfDim(2).Contiguous().OnCpu(kOp);
+  Place place(kOp, "grad", grad);
+  Operand{"grad", grad}.OfDim(2).Contiguous();
   Operand{"arg", arg}
       .OfType(DType::kInt32)
       .OfShape({grad.size(0), grad.size(1)})
       .Contiguous()
-      .OnCpu(kOp);
-  Operand{"t_rows", t_rows}.OfDim(1).Index().Contiguous().OnCpu(kOp);
+      .At(place);
+  Operand{"t_rows", t_rows}.OfDim(1).Index().Contiguous().At(place);
   const std::int64_t num_edges = t_rows.size(0);
-  Operand{"t_positions", t_positions}
-      .OfType(t_rows.dtype)
-      .OfSize(num_edges)
-      .Contiguous()
-      .OnCpu(kOp);
-  Operand{"indptr", indptr}.OfType(DType::kInt64).OfSize(grad.size(0) + 1).Contiguous().OnCpu(kOp);
+  Operand{"t_positions", t_positions}.OfType(t_rows.dtype).OfSize(num_edges).Contiguous().At(place);
+  Operand{"indptr", indptr}.OfType(DType::kInt64).OfSize(grad.size(0) + 1).Contiguous().At(place);
   Operand{"t_indptr", t_indptr}
       .OfType(DType::kInt64)
       .OfSize(out.size(0) + 1)
       .Contiguous()
-      .OnCpu(kOp);
+      .At(place);
   Operand{"out", out}
       .OfType(grad.dtype)
       .OfShape({out.size(0), grad.size(1)})
       .Contiguous()
-      .OnCpu(kOp);
-  py::gil_scoped_release release;
-  CheckIndptr({"t_indptr", t_indptr}, num_edges);
-  CheckIds({"t_rows", t_rows}, grad.size(0), "destination nodes");
+      .At(place);
   DispatchFloat(grad.dtype, "grad", [&]<typename T>(Type<T>) {
     DispatchIndex(t_rows.dtype, "t_rows", [&]<typename Id>(Type<Id>) {
       const SpmmArgBackwardArgs<T, Id> args{.num_src = out.size(0),
@@ -150,6 +155,10 @@ void ArgBackwardBinding(const TensorView& grad, const TensorView& arg, const Ten
                                             .grad = grad.as<T>(),
                                             .arg = arg.as<std::int32_t>(),
                                             .out = out.as<T>()};
+      if (place.is_cuda()) return cuda::SpmmArgBackward(args, place);
+      py::gil_scoped_release release;
+      CheckIndptr({"t_indptr", t_indptr}, num_edges);
+      CheckIds({"t_rows", t_rows}, grad.size(0), "destination nodes");
       cpu::SpmmArgBackward(args);
     });
   });
@@ -159,24 +168,22 @@ void EdgeBackwardBinding(const TensorView& grad, const MaybeTensor& arg, const T
                          const MaybeTensor& eids, std::string_view reduce_name,
                          const TensorView& out) {
   const Reduce reduce = ReduceOf(reduce_name);
-  Operand{"grad", grad}.OfDim(2).Contiguous().OnCpu(kOp);
+  Place place(kOp, "grad", grad);
+  Operand{"grad", grad}.OfDim(2).Contiguous();
   CheckValue(arg.has_value() == HasArg(reduce), "arg: given for max and min, and only for them");
   if (arg) {
     Operand{"arg", *arg}
         .OfType(DType::kInt32)
         .OfShape({grad.size(0), grad.size(1)})
         .Contiguous()
-        .OnCpu(kOp);
+        .At(place);
   }
-  Operand{"indptr", indptr}.OfType(DType::kInt64).OfSize(grad.size(0) + 1).Contiguous().OnCpu(kOp);
-  Operand{"out", out}.OfType(grad.dtype).OfDim(2).Contiguous().OnCpu(kOp);
+  Operand{"indptr", indptr}.OfType(DType::kInt64).OfSize(grad.size(0) + 1).Contiguous().At(place);
+  Operand{"out", out}.OfType(grad.dtype).OfDim(2).Contiguous().At(place);
   CheckValue(out.size(1) == grad.size(1), "out: expected width ", grad.size(1), ", got ",
              out.size(1));
   const std::int64_t num_edges = out.size(0);
-  if (eids) Operand{"eids", *eids}.Index().OfSize(num_edges).Contiguous().OnCpu(kOp);
-  py::gil_scoped_release release;
-  CheckIndptr({"indptr", indptr}, num_edges);
-  if (eids) CheckPermutation({"eids", *eids});
+  if (eids) Operand{"eids", *eids}.Index().OfSize(num_edges).Contiguous().At(place);
   DispatchFloat(grad.dtype, "grad", [&]<typename T>(Type<T>) {
     DispatchIndex(eids ? eids->dtype : DType::kInt32, "eids", [&]<typename Id>(Type<Id>) {
       const SpmmEdgeBackwardArgs<T, Id> args{.num_dst = grad.size(0),
@@ -186,6 +193,10 @@ void EdgeBackwardBinding(const TensorView& grad, const MaybeTensor& arg, const T
                                              .grad = grad.as<T>(),
                                              .arg = DataOrNull<std::int32_t>(arg),
                                              .out = out.as<T>()};
+      if (place.is_cuda()) return cuda::SpmmEdgeBackward(args, reduce, place);
+      py::gil_scoped_release release;
+      CheckIndptr({"indptr", indptr}, num_edges);
+      if (eids) CheckPermutation({"eids", *eids});
       cpu::SpmmEdgeBackward(args, reduce);
     });
   });

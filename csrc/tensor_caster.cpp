@@ -1,12 +1,22 @@
 #include "tensor_caster.h"
 
 #include <array>
+#include <cstring>
+#include <string>
 #include <utility>
 
 namespace py = pybind11;
 
+#ifndef HOPFLOW_HOST_AS_DEVICE
+#define HOPFLOW_HOST_AS_DEVICE 0
+#endif
+
 namespace hopflow {
 namespace {
+
+// In the module for tests/emulation the CUDA kernels run on the CPU: there a CPU tensor is on
+// "CUDA", and none is on the CPU.
+constexpr bool kHostAsDevice = HOPFLOW_HOST_AS_DEVICE;
 
 // Borrowed for the life of the process: torch's types and dtypes are never freed, and releasing
 // Python objects from a static destructor would run after the interpreter is gone.
@@ -79,7 +89,8 @@ TensorView ViewOf(py::handle object) {
     if (dtype.ptr() == torch_dtype) view.dtype = known;
   }
   if (Attr(object, names.is_cpu).ptr() == Py_True) {
-    view.device = DeviceType::kCpu;
+    view.device = kHostAsDevice ? DeviceType::kCuda : DeviceType::kCpu;
+    if (kHostAsDevice) view.device_index = 0;
   } else if (Attr(object, names.is_cuda).ptr() == Py_True) {
     view.device = DeviceType::kCuda;
     view.device_index = static_cast<int>(AsInt(Call(object, names.get_device).ptr()));
@@ -98,6 +109,35 @@ TensorView ViewOf(py::handle object) {
   view.data = PyLong_AsVoidPtr(Call(object, names.data_ptr).ptr());
   if (view.data == nullptr && PyErr_Occurred()) throw py::error_already_set();
   return view;
+}
+
+const char* CudaDeviceType() { return kHostAsDevice ? "cpu" : "cuda"; }
+
+void* CurrentStream(int device_index) {
+  if (kHostAsDevice) return nullptr;
+  // What torch's own compiler calls for its kernels; the public torch.cuda.current_stream() makes
+  // an object each time.
+  static PyObject* const raw_stream =
+      py::object(py::module_::import("torch").attr("_C").attr("_cuda_getCurrentRawStream"))
+          .release()
+          .ptr();
+  const py::object stream = py::reinterpret_borrow<py::object>(raw_stream)(device_index);
+  return PyLong_AsVoidPtr(stream.ptr());
+}
+
+py::object NewBytes(std::size_t bytes, int device_index) {
+  static PyObject* const empty =
+      py::object(py::module_::import("torch").attr("empty")).release().ptr();
+  static PyObject* const uint8 =
+      py::object(py::module_::import("torch").attr("uint8")).release().ptr();
+  const py::object device = kHostAsDevice
+                                ? py::object(py::str("cpu"))
+                                : py::object(py::str("cuda:" + std::to_string(device_index)));
+  py::object made = py::reinterpret_borrow<py::object>(empty)(
+      bytes, py::arg("dtype") = py::handle(uint8), py::arg("device") = device);
+  // Poison, so that a kernel that reads what nobody wrote is found out.
+  if (kHostAsDevice) std::memset(ViewOf(made).data, 0xcd, bytes);
+  return made;
 }
 
 }  // namespace hopflow

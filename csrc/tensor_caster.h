@@ -4,6 +4,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include <cstddef>
 #include <optional>
 
 #include "tensor_view.h"
@@ -15,6 +16,15 @@ void InitTensorCaster();
 
 // Reads `object`; throws TypeError if it is no torch.Tensor.
 TensorView ViewOf(pybind11::handle object);
+
+// The torch device type of the tensors that CUDA kernels serve: "cuda".
+const char* CudaDeviceType();
+
+// torch's current stream on a CUDA device: a cudaStream_t.
+void* CurrentStream(int device_index);
+
+// torch.empty(bytes, dtype=torch.uint8) on a CUDA device.
+pybind11::object NewBytes(std::size_t bytes, int device_index);
 
 }  // namespace hopflow
 

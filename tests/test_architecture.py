@@ -92,7 +92,7 @@ def test_operators_know_no_graphs():
 
 @pytest.mark.skipif(not CSRC.is_dir(), reason="the sources are not beside the tests")
 def test_only_bindings_see_pybind11_and_no_file_sees_aten():
-    may = re.compile(r".*_bind\.cpp|bind\.(h|cpp)|tensor_caster\.(h|cpp)|module\.cpp")
+    may = re.compile(r".*_bind\.cpp|(bind|place|tensor_caster)\.(h|cpp)|module\.cpp")
     for path in CSRC.iterdir():
         text = path.read_text()
         assert not re.search(r"#include\s*[<\"](ATen|torch|c10)/", text), path.name
@@ -106,6 +106,7 @@ def test_an_operator_is_whole(stem):
     wanted = [
         CSRC / f"{stem}.h",
         CSRC / f"{stem}_cpu.cpp",
+        CSRC / f"{stem}_cuda.cu",
         CSRC / f"{stem}_bind.cpp",
         ROOT / "python" / "hopflow" / "ops" / f"{stem}.py",
         ROOT / "tests" / f"test_{stem}.py",

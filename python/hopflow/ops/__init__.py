@@ -10,8 +10,10 @@ from hopflow.ops.batch_loader import BatchLoader, LoadedBatch, ScratchCache
 from hopflow.ops.blocks import (
     SampledBlocks,
     SampledHop,
+    StartedBlocks,
     sample_blocks,
     sample_blocks_reference,
+    start_blocks,
 )
 from hopflow.ops.compact import compact_ids, compact_ids_reference
 from hopflow.ops.csc import (
@@ -55,6 +57,7 @@ __all__ = [
     "SampledBlocks",
     "SampledHop",
     "ScratchCache",
+    "StartedBlocks",
     "Transpose",
     "as_int",
     "check_csc",
@@ -88,6 +91,7 @@ __all__ = [
     "spmm_reference",
     "spmm_with_own",
     "spmm_with_own_reference",
+    "start_blocks",
     "stream_key",
     "transpose_csc",
 ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from hopflow import _native
+from hopflow.ops._place import mark, on_cuda
 from hopflow.ops._shapes import require_ids
 from hopflow.ops.compact import compact_ids_reference
 from hopflow.ops.sample import sample_neighbors_reference
@@ -109,14 +110,132 @@ def sample_blocks(
         A seed is negative or not below N.
     ValueError, TypeError
         A fanout below -1, arrays that are no CSC, wrong dtypes or dimensions.
+
+    Notes
+    -----
+    With ``seeds`` on CUDA the work is done there, with the same result; ``indptr`` and ``indices``
+    may then be in page-locked host memory. :func:`start_blocks` does not wait for the device.
     """
     indptr, indices = require_ids("indptr", indptr), require_ids("indices", indices)
     seeds = require_ids("seeds", seeds).to(indices.dtype)
+    if on_cuda(seeds):
+        return start_blocks(
+            indptr, indices, seeds, fanouts, keys=keys, replace=replace, idtype=idtype
+        ).finish()
     arrays = _native.sample_blocks(
         indptr, indices, seeds, list(fanouts), [key % 2**64 for key in keys], bool(replace),
         idtype == torch.int64,
     )  # fmt: skip
     return SampledBlocks.of(arrays)
+
+
+# Shorter arrays are views of the memory that was set aside for them; longer ones that turned out
+# less than a quarter full are copied, so that a block does not hold on to the rest.
+_LEAST_COPIED = 1 << 16
+
+
+def _fit(x: Tensor, count: int) -> Tensor:
+    used = x[:count]
+    return used.clone() if x.shape[0] > max(4 * count, _LEAST_COPIED) else used
+
+
+class StartedBlocks:
+    """Blocks that the device is still working on: see :func:`start_blocks`."""
+
+    def __init__(
+        self, indptr: Tensor, indices: Tensor, seeds: Tensor, idtype: torch.dtype, arrays: Any
+    ) -> None:
+        self._graph, self._seeds, self._idtype = (indptr, indices), seeds, idtype
+        sizes, self._src_ids, self._inverse, self._hops, is_wide = arrays
+        self._position_dtype = torch.int64 if is_wide else torch.int32
+        self._sizes = sizes.view(torch.int64)
+        self._event: torch.cuda.Event | None = None
+        if self._sizes.device.type == "cuda":
+            on_host = torch.empty(self._sizes.shape, dtype=torch.int64, pin_memory=True)
+            self._sizes = on_host.copy_(self._sizes, non_blocking=True)
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._event.record()
+
+    def finish(self) -> SampledBlocks:
+        """Wait for the sizes, the one time that the host does, and cut the arrays to them.
+
+        Raises
+        ------
+        IndexError, ValueError
+            As :func:`sample_blocks`.
+        """
+        if self._event is not None:
+            self._event.synchronize()
+        num_seeds, *rest, failure = self._sizes.tolist()
+        if failure != -1:
+            self._fail(failure >> _FAILURE_BITS, failure & ((1 << _FAILURE_BITS) - 1))
+        indptr, indices = self._graph
+        hops, num_dst = [], num_seeds
+        for (h_indptr, h_indices, positions), num_edges, num_src in zip(
+            self._hops, rest[::2], rest[1::2]
+        ):
+            hop = SampledHop(
+                _fit(h_indptr.view(torch.int64), num_dst + 1),
+                _fit(h_indices.view(torch.int32), num_edges),
+                _fit(positions.view(self._position_dtype), num_edges),
+                num_src,
+            )
+            mark(hop.indptr, "indptr", num_edges)
+            mark(hop.indices, "ids", num_src)
+            mark(hop.positions, "ids", indices.shape[0])
+            hops.append(hop)
+            num_dst = num_src
+        num_nodes = indptr.shape[0] - 1
+        src_ids = mark(_fit(self._src_ids.view(indices.dtype), num_dst), "ids", num_nodes)
+        inverse = self._inverse.view(torch.int64)[: self._seeds.shape[0]]
+        return SampledBlocks(
+            mark(src_ids.to(self._idtype), "ids", num_nodes),
+            mark(src_ids[:num_seeds].to(self._idtype), "ids", num_nodes),
+            None if num_seeds == self._seeds.shape[0] else inverse,
+            src_ids,
+            hops,
+        )
+
+    def _fail(self, what: int, at: int) -> None:
+        indptr, indices = self._graph
+        num_nodes = indptr.shape[0] - 1
+        if what == 0:
+            raise IndexError(
+                f"seeds[{at}] is {int(self._seeds[at])}, but the graph has {num_nodes} nodes"
+            )
+        if what == 1:
+            raise ValueError(
+                f"indptr[{at}:{at + 2}] is {indptr[at : at + 2].tolist()}: no range of the"
+                f" {indices.shape[0]} edges"
+            )
+        raise ValueError(
+            f"indices[{at}] is {int(indices[at])}, but the graph has {num_nodes} nodes"
+        )
+
+
+_FAILURE_BITS = 60  # of a failure's word: which check, then the place; csrc/blocks.h
+
+
+def start_blocks(
+    indptr: Tensor,
+    indices: Tensor,
+    seeds: Tensor,
+    fanouts: Sequence[int],
+    *,
+    keys: Sequence[int],
+    replace: bool = False,
+    idtype: torch.dtype = torch.int64,
+) -> StartedBlocks:
+    """:func:`sample_blocks` on CUDA, begun on the current stream: ``finish()`` has the result.
+
+    The host does not wait for the device, except at a hop that keeps all edges (fanout -1), whose
+    size only the device can tell. Memory is set aside for as many nodes and edges as fanouts allow.
+    Parameters as in :func:`sample_blocks`; ``seeds`` on CUDA, in the dtype of ``indices``.
+    """
+    arrays = _native.sample_blocks_cuda(
+        indptr, indices, seeds, list(fanouts), [key % 2**64 for key in keys], bool(replace)
+    )
+    return StartedBlocks(indptr, indices, seeds, idtype, arrays)
 
 
 def sample_blocks_reference(

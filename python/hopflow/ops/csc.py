@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hopflow import _native
 from hopflow.ops._library import define
+from hopflow.ops._place import check_ids, check_indptr, mark
 from hopflow.ops._shapes import MOST_NODES, as_int, id_dtype, optional_ids, require_ids
 from hopflow.ops.pool import empty
 
@@ -132,10 +133,21 @@ def coo_to_csc(
     indptr = empty((num_dst + 1,), torch.int64, src.device)
     indices = empty((num_edges,), id_dtype(num_src), src.device)
     eids = None
+    check_ids("src", src, num_src, "number of source nodes")
+    check_ids("dst", dst, num_dst, "number of destination nodes")
     if not _native.is_sorted(dst):
         eids = empty((num_edges,), id_dtype(num_edges), src.device)
     _native.coo_to_csc(src, dst, num_src, indptr, indices, eids)
+    mark_csc(indptr, indices, num_src)
+    if eids is not None:
+        mark(mark(eids, "permutation", num_edges), "ids", num_edges)
     return indptr, indices, eids
+
+
+def mark_csc(indptr: Tensor, indices: Tensor, num_src: int) -> None:
+    """Spare the arrays of a CSC, right by construction, further checks on CUDA."""
+    mark(indptr, "indptr", indices.shape[0])
+    mark(indices, "ids", num_src)
 
 
 def coo_to_csc_reference(
@@ -172,7 +184,13 @@ def _transpose_kernel(
         empty(indices.shape, dtype, device),
         empty(indices.shape, dtype, device),
     )
+    check_indptr("indptr", indptr, indices.shape[0])
+    check_ids("indices", indices, num_src, "number of source nodes")
     _native.transpose_csc(indptr, indices.to(dtype), *outputs)
+    t_indptr, t_rows, t_positions = outputs
+    mark_csc(t_indptr, t_rows, indptr.shape[0] - 1)
+    num_edges = indices.shape[0]
+    mark(mark(t_positions, "permutation", num_edges), "ids", num_edges)
     return outputs
 
 
@@ -219,12 +237,14 @@ def check_csc(indptr: Tensor, indices: Tensor, num_src: int, eids: Tensor | None
 
     ``eids``, if given, must hold each of [0, E) once.
     """
-    _native.check_csc(
-        require_ids("indptr", indptr),
-        require_ids("indices", indices),
-        num_src,
-        optional_ids("eids", eids),
-    )
+    indptr, indices = require_ids("indptr", indptr), require_ids("indices", indices)
+    _native.check_indptr(indptr, "indptr", indices.shape[0])
+    _native.check_ids(indices, "indices", num_src, "number of source nodes")
+    eids = optional_ids("eids", eids)
+    if eids is not None:
+        if eids.shape != indices.shape:
+            raise ValueError(f"eids: expected {indices.shape[0]} elements, got {eids.shape[0]}")
+        _native.check_permutation(eids, "eids")
 
 
 def destinations(indptr: Tensor, num_edges: int, dtype: torch.dtype) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hopflow import _native
 from hopflow.ops._library import define
+from hopflow.ops._place import check_ids, on_cuda
 from hopflow.ops._shapes import dense_rows, require_ids, require_same_device, require_tensor
 from hopflow.ops.csc import coo_to_csc
 from hopflow.ops.pool import empty
@@ -16,13 +17,14 @@ from hopflow.ops.spmm_edges import segment_reduce
 
 
 def _kernel(x: Tensor, ids: Tensor) -> Tensor:
-    out = empty((ids.shape[0], *x.shape[1:]), x.dtype, x.device)
-    _native.gather_rows(dense_rows(x), ids.contiguous(), out)
+    out = empty((ids.shape[0], *x.shape[1:]), x.dtype, ids.device)
+    check_ids("ids", ids, x.shape[0], "rows of x")
+    _native.gather_rows(dense_rows(x), ids, out)
     return out
 
 
 def _fake(x: Tensor, ids: Tensor) -> Tensor:
-    return x.new_empty((ids.shape[0], *x.shape[1:]))
+    return x.new_empty((ids.shape[0], *x.shape[1:]), device=ids.device)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -38,7 +40,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None]:
 
 def _scatter_kernel(grad: Tensor, ids: Tensor, num_rows: int) -> Tensor:
     # Sorting by row makes the sum deterministic: each row adds its gradients in the order of ids.
-    positions = torch.arange(ids.shape[0], dtype=ids.dtype)
+    positions = torch.arange(ids.shape[0], dtype=ids.dtype, device=ids.device)
     indptr, _, order = coo_to_csc(positions, ids, max(ids.shape[0], 1), num_rows)
     return segment_reduce(indptr, grad, reduce="sum", eids=order)
 
@@ -78,26 +80,30 @@ def gather_rows(x: Tensor, ids: Tensor) -> Tensor:
     Parameters
     ----------
     x : Tensor
-        Shape [N, ...], any dtype; rows may lie apart in memory.
+        Shape [N, ...], any dtype; rows may lie apart in memory. With ``ids`` on CUDA it may also be
+        in page-locked host memory (``pin_memory()``), which the device then reads in place.
     ids : Tensor
         Row numbers, shape [M], int32 or int64.
 
     Returns
     -------
     Tensor
-        Shape [M, ...], dtype of ``x``.
+        Shape [M, ...], dtype of ``x``, where ``ids`` are.
 
     Raises
     ------
     IndexError
         An id is negative or not below N.
+    HopflowError
+        ``ids`` are on CUDA and ``x`` in host memory that is not page-locked.
     TypeError, ValueError
         ``ids`` is no 1-D int32 or int64 tensor, or ``x`` a scalar, or they are on two devices.
     """
     x, ids = require_tensor("x", x), require_ids("ids", ids)
     if x.dim() == 0:
         raise ValueError("x: expected at least 1 dimension, got a scalar")
-    require_same_device("x", x, "ids", ids)
+    if not (on_cuda(ids) and x.device.type == "cpu"):  # else page-locked, or the kernel refuses
+        require_same_device("x", x, "ids", ids)
     result: Tensor = _gather(x, ids)
     return result
 

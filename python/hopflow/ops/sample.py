@@ -74,13 +74,13 @@ def sample_neighbors(
     indptr, indices = require_ids("indptr", indptr), require_ids("indices", indices)
     seeds, eids = require_ids("seeds", seeds), optional_ids("eids", eids)
     num_edges, fanout = indices.shape[0], as_int("fanout", fanout)
-    out_indptr = torch.empty(seeds.shape[0] + 1, dtype=torch.int64)
+    out_indptr = torch.empty(seeds.shape[0] + 1, dtype=torch.int64, device=seeds.device)
     total = _native.count_sampled_neighbors(
         indptr, num_edges, seeds, fanout, bool(replace), out_indptr
     )
-    neighbors = empty((total,), indices.dtype, indices.device)
+    neighbors = empty((total,), indices.dtype, seeds.device)
     edge_dtype = id_dtype(num_edges) if eids is None else eids.dtype
-    edges = empty((total,), edge_dtype, indices.device)
+    edges = empty((total,), edge_dtype, seeds.device)
     _native.sample_neighbors(
         indptr, indices, eids, seeds, fanout, bool(replace), key & _MASK64,
         out_indptr, neighbors, edges,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hopflow import _native
 from hopflow.ops._library import define
+from hopflow.ops._place import check_ids, check_indptr, check_permutation, mark
 from hopflow.ops._shapes import (
     accumulator_dtype,
     dense_rows,
@@ -33,6 +34,9 @@ def _kernel(
     t_positions: Tensor | None,
 ) -> Tensor:
     out = empty((indices.shape[0], u.shape[1]), u.dtype, u.device)
+    check_indptr("indptr", indptr, indices.shape[0])
+    check_ids("indices", indices, u.shape[0], "source nodes")
+    check_permutation("eids", eids)
     _native.sddmm_dot(dense_rows(u), dense_rows(v), indptr, indices, eids, out)
     return out
 
@@ -63,6 +67,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
             transpose = list(transpose_for_backward(indptr, indices, u.shape[0]))
         t_indptr, t_rows, t_positions = transpose
         t_eids = t_positions if eids is None else eids[t_positions.long()].to(t_rows.dtype)
+        mark(t_eids, "permutation", t_eids.shape[0])
         grad_u, _ = torch.ops.hopflow.spmm(
             v, t_indptr, t_rows, weight, t_eids, None, "sum", None, None, None
         )

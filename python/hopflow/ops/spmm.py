@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hopflow import _native
 from hopflow.ops._library import define
+from hopflow.ops._place import check_ids, check_indptr, check_permutation, mark
 from hopflow.ops._shapes import (
     accumulator_dtype,
     as_heads,
@@ -93,6 +94,9 @@ def spmm_kernel(
     t_positions: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     out, arg = empty_outputs(x, indptr.shape[0] - 1, reduce)
+    check_indptr("indptr", indptr, indices.shape[0])
+    check_ids("rows", indices, x.shape[0], "rows of x")
+    check_permutation("weight_ids", weight_ids)
     _native.spmm(
         dense_rows(x), indptr, indices, indices.shape[0], weight, weight_ids, row_scale, reduce,
         out, arg if has_arg(reduce) else None,
@@ -143,7 +147,9 @@ def _spmm_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
             t_weight_ids = None
             if weight is not None:
                 t_weight_ids = t_positions if weight_ids is None else weight_ids[t_positions.long()]
-                t_weight_ids = t_weight_ids.to(t_rows.dtype)
+                t_weight_ids = mark(
+                    t_weight_ids.to(t_rows.dtype), "permutation", t_weight_ids.shape[0]
+                )
             grad_scale = inverse_degrees(indptr, grad.dtype) if ctx.reduce == "mean" else None
             grad_x, _arg = _spmm(
                 grad, t_indptr, t_rows, weight, t_weight_ids, grad_scale, "sum", None, None, None
@@ -183,6 +189,8 @@ def _arg_backward_kernel(
     t_positions: Tensor,
 ) -> Tensor:
     out = empty((num_src, grad.shape[1]), grad.dtype, grad.device)
+    check_indptr("t_indptr", t_indptr, t_rows.shape[0])
+    check_ids("t_rows", t_rows, grad.shape[0], "destination nodes")
     _native.spmm_arg_backward(
         grad.contiguous(), arg.contiguous(), indptr, t_indptr, t_rows, t_positions, out
     )

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hopflow import _native
 from hopflow.ops._library import define
+from hopflow.ops._place import check_indptr, check_permutation, on_cuda
 from hopflow.ops._shapes import (
     as_heads,
     dense_rows,
@@ -32,8 +33,10 @@ from hopflow.ops.spmm import (
 def _segment_kernel(
     x: Tensor, indptr: Tensor, eids: Tensor | None, reduce: str
 ) -> tuple[Tensor, Tensor]:
-    if eids is not None:
-        _native.check_permutation(eids)
+    if eids is not None and not on_cuda(eids):
+        _native.check_permutation(eids, "eids")
+    check_permutation("eids", eids)
+    check_indptr("indptr", indptr, x.shape[0])
     out, arg = empty_outputs(x, indptr.shape[0] - 1, reduce)
     _native.spmm(
         dense_rows(x).unsqueeze(1), indptr, eids, x.shape[0], None, None, None, reduce,
@@ -79,6 +82,8 @@ def _edge_backward_kernel(
     reduce: str,
 ) -> Tensor:
     out = empty((num_edges, grad.shape[1]), grad.dtype, grad.device)
+    check_indptr("indptr", indptr, num_edges)
+    check_permutation("eids", eids)
     _native.spmm_edge_backward(grad.contiguous(), arg, indptr, eids, reduce, out)
     return out
 

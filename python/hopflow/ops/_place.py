@@ -1,0 +1,61 @@
+"""Where operands are, and checks of index arrays on CUDA.
+
+On the CPU the native kernels check every index array themselves, each time: it costs little. On
+CUDA a check makes the host wait for the device, so it is made once for each array. What hopflow
+made itself (sampled blocks, transposes) is right by construction and marked as such.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from hopflow import _native
+
+_MARK = "_hopflow_checked"
+
+
+def on_cuda(x: Tensor) -> bool:
+    """Whether the CUDA kernels serve this tensor."""
+    return x.device.type == _native.cuda_device_type
+
+
+def _version(x: Tensor) -> int:
+    # Tensors made under inference_mode do not count their changes; nobody changes an index array.
+    return -1 if x.is_inference() else x._version
+
+
+def _known(x: Tensor) -> dict[str, int]:
+    """What is remembered of ``x`` as it is now."""
+    version, known = getattr(x, _MARK, (None, {}))
+    return known if version == _version(x) else {}
+
+
+def mark(x: Tensor, what: str, bound: int) -> Tensor:
+    """Remember that ``x``, as it is now, is an index array of this kind; returns it.
+
+    ``what`` is "ids" (each in [0, bound)), "permutation" (of [0, bound)) or "indptr" (rises from 0
+    to bound).
+    """
+    setattr(x, _MARK, (_version(x), {**_known(x), what: bound}))
+    return x
+
+
+def check_ids(name: str, ids: Tensor, bound: int, bound_name: str) -> None:
+    """Raise an IndexError unless every id is in [0, ``bound``). On the CPU the kernels do it."""
+    if on_cuda(ids) and _known(ids).get("ids", bound + 1) > bound:
+        _native.check_ids(ids, name, bound, bound_name)
+        mark(ids, "ids", bound)
+
+
+def check_permutation(name: str, ids: Tensor | None) -> None:
+    """Raise unless every id of [0, len) is there once. On the CPU the kernels do it."""
+    if ids is not None and on_cuda(ids) and _known(ids).get("permutation") != ids.shape[0]:
+        _native.check_permutation(ids, name)
+        mark(mark(ids, "permutation", ids.shape[0]), "ids", ids.shape[0])
+
+
+def check_indptr(name: str, indptr: Tensor, num_edges: int) -> None:
+    """Raise a ValueError unless it rises from 0 to ``num_edges``. On the CPU the kernels do it."""
+    if on_cuda(indptr) and _known(indptr).get("indptr") != num_edges:
+        _native.check_indptr(indptr, name, num_edges)
+        mark(indptr, "indptr", num_edges)
