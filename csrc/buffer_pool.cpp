@@ -9,6 +9,9 @@
 #include <sys/mman.h>
 #endif
 
+#include "check.h"
+#include "device.h"
+
 namespace hopflow {
 namespace {
 
@@ -76,6 +79,7 @@ void* BufferPool::Allocate(std::size_t bytes) {
   } else {
     data = SystemAllocate(bytes);
   }
+  if (pins_) Pin(data, size);
   used_[data] = size;
   used_bytes_ += size;
   return data;
@@ -105,12 +109,39 @@ BufferPool::Usage BufferPool::usage() const {
   return {used_bytes_, cached_bytes_, limit_};
 }
 
+void BufferPool::SetPinned(bool pinned) {
+  const std::lock_guard lock(mutex_);
+  pins_ = pinned;
+}
+
+void BufferPool::Pin(void* data, std::size_t bytes) {
+  if (pinned_.count(data) != 0) return;
+  try {
+    cuda::PinMemory(data, bytes);
+    pinned_.insert(data);
+  } catch (const Error&) {
+    // Without it copies are slower, not wrong; a system that locks no more will lock no more.
+    pins_ = false;
+  }
+}
+
+void BufferPool::Free(void* data) {
+  if (pinned_.erase(data) != 0) {
+    try {
+      cuda::UnpinMemory(data);
+    } catch (const Error&) {
+      // The driver is gone, at the end of the process: so is the lock.
+    }
+  }
+  std::free(data);
+}
+
 void BufferPool::Trim() {
   while (cached_bytes_ > limit_) {
     const auto oldest = free_sizes_.begin();
     const auto buffer = free_.find({oldest->second, oldest->first});
     cached_bytes_ -= oldest->second;
-    std::free(buffer->second);
+    Free(buffer->second);
     free_.erase(buffer);
     free_sizes_.erase(oldest);
   }

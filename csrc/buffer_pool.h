@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <set>
 #include <utility>
 
 namespace hopflow {
@@ -26,6 +27,10 @@ class BufferPool {
   // first.
   void SetLimit(std::size_t bytes);
 
+  // Page-locks what is handed out from now on, as far as the system allows, so that copies to a GPU
+  // run beside other work.
+  void SetPinned(bool pinned);
+
   struct Usage {
     std::size_t used;    // bytes handed out
     std::size_t cached;  // bytes kept for reuse
@@ -36,6 +41,8 @@ class BufferPool {
  private:
   BufferPool();
   void Trim();
+  void Pin(void* data, std::size_t bytes);
+  void Free(void* data);
 
   // By size and, among equals, by the time of their return, counted in returns.
   using FreeKey = std::pair<std::size_t, std::uint64_t>;
@@ -45,6 +52,8 @@ class BufferPool {
   std::map<std::uint64_t, std::size_t> free_sizes_;  // size of each, by the time of its return
   std::uint64_t num_returns_ = 0;
   std::map<void*, std::size_t> used_;
+  std::set<void*> pinned_;
+  bool pins_ = false;
   std::size_t used_bytes_ = 0;
   std::size_t cached_bytes_ = 0;
   std::size_t limit_ = std::size_t{1} << 30;

@@ -29,6 +29,11 @@ int SetDevice(int index);
 // Where kernels find page-locked host memory; null if it is not page-locked (or not mapped).
 void* DevicePointer(void* host);
 
+// Page-locks host memory in place, for every device to read; throws Error where that cannot be. And
+// lets go of it again.
+void PinMemory(void* data, std::size_t bytes);
+void UnpinMemory(void* data);
+
 using Stream = void*;  // cudaStream_t, without CUDA's headers
 
 // Where a call works: a stream, scratch memory that lives until the call returns (afterwards the

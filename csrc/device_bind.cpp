@@ -34,6 +34,15 @@ void BindDevice(py::module_& module) {
   module.attr("cuda_device_type") = CudaDeviceType();
   module.def("cuda_is_built", &cuda::IsBuilt);
   module.def("cuda_build_version", &cuda::BuildVersion);
+  module.def("pin_memory", [](std::uintptr_t data, std::size_t bytes) {
+    cuda::PinMemory(reinterpret_cast<void*>(data), bytes);
+  });
+  module.def("unpin_memory", [](std::uintptr_t data) {
+    cuda::UnpinMemory(reinterpret_cast<void*>(data));
+  });
+  module.def("is_pinned", [](std::uintptr_t data) {
+    return cuda::DevicePointer(reinterpret_cast<void*>(data)) != nullptr;
+  });
   module.def("cuda_devices", [] {
     std::string problem;
     py::list devices;

@@ -69,11 +69,12 @@ class Adjacency:
         if self.rows is None:
             return self
         if self._full is None:
-            counts = torch.zeros(self.num_dst, dtype=torch.int64)
+            device = self.indptr.device
+            counts = torch.zeros(self.num_dst, dtype=torch.int64, device=device)
             counts[self.rows.long()] = self.indptr.diff()
             # Rows in rising order, and their edges with them.
             order = torch.argsort(self.rows)
-            indptr = torch.zeros(self.num_dst + 1, dtype=torch.int64)
+            indptr = torch.zeros(self.num_dst + 1, dtype=torch.int64, device=device)
             torch.cumsum(counts, 0, out=indptr[1:])
             _, _, positions = ops.sample_neighbors(self.indptr, self.indices, order, -1, key=0)
             eids = positions if self.eids is None else self.eids[positions.long()]
@@ -127,7 +128,7 @@ class Adjacency:
             return indptr[rows + 1] - indptr[rows]
         if self.rows is None:
             return self.indptr.diff()
-        degrees = torch.zeros(self.num_dst, dtype=torch.int64)
+        degrees = torch.zeros(self.num_dst, dtype=torch.int64, device=self.indptr.device)
         degrees[self.rows.long()] = self.indptr.diff()
         return degrees
 
@@ -155,13 +156,20 @@ class Adjacency:
             return self._transpose[0].diff()
         return torch.bincount(self.indices.long(), minlength=self.num_src)
 
+    def arrays(self) -> list[Tensor]:
+        """Every array that there is."""
+        return [x for x in (self.indptr, self.indices, self.eids, self.rows) if x is not None]
+
     def map(self, f: Callable[[Tensor], Tensor]) -> Adjacency:
         """The same edges with ``f`` applied to each array (a device move, pinning)."""
 
         def maybe(x: Tensor | None) -> Tensor | None:
             return None if x is None else f(x)
 
-        return Adjacency(
+        mapped = Adjacency(
             f(self.indptr), f(self.indices), maybe(self.eids), self.num_src, self.num_dst,
             maybe(self.rows),
         )  # fmt: skip
+        if ops.on_cuda(mapped.indices) and self.rows is None:
+            ops.mark_csc(mapped.indptr, mapped.indices, mapped.eids, self.num_src)
+        return mapped

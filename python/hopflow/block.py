@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from hopflow import ops
 from hopflow.adjacency import Adjacency
 from hopflow.frame import (
     EID,
@@ -108,15 +109,18 @@ class Block(Graph):
             ``take(name, column, ids)`` gathers rows of a node column when they are first read;
             :func:`take_rows` by default.
         """
-        dst_ids = src_ids[: adjacency.num_dst]
+        dst_ids = ops.first_ids(src_ids, adjacency.num_dst)
         idtype, num_edges = parent.idtype, adjacency.num_edges
+        device = adjacency.indices.device
 
         def edge_columns() -> dict[str, Column]:
             if parent_eids is None:
                 columns: dict[str, Column] = {
                     name: LazyColumn(partial(read, column)) for name, column in parent.edges.items()
                 }
-                columns[EID] = LazyColumn(lambda: torch.arange(num_edges, dtype=idtype))
+                columns[EID] = LazyColumn(
+                    lambda: torch.arange(num_edges, dtype=idtype, device=device)
+                )
                 return columns
             return inherit(parent.edges, parent_eids.read, EID, idtype, take_rows)
 

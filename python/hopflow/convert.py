@@ -43,7 +43,7 @@ def graph(
     idtype : torch.dtype, optional
         int32 or int64, the dtype of ids handed out; by default that of ``data``, or int64.
     device : str or torch.device, optional
-        Where to put it; the CPU by default.
+        Where to put it; by default where its tensors are, else the CPU.
     row_sorted, col_sorted : bool
         Accepted for DGL's sake; hopflow sees for itself whether edges are sorted.
 
@@ -66,6 +66,7 @@ def graph(
     """
     adjacency, data_idtype = _adjacency(data, num_nodes, num_nodes, bipartite=False)
     made = Graph(adjacency, idtype=_idtype(idtype, data_idtype, adjacency))
+    device = _device(data) if device is None else device
     return made if device is None else made.to(device)
 
 
@@ -98,6 +99,7 @@ def create_block(
     """
     adjacency, data_idtype = _adjacency(data_dict, num_src_nodes, num_dst_nodes, bipartite=True)
     block = Block(adjacency, idtype=_idtype(idtype, data_idtype, adjacency))
+    device = _device(data_dict) if device is None else device
     if device is None:
         return block
     moved = block.to(device)
@@ -114,6 +116,16 @@ def _idtype(asked: torch.dtype | None, given: torch.dtype, adjacency: Adjacency)
     if asked == torch.int32 and ops.id_dtype(most) != torch.int32:
         raise ValueError(f"idtype: {most} nodes or edges do not fit int32")
     return asked
+
+
+def _device(data: Any) -> torch.device | None:
+    """Where the tensors that a graph is made of are, if there are any."""
+    if isinstance(data, Tensor):
+        return data.device
+    if isinstance(data, (tuple, list)):
+        found = (_device(item) for item in data[:3])
+        return next((device for device in found if device is not None), None)
+    return None
 
 
 def _count(name: str, value: int | None) -> int | None:

@@ -205,8 +205,14 @@ def read(column: Column) -> Tensor:
 
 
 def take_rows(name: str, column: Column, ids: Tensor) -> Tensor:
-    """Copy rows of a column: the usual :data:`Take`."""
-    return ops.gather_rows(read(column), ids)
+    """Copy rows of a column to where the ids are: the usual :data:`Take`.
+
+    A column in host memory is read in place by the GPU if it is pinned, else gathered on the CPU.
+    """
+    x = read(column)
+    if x.device == ids.device or (ids.device.type == "cuda" and ops.is_pinned(x)):
+        return ops.gather_rows(x, ids)
+    return ops.gather_rows(x, ids.to(x.device)).to(ids.device)
 
 
 def inherit(

@@ -35,6 +35,7 @@ class Graph:
     """
 
     is_block = False
+    _pins: tuple[ops.Pin, ...] = ()  # keep page-locked memory locked
 
     def __init__(self, adjacency: Adjacency, *, idtype: torch.dtype = torch.int64) -> None:
         self._adjacency = adjacency
@@ -137,7 +138,7 @@ class Graph:
     ) -> Tensor | int:
         if isinstance(nodes, str) and nodes == ALL:
             return count(None).to(self._idtype)
-        degrees = count(as_node_ids(name, nodes, num_nodes)).to(self._idtype)
+        degrees = count(as_node_ids(name, nodes, num_nodes, device=self.device)).to(self._idtype)
         is_one = hasattr(nodes, "__index__") and getattr(nodes, "ndim", 0) == 0
         return int(degrees) if is_one else degrees
 
@@ -253,37 +254,63 @@ class Graph:
         device = torch.device(device)
         if device == self.device or (device.type == self.device.type and device.index is None):
             return self
+        ops.require_fit(f"{type(self).__name__.lower()}.to", self._tensors(), device)
 
         def move(x: Tensor) -> Tensor:
             return x.to(device)
 
         moved = self._adjacency.map(move)
-        return self._with(moved, lambda frame: frame.map(move, moved.indices.device))
+        there = self._with(moved, lambda frame: frame.map(move, moved.indices.device))
+        there._pins = ()
+        return there
+
+    def _tensors(self) -> list[Tensor]:
+        """The edges' arrays and every column that is at hand, each once."""
+        found = self._adjacency.arrays()
+        for frame in (self._src_frame, self._dst_frame, self._edge_frame):
+            found += [frame[key] for key in frame if frame.is_read(key)]
+        return list({id(x): x for x in found}.values())
 
     def cpu(self) -> Graph:
         """:meth:`to` the CPU."""
         return self.to("cpu")
 
     def pin_memory_(self) -> Graph:
-        """Move the edges and columns to page-locked memory, in place, for fast copies to CUDA.
+        """Page-lock the memory of the edges and columns where it is, for the GPU to read in place.
+
+        Columns that are set later are not locked. Undone by :meth:`unpin_memory_`, or when the
+        graph is freed.
 
         Raises
         ------
         HopflowError
-            There is no CUDA device, or the graph is not on the CPU.
+            There is no CUDA device, the graph is not on the CPU, or the system does not lock so
+            much memory.
+
+        References
+        ----------
+        https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.pin_memory_.html
         """
         if self.device.type != "cpu":
             raise ops.HopflowError(f"pin_memory_: the graph is on {self.device}, expected the CPU")
-        if not torch.cuda.is_available():
+        if not ops.cuda_devices()[0]:
             raise ops.HopflowError(
-                "pin_memory_: torch finds no CUDA device; `hopflow doctor` says what is missing"
+                f"pin_memory_: no CUDA device ({ops.cuda_devices()[1]}); `hopflow doctor` says what"
+                " is missing"
             )
-        cpu = self.device
-        pinned = self._with(
-            self._adjacency.map(Tensor.pin_memory), lambda frame: frame.map(Tensor.pin_memory, cpu)
-        )
-        self.__dict__.update(pinned.__dict__)
+        pins = [ops.pin_memory(x) for x in self._tensors()]
+        self._pins = tuple(pin for pin in pins if pin is not None)
         return self
+
+    def unpin_memory_(self) -> Graph:
+        """Undo :meth:`pin_memory_`; memory that another graph has locked too stays locked."""
+        self._pins = ()
+        return self
+
+    def is_pinned(self) -> bool:
+        """Whether the GPU can read the edges in place."""
+        arrays = [x for x in self._adjacency.arrays() if x.numel()]
+        return all(ops.is_pinned(x) for x in arrays)
 
     def int(self) -> Graph:
         """The graph with int32 ids."""

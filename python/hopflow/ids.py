@@ -75,9 +75,16 @@ def require_dense(name: str, value: Tensor) -> None:
 
 
 def as_node_ids(
-    name: str, value: object, num_nodes: int, *, dtype: torch.dtype = torch.int64
+    name: str,
+    value: object,
+    num_nodes: int,
+    *,
+    dtype: torch.dtype = torch.int64,
+    device: torch.device | None = None,
 ) -> Tensor:
     """:func:`as_ids` for nodes of a graph: takes a boolean mask too, and checks the range.
+
+    They are checked where they are and then moved to ``device``, if one is given.
 
     Raises
     ------
@@ -100,10 +107,10 @@ def as_node_ids(
             raise ValueError(
                 f"{name}: expected a mask of {num_nodes} nodes, got shape {list(mask.shape)}"
             )
-        return mask.nonzero().squeeze(1).to(dtype)
+        return mask.nonzero().squeeze(1).to(device=device, dtype=dtype)
     ids = as_ids(name, value)
     check_range(name, ids, num_nodes)
-    return ids.to(dtype)
+    return ids.to(device=device, dtype=dtype)
 
 
 def check_range(name: str, ids: Tensor, num_nodes: int) -> None:

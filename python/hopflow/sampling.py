@@ -76,7 +76,7 @@ def sample_neighbors(
     for name, value in options.items():
         _require_none(name, value)
     fanout = check_fanout("fanout", fanout)
-    seeds = as_node_ids("nodes", nodes, g.num_nodes())
+    seeds = as_node_ids("nodes", nodes, g.num_nodes(), device=g.device)
     made = subgraph_of_seeds(g, seeds, fanout, replace=replace, key=rng.next_key(fanout))
     if not copy_ndata:
         made._src_frame = made._dst_frame = Frame(made.num_nodes(), "node", made.device)

@@ -73,7 +73,7 @@ def add_reverse_edges(
     if not copy_ndata:
         made._src_frame = made._dst_frame = Frame(made.num_nodes(), "node", made.device)
     if copy_edata:
-        eids = torch.arange(g.num_edges())
+        eids = torch.arange(g.num_edges(), device=g.device)
         origin = torch.cat([eids, eids[back]])
         for key in g.edata:
             made.edata[key] = ops.gather_rows(g.edata[key], origin)
@@ -107,7 +107,7 @@ def add_self_loop(
     g = _require_graph(g)
     _require_none("etype", etype)
     src, dst = g.adjacency.coo()
-    nodes = torch.arange(g.num_nodes(), dtype=src.dtype)
+    nodes = torch.arange(g.num_nodes(), dtype=src.dtype, device=g.device)
     made = _derived(g, torch.cat([src, nodes]), torch.cat([dst, nodes]))
     for key in g.edata if edge_feat_names is None else edge_feat_names:
         column = g.edata[key]
@@ -169,7 +169,9 @@ def in_subgraph(
     """
     graph = _require_graph(graph)
     _require_none("output_device", output_device)
-    made = subgraph_of_seeds(graph, as_node_ids("nodes", nodes, graph.num_nodes()), -1)
+    made = subgraph_of_seeds(
+        graph, as_node_ids("nodes", nodes, graph.num_nodes(), device=graph.device), -1
+    )
     if not store_ids:
         del made.edata[EID]
     if not relabel_nodes:
@@ -243,7 +245,7 @@ def to_block(
     if dst_nodes is None:
         dst = torch.unique(adjacency.destinations()).long()
     else:
-        dst = as_node_ids("dst_nodes", dst_nodes, g.num_nodes())
+        dst = as_node_ids("dst_nodes", dst_nodes, g.num_nodes(), device=g.device)
     unique, _, _ = ops.compact_ids(dst, dst.new_empty(0))
     if unique.shape != dst.shape:
         raise ValueError(

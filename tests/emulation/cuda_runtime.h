@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -47,6 +48,9 @@ void Run(unsigned num_blocks, unsigned num_threads, const std::function<void()>&
 const std::uint64_t* Meet(unsigned mask, std::uint64_t value);
 void MeetBlock();
 unsigned Lane();
+
+// What cudaHostRegister has page-locked.
+extern std::set<void*> pinned;
 
 template <typename T>
 std::uint64_t Bits(T value) {
@@ -161,8 +165,16 @@ inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
   return *value = 2, cudaSuccess;
 }
 inline cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, void* pointer) {
-  *attributes = {cudaMemoryTypeHost, pointer};
+  const bool is_pinned = emulation::pinned.count(pointer) != 0;
+  *attributes = {is_pinned ? cudaMemoryTypeHost : cudaMemoryTypeUnregistered, pointer};
   return cudaSuccess;
+}
+constexpr unsigned cudaHostRegisterPortable = 1, cudaHostRegisterMapped = 2;
+inline cudaError_t cudaHostRegister(void* data, std::size_t, unsigned) {
+  return emulation::pinned.insert(data).second ? cudaSuccess : cudaErrorInvalidValue;
+}
+inline cudaError_t cudaHostUnregister(void* data) {
+  return emulation::pinned.erase(data) ? cudaSuccess : cudaErrorInvalidValue;
 }
 inline cudaError_t cudaMemsetAsync(void* data, int byte, std::size_t bytes, cudaStream_t) {
   std::memset(data, byte, bytes);

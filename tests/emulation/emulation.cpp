@@ -94,6 +94,8 @@ void RunBlock(unsigned num_threads) {
 
 }  // namespace
 
+std::set<void*> pinned;
+
 unsigned Lane() { return current % 32; }
 
 const std::uint64_t* Meet(unsigned mask, std::uint64_t value) {

@@ -10,7 +10,9 @@ import torch
 
 from hopflow import ops, rng
 from hopflow.dataloading.epoch import Epoch, Plan, Sampler
-from hopflow.dataloading.native import Habits, NativeEpoch, is_native
+from hopflow.dataloading.habits import Habits
+from hopflow.dataloading.native import NativeEpoch, is_plain
+from hopflow.dataloading.on_device import DeviceEpoch, FeatureCaches
 from hopflow.dataloading.sampler import MiniBatch
 from hopflow.graph import Graph
 from hopflow.ids import as_node_ids
@@ -24,6 +26,26 @@ def _require_int(name: str, value: object, least: int) -> int:
     if number < least:
         raise ValueError(f"{name}: expected at least {least}, got {number}")
     return number
+
+
+def _device(graph: Graph, device: str | torch.device | None) -> torch.device:
+    """Where the batches go; a CUDA device with its number."""
+    if device is None:
+        return graph.device
+    wanted = torch.device(device)
+    if wanted.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ops.HopflowError(
+                f"device: got {str(wanted)!r}, but torch finds no CUDA device; `hopflow doctor`"
+                " says what is missing"
+            )
+        if getattr(wanted, "index", None) is None:  # torch's types say that it always is one
+            wanted = torch.device("cuda", torch.cuda.current_device())
+    if graph.device.type == "cuda" and wanted != graph.device:
+        raise ValueError(
+            f"device: got {str(wanted)!r}, but the graph is on {graph.device}; expected the same"
+        )
+    return wanted
 
 
 class DataLoader:
@@ -43,10 +65,19 @@ class DataLoader:
         Usually a :class:`NeighborSampler`. Any object with ``sample(graph, seeds)`` will do.
     device : str or torch.device, optional
         Where blocks go; the graph's device by default.
-    use_ddp, ddp_seed, use_prefetch_thread, use_alternate_streams, pin_prefetcher, use_uva, \
-    gpu_cache
-        DGL's options for CUDA and for distributed training. None, False and 0 are accepted;
-        anything else is refused, because it is not supported yet.
+    use_ddp, ddp_seed
+        DGL's options for distributed training. False and 0 are accepted; anything else is refused,
+        because it is not supported yet.
+    use_prefetch_thread, use_alternate_streams, pin_prefetcher
+        DGL's ways to overlap copies with training. On CUDA hopflow always does; there they are
+        accepted and without effect.
+    use_uva : bool
+        The graph stays in host memory, which is page-locked in place for as long as the loader
+        lives, and the GPU samples it and gathers its columns from there.
+    gpu_cache : dict, optional
+        ``{"node": {name: rows}}``: keep so many rows of a node column on the GPU, those of the
+        nodes with the most out-edges. With ``use_uva``; :meth:`cache_hit_rates` tells what it
+        brings.
     batch_size : int
         Seeds a batch.
     drop_last : bool
@@ -105,26 +136,33 @@ class DataLoader:
                 "graph_sampler: expected an object with sample(graph, seeds), got"
                 f" {type(graph_sampler).__name__}"
             )
-        unsupported = {
-            "use_ddp": use_ddp,
+        self.device = _device(graph, device)
+        on_device = ops.on_cuda(graph.adjacency.indices) or self.device.type == "cuda"
+        if use_ddp:
+            raise ValueError(f"use_ddp: expected False, got {use_ddp!r}; not supported yet")
+        hints = {
             "use_prefetch_thread": use_prefetch_thread,
             "use_alternate_streams": use_alternate_streams,
             "pin_prefetcher": pin_prefetcher,
             "use_uva": use_uva,
             "gpu_cache": gpu_cache,
         }
-        for name, value in unsupported.items():
-            if value:
+        for name, value in hints.items():
+            if value and not on_device:
                 raise ValueError(
-                    f"{name}: expected None or False, got {value!r}; not supported yet"
+                    f"{name}: expected None or False for batches on the CPU, got {value!r}"
                 )
+        if use_uva and graph.device.type != "cpu":
+            raise ValueError(f"use_uva: expected a graph on the CPU, got one on {graph.device}")
+        self._samples_on_device = bool(use_uva) or ops.on_cuda(graph.adjacency.indices)
+        if gpu_cache and not self._samples_on_device:
+            raise ValueError("gpu_cache: expected use_uva=True, so that the GPU gathers the rows")
         self.graph = graph
         # A copy: what becomes of the caller's tensor must not change the batches.
         self.indices = as_node_ids(
-            "indices", indices, graph.num_nodes(), dtype=graph.idtype
+            "indices", indices, graph.num_nodes(), dtype=graph.idtype, device=torch.device("cpu")
         ).clone()
         self.graph_sampler = graph_sampler
-        self.device = graph.device if device is None else torch.device(device)
         self.batch_size = _require_int("batch_size", batch_size, 1)
         self.num_workers = _require_int("num_workers", num_workers, 0)
         self.prefetch_factor = _require_int("prefetch_factor", prefetch_factor, 1)
@@ -136,9 +174,15 @@ class DataLoader:
         self._position: dict[str, int] | None = None
         self._resume = False
         # Weak: when the consumer leaves a loop, its threads end with the iterator.
-        self._running: weakref.WeakSet[Epoch | NativeEpoch] = weakref.WeakSet()
+        self._running: weakref.WeakSet[Epoch | NativeEpoch | DeviceEpoch] = weakref.WeakSet()
         self._habits = Habits()
         self._scratch = ops.ScratchCache()
+        self._adjacency = graph.adjacency.full()
+        self._pins: list[ops.Pin | None] = []
+        if use_uva:
+            tensors = [*self._adjacency.arrays(), *graph.ndata.values(), *graph.edata.values()]
+            self._pins = [ops.pin_memory(x) for x in tensors]
+        self._caches = FeatureCaches(graph, gpu_cache, self.device) if gpu_cache else None
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -165,8 +209,17 @@ class DataLoader:
             seed=self._position["seed"],
             epoch=self._position["epoch"],
         )
-        epoch: Epoch | NativeEpoch
-        if is_native(plan):
+        epoch: Epoch | NativeEpoch | DeviceEpoch
+        if is_plain(plan) and self._samples_on_device:
+            epoch = DeviceEpoch(
+                plan,
+                self._position,
+                self._adjacency,
+                num_batches=len(self),
+                habits=self._habits,
+                caches=self._caches,
+            )
+        elif is_plain(plan):
             epoch = NativeEpoch(
                 plan,
                 self._position,
@@ -199,6 +252,10 @@ class DataLoader:
         """Stop every epoch under way and its workers; the loader can be iterated again."""
         for epoch in list(self._running):
             epoch.close()
+
+    def cache_hit_rates(self) -> dict[str, float]:
+        """Of each column in ``gpu_cache``, the share of rows read that were found there."""
+        return {} if self._caches is None else self._caches.hit_rates()
 
     def state_dict(self) -> dict[str, int]:
         """Where the loader stands, for :meth:`load_state_dict`.

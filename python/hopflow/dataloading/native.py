@@ -1,10 +1,11 @@
-"""The epoch of a built-in sampler: native threads make batches, delivery wraps them as blocks."""
+"""The epoch of a built-in sampler on the CPU: native threads make batches ahead of the consumer."""
 
 from __future__ import annotations
 
 import atexit
 import threading
 import weakref
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -13,92 +14,27 @@ import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.adjacency import Adjacency
-from hopflow.block import Block, Parent
+from hopflow.block import Parent
 from hopflow.dataloading.epoch import Plan
-from hopflow.dataloading.sampler import BlockSampler, MiniBatch, NeighborSampler, blocks_of
-from hopflow.frame import Column, Take, read, take_rows
-
-# A column or a transpose goes on being prefetched if one of this many latest batches read it.
-_MEMORY = 2
-
-_ColumnKey = tuple[int, str]  # (level, name); level l: the nodes that l hops reach
-
-
-@dataclass(frozen=True)
-class _Prefetched:
-    """A column as it was when its prefetch was asked for."""
-
-    tensor: Tensor
-    version: int
-
-    @classmethod
-    def of(cls, tensor: Tensor) -> _Prefetched | None:
-        """None for what only torch can gather, or whose changes cannot be seen."""
-        plain = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.device.type == "cpu"
-        if not plain or tensor.requires_grad or tensor.is_inference() or tensor.dim() == 0:
-            return None
-        if not tensor[:1].is_contiguous() or tensor.is_neg() or tensor.is_conj():
-            return None
-        return cls(tensor, tensor._version)
-
-    def still_is(self, tensor: Tensor) -> bool:
-        """Whether the rows gathered are those that would be gathered now."""
-        return tensor is self.tensor and tensor._version == self.version
+from hopflow.dataloading.habits import (
+    ColumnKey,
+    Habits,
+    Packed,
+    Prefetched,
+    explicit_columns,
+    wanted_columns,
+)
+from hopflow.dataloading.sampler import BlockSampler, MiniBatch, NeighborSampler
+from hopflow.dataloading.side import SideStream
 
 
-class Habits:
-    """What the consumer reads of its batches, so that the next ones can bring it along.
-
-    A module such as ``model(blocks, blocks[0].srcdata["feat"])`` reads the same columns of every
-    batch. What one of the latest batches had read is gathered by the worker of the next.
-    """
-
-    def __init__(self) -> None:
-        self._delivered = 0
-        self._columns: dict[_ColumnKey, int] = {}  # the batch that read it last
-        self._changing: set[_ColumnKey] = set()
-        self._transposes: dict[int, int] = {}
-        self._latest: list[weakref.ref[Adjacency]] = []
-
-    def deliver(self, blocks: list[Block]) -> None:
-        """Count a batch; look whether the one before needed transposes."""
-        for hop, ref in enumerate(self._latest):
-            adjacency = ref()
-            if adjacency is not None and adjacency.needs_transpose:
-                self._transposes[hop] = self._delivered
-        self._delivered += 1
-        self._latest = [weakref.ref(block.adjacency) for block in reversed(blocks)]
-
-    def note_read(self, key: _ColumnKey) -> None:
-        """The consumer read a column."""
-        self._columns[key] = self._delivered
-
-    def note_change(self, key: _ColumnKey) -> None:
-        """A column changed after it had been gathered: leave it to be gathered when it is read."""
-        self._changing.add(key)
-
-    def columns(self) -> list[_ColumnKey]:
-        """Columns worth bringing along."""
-        return [
-            key
-            for key, batch in list(self._columns.items())
-            if self._delivered - batch <= _MEMORY and key not in self._changing
-        ]
-
-    def transposes(self) -> list[int]:
-        """Hops whose out-edges are worth bringing along, 0 being the seeds'."""
-        return [h for h, batch in self._transposes.items() if self._delivered - batch <= _MEMORY]
-
-
-def is_native(plan: Plan) -> bool:
-    """Whether native threads can make these batches: a built-in sampler, as it is, on the CPU."""
+def is_plain(plan: Plan) -> bool:
+    """Whether the batches come from a built-in sampler as it is."""
     sampler = type(plan.sampler)
     return (
         issubclass(sampler, NeighborSampler)
         and sampler.sample is BlockSampler.sample
         and sampler.sample_blocks is NeighborSampler.sample_blocks
-        and plan.graph.device.type == "cpu"
     )
 
 
@@ -111,8 +47,19 @@ def _close_all() -> None:
         epoch.close()
 
 
+@dataclass
+class _Copying:
+    """A batch whose copy to the device is under way, and what is copied."""
+
+    packed: Packed
+    source: Packed
+    done: torch.cuda.Event | None
+
+
 class NativeEpoch(Iterator[MiniBatch]):
     """One pass over the seeds, in order; as :class:`hopflow.dataloading.epoch.Epoch`.
+
+    For a consumer on CUDA the batches are copied there on a stream of their own, one ahead.
 
     Parameters
     ----------
@@ -148,13 +95,16 @@ class NativeEpoch(Iterator[MiniBatch]):
         self._learns = num_workers > 0
         self._lock = threading.Lock()  # several threads may consume one epoch
         self._num_levels = len(sampler.fanouts)
-        self._explicit: list[_ColumnKey] = [
-            *((self._num_levels, name) for name in sampler.prefetch_node_feats),
-            *((0, name) for name in sampler.prefetch_labels),
-        ]
+        self._explicit = explicit_columns(sampler)
         # What each request number stands for, and the latest one.
-        self._requests: dict[int, tuple[dict[_ColumnKey, _Prefetched], list[int]]] = {0: ({}, [])}
+        self._requests: dict[int, tuple[dict[ColumnKey, Prefetched], list[int]]] = {0: ({}, [])}
         self._request = 0
+        self._side: SideStream | None = None
+        self._ahead: deque[_Copying | Exception | None] = deque()
+        self._copied: deque[_Copying] = deque()
+        if plan.device != plan.graph.device:
+            self._side = SideStream(plan.device)
+            ops.set_pool_pinned(plan.device.type == "cuda")
         seeds = plan.indices if plan.order is None else plan.indices[plan.order]
         self._loader = ops.BatchLoader(
             full.indptr, full.indices, seeds, sampler.fanouts[::-1],
@@ -173,74 +123,87 @@ class NativeEpoch(Iterator[MiniBatch]):
         # Consumers take turns: what they wait for is made by the workers all the while.
         with self._lock:
             try:
-                loaded = self._loader.next()
-                if loaded is not None:
-                    batch = self._wrap(loaded)
+                packed = self._load() if self._side is None else self._load_copied(self._side)
+                if packed is not None:
+                    batch = self._deliver(packed)
             except BaseException:
                 self.close()
                 raise
-            if loaded is None:
+            if packed is None:
                 self.close()
                 raise StopIteration
             self._position["batch"] += 1
             return batch
 
-    def _wrap(self, loaded: ops.LoadedBatch) -> MiniBatch:
-        parent = Parent.of(self._plan.graph)
+    def _load(self) -> Packed | None:
+        """The next batch, on the CPU."""
+        loaded = self._loader.next()
+        if loaded is None:
+            return None
         wanted, hops = self._requests[loaded.request]
         for old in [n for n in self._requests if n < loaded.request]:
             del self._requests[old]
-        ready = {key: (was, rows) for (key, was), rows in zip(wanted.items(), loaded.columns)}
+        columns = {key: (was, rows) for (key, was), rows in zip(wanted.items(), loaded.columns)}
+        return Packed(loaded.blocks, columns, dict(zip(hops, loaded.transposes)))
 
-        # Not self: a batch must not keep the epoch and its threads alive.
+    def _load_copied(self, side: SideStream) -> Packed | None:
+        """The next batch on the consumer's device; the copy of the one after it is begun."""
+        while len(self._ahead) < 2 and all(isinstance(x, _Copying) for x in self._ahead):
+            self._ahead.append(self._begin_copy(side))
+        copying = self._ahead.popleft()
+        if isinstance(copying, Exception):
+            raise copying
+        if copying is None:
+            self._ahead.append(None)
+            return None
+        side.hand_over(copying.packed.tensors(), copying.done)
+        # The loader's buffers are reused once they are let go of, so not before they are copied.
+        self._copied.append(copying)
+        while self._copied:
+            done = self._copied[0].done
+            if done is not None and not done.query():  # type: ignore[no-untyped-call]
+                if len(self._copied) <= 2:
+                    break
+                done.synchronize()
+            self._copied.popleft()
+        return copying.packed
+
+    def _begin_copy(self, side: SideStream) -> _Copying | Exception | None:
+        try:
+            packed = self._load()
+            if packed is None:
+                return None
+
+            def copy(x: Tensor) -> Tensor:
+                return x.to(self._plan.device, non_blocking=True)
+
+            with side.use():
+                copied = packed.map(copy)
+                copied.mark(self._adjacency)
+                return _Copying(copied, packed, side.mark())
+        except Exception as error:
+            # It belongs to a later batch than the one that the consumer is about to get.
+            return error
+
+    def _deliver(self, packed: Packed) -> MiniBatch:
         habits = self._habits if self._learns else None
-
-        def take(level: int) -> Take:
-            def rows_of(name: str, column: Column, ids: Tensor) -> Tensor:
-                key = (level, name)
-                if habits is not None:
-                    habits.note_read(key)
-                # Taken once: two columns of one batch must not share their memory.
-                was, rows = ready.pop(key, (None, None))
-                if was is None or rows is None:
-                    return take_rows(name, column, ids)
-                if not was.still_is(read(column)):
-                    if habits is not None:
-                        habits.note_change(key)
-                    return take_rows(name, column, ids)
-                return rows
-
-            return rows_of
-
-        blocks = blocks_of(parent, self._adjacency, loaded.blocks, take)
-        for hop, transpose in zip(hops, loaded.transposes):
-            blocks[-1 - hop].adjacency.keep_transpose(transpose)
+        blocks = packed.blocks(Parent.of(self._plan.graph), self._adjacency, habits)
         if self._learns:
             self._habits.deliver(blocks)
             self._ask()
         self._sampler.prefetch(blocks)
-        nodes = loaded.blocks.input_nodes, loaded.blocks.output_nodes
-        device = self._plan.device
-        if device == self._plan.graph.device:
-            return *nodes, blocks
-        moved = [cast(Block, block.to(device)) for block in blocks]
-        return nodes[0].to(device), nodes[1].to(device), moved
+        return packed.sampled.input_nodes, packed.sampled.output_nodes, blocks
 
     def _ask(self) -> None:
         """Ask the batches to come for what this one's consumer is likely to read."""
-        keys = list(
-            dict.fromkeys([*self._explicit, *(self._habits.columns() if self._learns else ())])
-        )
+        keys = [*self._explicit, *(self._habits.columns() if self._learns else ())]
         hops = self._habits.transposes() if self._learns else []
         hops = [h for h in hops if h < self._num_levels]
-        graph = self._plan.graph
-        wanted: dict[_ColumnKey, _Prefetched] = {}
-        for key in keys:
-            level, name = key
-            if level <= self._num_levels and name in graph.ndata:
-                column = _Prefetched.of(graph.ndata[name])
-                if column is not None:
-                    wanted[key] = column
+        wanted = {
+            key: was
+            for key, was in wanted_columns(self._plan.graph, keys, self._num_levels).items()
+            if was.tensor.device.type == "cpu"
+        }
         before, hops_before = self._requests[self._request]
         same = wanted.keys() == before.keys() and hops == hops_before
         if same and all(before[key].still_is(now.tensor) for key, now in wanted.items()):
@@ -252,6 +215,11 @@ class NativeEpoch(Iterator[MiniBatch]):
     def close(self, *, wait: bool = True) -> None:
         """End the threads; batches under way are given up."""
         self._loader.close()
+        for copying in [*self._ahead, *self._copied]:
+            if isinstance(copying, _Copying) and copying.done is not None:
+                copying.done.synchronize()
+        self._ahead.clear()
+        self._copied.clear()
 
     def __del__(self) -> None:
         # The consumer left the loop early and let go of the iterator.

@@ -45,7 +45,7 @@ def blocks_of(
         block = Block.from_parent(
             parent,
             Adjacency(hop.indptr, hop.indices, None, hop.num_src, num_dst),
-            sampled.src_ids[: hop.num_src],
+            ops.first_ids(sampled.src_ids, hop.num_src),
             eids,
             take_src=take(level + 1),
             take_dst=take(level),
@@ -58,7 +58,9 @@ def blocks_of(
 
 
 def _edge_ids(eids: Tensor | None, positions: Tensor) -> Tensor:
-    return positions if eids is None else ops.gather_rows(eids, positions)
+    if eids is None:
+        return positions
+    return ops.mark_ids(take_rows("eids", eids, positions), eids.shape[0])
 
 
 def _names(what: str, value: Sequence[str] | None) -> list[str]:
@@ -133,7 +135,9 @@ class BlockSampler:
         """
         if not isinstance(g, Graph) or g.is_block:
             raise TypeError(f"g: expected a hopflow.Graph, got {type(g).__name__}")
-        given = as_node_ids("seed_nodes", seed_nodes, g.num_nodes(), dtype=g.idtype)
+        given = as_node_ids(
+            "seed_nodes", seed_nodes, g.num_nodes(), dtype=g.idtype, device=g.device
+        )
         seeds, inverse, _ = ops.compact_ids(given, given.new_empty(0))
         input_nodes, output_nodes, blocks = self.sample_blocks(g, seeds)
         if seeds.shape != given.shape:
@@ -225,7 +229,9 @@ class NeighborSampler(BlockSampler):
             Seeds that are not nodes of the graph, or not distinct (:meth:`sample` merges them).
         """
         full = g.adjacency.full()
-        seed_nodes = as_node_ids("seed_nodes", seed_nodes, g.num_nodes(), dtype=g.idtype)
+        seed_nodes = as_node_ids(
+            "seed_nodes", seed_nodes, g.num_nodes(), dtype=g.idtype, device=g.device
+        )
         fanouts = self.fanouts[::-1]
         sampled = ops.sample_blocks(
             full.indptr, full.indices, seed_nodes, fanouts,

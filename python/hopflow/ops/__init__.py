@@ -5,6 +5,7 @@ with one row a node or edge. Each has a plain-torch twin, ``*_reference``, that 
 """
 
 import hopflow._runtime  # noqa: F401  before the native module: see there
+from hopflow.ops._place import first_ids, mark_csc, mark_ids, on_cuda
 from hopflow.ops._shapes import INT32_MAX, MOST_NODES, as_int, id_dtype
 from hopflow.ops.batch_loader import BatchLoader, LoadedBatch, ScratchCache
 from hopflow.ops.blocks import (
@@ -35,7 +36,8 @@ from hopflow.ops.device import (
     set_num_threads,
 )
 from hopflow.ops.gather import gather_rows, gather_rows_reference
-from hopflow.ops.pool import PoolUsage, pool_usage, pooled, set_pool_limit
+from hopflow.ops.pinned import Pin, RowCache, is_pinned, pin_memory, require_fit
+from hopflow.ops.pool import PoolUsage, pool_usage, pooled, set_pool_limit, set_pool_pinned
 from hopflow.ops.sample import sample_neighbors, sample_neighbors_reference, stream_key
 from hopflow.ops.sddmm import sddmm, sddmm_reference
 from hopflow.ops.spmm import (
@@ -53,7 +55,9 @@ __all__ = [
     "BatchLoader",
     "HopflowError",
     "LoadedBatch",
+    "Pin",
     "PoolUsage",
+    "RowCache",
     "SampledBlocks",
     "SampledHop",
     "ScratchCache",
@@ -69,14 +73,21 @@ __all__ = [
     "cuda_devices",
     "cuda_is_built",
     "destinations",
+    "first_ids",
     "gather_rows",
     "gather_rows_reference",
     "id_dtype",
     "instruction_set",
+    "is_pinned",
+    "mark_csc",
+    "mark_ids",
     "num_threads",
+    "on_cuda",
+    "pin_memory",
     "pool_usage",
     "pooled",
     "register_owner",
+    "require_fit",
     "sample_blocks",
     "sample_blocks_reference",
     "sample_neighbors",
@@ -87,6 +98,7 @@ __all__ = [
     "segment_reduce_reference",
     "set_num_threads",
     "set_pool_limit",
+    "set_pool_pinned",
     "spmm",
     "spmm_reference",
     "spmm_with_own",

@@ -40,6 +40,30 @@ def mark(x: Tensor, what: str, bound: int) -> Tensor:
     return x
 
 
+def mark_ids(ids: Tensor, bound: int) -> Tensor:
+    """:func:`mark` ids that are in [0, ``bound``) by construction."""
+    return mark(ids, "ids", bound)
+
+
+def first_ids(ids: Tensor, count: int) -> Tensor:
+    """The first ids, right if all are."""
+    first = ids[:count]
+    if on_cuda(ids):
+        known = _known(ids)
+        if "ids" in known:
+            mark(first, "ids", known["ids"])
+    return first
+
+
+def mark_csc(indptr: Tensor, indices: Tensor, eids: Tensor | None, num_src: int) -> None:
+    """:func:`mark` the arrays of a CSC that is right by construction."""
+    num_edges = indices.shape[0]
+    mark(indptr, "indptr", num_edges)
+    mark(indices, "ids", num_src)
+    if eids is not None:
+        mark(mark(eids, "permutation", num_edges), "ids", num_edges)
+
+
 def check_ids(name: str, ids: Tensor, bound: int, bound_name: str) -> None:
     """Raise an IndexError unless every id is in [0, ``bound``). On the CPU the kernels do it."""
     if on_cuda(ids) and _known(ids).get("ids", bound + 1) > bound:

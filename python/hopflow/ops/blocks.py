@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hopflow import _native
-from hopflow.ops._place import mark, on_cuda
+from hopflow.ops._place import mark, mark_csc, on_cuda
 from hopflow.ops._shapes import require_ids
 from hopflow.ops.compact import compact_ids_reference
 from hopflow.ops.sample import sample_neighbors_reference
@@ -63,6 +63,15 @@ class SampledBlocks(NamedTuple):
     seed_inverse: Tensor | None
     src_ids: Tensor
     hops: list[SampledHop]
+
+    def mark(self, num_nodes: int, num_edges: int) -> SampledBlocks:
+        """Spare the arrays, sampled from a graph of this size, checks on CUDA; returns itself."""
+        for ids in (self.input_nodes, self.output_nodes, self.src_ids):
+            mark(ids, "ids", num_nodes)
+        for hop in self.hops:
+            mark_csc(hop.indptr, hop.indices, None, hop.num_src)
+            mark(hop.positions, "ids", num_edges)
+        return self
 
     @classmethod
     def of(cls, arrays: _Arrays) -> SampledBlocks:
@@ -180,21 +189,19 @@ class StartedBlocks:
                 _fit(positions.view(self._position_dtype), num_edges),
                 num_src,
             )
-            mark(hop.indptr, "indptr", num_edges)
-            mark(hop.indices, "ids", num_src)
-            mark(hop.positions, "ids", indices.shape[0])
             hops.append(hop)
             num_dst = num_src
-        num_nodes = indptr.shape[0] - 1
-        src_ids = mark(_fit(self._src_ids.view(indices.dtype), num_dst), "ids", num_nodes)
+        src_ids = _fit(self._src_ids.view(indices.dtype), num_dst)
+        # Memory is set aside in whole elements of 16 bytes.
         inverse = self._inverse.view(torch.int64)[: self._seeds.shape[0]]
-        return SampledBlocks(
-            mark(src_ids.to(self._idtype), "ids", num_nodes),
-            mark(src_ids[:num_seeds].to(self._idtype), "ids", num_nodes),
+        sampled = SampledBlocks(
+            src_ids.to(self._idtype),
+            src_ids[:num_seeds].to(self._idtype),
             None if num_seeds == self._seeds.shape[0] else inverse,
             src_ids,
             hops,
         )
+        return sampled.mark(indptr.shape[0] - 1, indices.shape[0])
 
     def _fail(self, what: int, at: int) -> None:
         indptr, indices = self._graph

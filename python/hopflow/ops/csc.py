@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hopflow import _native
 from hopflow.ops._library import define
-from hopflow.ops._place import check_ids, check_indptr, mark
+from hopflow.ops._place import check_ids, check_indptr, mark_csc
 from hopflow.ops._shapes import MOST_NODES, as_int, id_dtype, optional_ids, require_ids
 from hopflow.ops.pool import empty
 
@@ -138,16 +138,8 @@ def coo_to_csc(
     if not _native.is_sorted(dst):
         eids = empty((num_edges,), id_dtype(num_edges), src.device)
     _native.coo_to_csc(src, dst, num_src, indptr, indices, eids)
-    mark_csc(indptr, indices, num_src)
-    if eids is not None:
-        mark(mark(eids, "permutation", num_edges), "ids", num_edges)
+    mark_csc(indptr, indices, eids, num_src)
     return indptr, indices, eids
-
-
-def mark_csc(indptr: Tensor, indices: Tensor, num_src: int) -> None:
-    """Spare the arrays of a CSC, right by construction, further checks on CUDA."""
-    mark(indptr, "indptr", indices.shape[0])
-    mark(indices, "ids", num_src)
 
 
 def coo_to_csc_reference(
@@ -188,9 +180,7 @@ def _transpose_kernel(
     check_ids("indices", indices, num_src, "number of source nodes")
     _native.transpose_csc(indptr, indices.to(dtype), *outputs)
     t_indptr, t_rows, t_positions = outputs
-    mark_csc(t_indptr, t_rows, indptr.shape[0] - 1)
-    num_edges = indices.shape[0]
-    mark(mark(t_positions, "permutation", num_edges), "ids", num_edges)
+    mark_csc(t_indptr, t_rows, t_positions, indptr.shape[0] - 1)
     return outputs
 
 

@@ -56,3 +56,11 @@ def set_pool_limit(num_bytes: int) -> None:
         Below 0.
     """
     _native.pool_set_limit(num_bytes)
+
+
+def set_pool_pinned(pinned: bool) -> None:
+    """Page-lock the buffers handed out from now on, so that copies to a GPU run beside other work.
+
+    Needs CUDA. Where the system does not lock so much memory the buffers are ordinary ones.
+    """
+    _native.pool_set_pinned(pinned)

@@ -1,0 +1,195 @@
+"""What a batch brings along besides its blocks, and what the consumer is likely to want."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from hopflow import ops
+from hopflow.adjacency import Adjacency
+from hopflow.block import Block, Parent
+from hopflow.dataloading.sampler import NeighborSampler, blocks_of
+from hopflow.frame import Column, Take, read, take_rows
+from hopflow.graph import Graph
+
+# A column or a transpose goes on being prefetched if one of this many latest batches read it.
+_MEMORY = 2
+
+ColumnKey = tuple[int, str]
+"""(level, name); level l: the nodes that l hops reach."""
+
+
+@dataclass(frozen=True)
+class Prefetched:
+    """A column as it was when its prefetch was asked for."""
+
+    tensor: Tensor
+    version: int
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Prefetched | None:
+        """None for what only torch can gather, or whose changes cannot be seen."""
+        plain = type(tensor) in (Tensor, torch.nn.Parameter)
+        if not plain or tensor.requires_grad or tensor.is_inference() or tensor.dim() == 0:
+            return None
+        if not tensor[:1].is_contiguous() or tensor.is_neg() or tensor.is_conj():
+            return None
+        return cls(tensor, tensor._version)
+
+    def still_is(self, tensor: Tensor) -> bool:
+        """Whether the rows gathered are those that would be gathered now."""
+        return tensor is self.tensor and tensor._version == self.version
+
+
+class Habits:
+    """What the consumer reads of its batches, so that the next ones can bring it along.
+
+    A module such as ``model(blocks, blocks[0].srcdata["feat"])`` reads the same columns of every
+    batch. What one of the latest batches had read is gathered with the next ones.
+    """
+
+    def __init__(self) -> None:
+        self._delivered = 0
+        self._columns: dict[ColumnKey, int] = {}  # the batch that read it last
+        self._changing: set[ColumnKey] = set()
+        self._transposes: dict[int, int] = {}
+        self._latest: list[weakref.ref[Adjacency]] = []
+
+    def deliver(self, blocks: list[Block]) -> None:
+        """Count a batch; look whether the one before needed transposes."""
+        for hop, ref in enumerate(self._latest):
+            adjacency = ref()
+            if adjacency is not None and adjacency.needs_transpose:
+                self._transposes[hop] = self._delivered
+        self._delivered += 1
+        self._latest = [weakref.ref(block.adjacency) for block in reversed(blocks)]
+
+    def note_read(self, key: ColumnKey) -> None:
+        """The consumer read a column."""
+        self._columns[key] = self._delivered
+
+    def note_change(self, key: ColumnKey) -> None:
+        """A column changed after it had been gathered: leave it to be gathered when it is read."""
+        self._changing.add(key)
+
+    def columns(self) -> list[ColumnKey]:
+        """Columns worth bringing along."""
+        return [
+            key
+            for key, batch in list(self._columns.items())
+            if self._delivered - batch <= _MEMORY and key not in self._changing
+        ]
+
+    def transposes(self) -> list[int]:
+        """Hops whose out-edges are worth bringing along, 0 being the seeds'."""
+        return [h for h, batch in self._transposes.items() if self._delivered - batch <= _MEMORY]
+
+
+def explicit_columns(sampler: NeighborSampler) -> list[ColumnKey]:
+    """The node columns that a sampler is told to prefetch."""
+    num_levels = len(sampler.fanouts)
+    return [
+        *((num_levels, name) for name in sampler.prefetch_node_feats),
+        *((0, name) for name in sampler.prefetch_labels),
+    ]
+
+
+def wanted_columns(
+    graph: Graph, keys: Sequence[ColumnKey], num_levels: int
+) -> dict[ColumnKey, Prefetched]:
+    """Those of the columns that can be gathered ahead, as they are now."""
+    wanted: dict[ColumnKey, Prefetched] = {}
+    for key in dict.fromkeys(keys):
+        level, name = key
+        if level <= num_levels and name in graph.ndata:
+            column = Prefetched.of(graph.ndata[name])
+            if column is not None:
+                wanted[key] = column
+    return wanted
+
+
+@dataclass
+class Packed:
+    """A batch on its way: sampled, with what it brings along."""
+
+    sampled: ops.SampledBlocks
+    columns: dict[ColumnKey, tuple[Prefetched, Tensor]] = field(default_factory=dict)
+    transposes: dict[int, ops.Transpose] = field(default_factory=dict)  # by hop, 0 the seeds'
+
+    def tensors(self) -> list[Tensor]:
+        """Every tensor of the batch."""
+        sampled = self.sampled
+        found = [sampled.input_nodes, sampled.output_nodes, sampled.src_ids]
+        found += [] if sampled.seed_inverse is None else [sampled.seed_inverse]
+        for hop in sampled.hops:
+            found += [hop.indptr, hop.indices, hop.positions]
+        found += [rows for _, rows in self.columns.values()]
+        for transpose in self.transposes.values():
+            found += transpose
+        return found
+
+    def map(self, f: Callable[[Tensor], Tensor]) -> Packed:
+        """The batch with ``f`` applied to every tensor (a copy to a device)."""
+        sampled = self.sampled
+        inverse = sampled.seed_inverse
+        return Packed(
+            ops.SampledBlocks(
+                f(sampled.input_nodes),
+                f(sampled.output_nodes),
+                None if inverse is None else f(inverse),
+                f(sampled.src_ids),
+                [
+                    ops.SampledHop(f(hop.indptr), f(hop.indices), f(hop.positions), hop.num_src)
+                    for hop in sampled.hops
+                ],
+            ),
+            {key: (was, f(rows)) for key, (was, rows) in self.columns.items()},
+            {h: ops.Transpose(*map(f, t)) for h, t in self.transposes.items()},
+        )
+
+    def mark(self, adjacency: Adjacency) -> None:
+        """Spare arrays that are right by construction checks on CUDA."""
+        self.sampled.mark(adjacency.num_dst, adjacency.num_edges)
+        for h, transpose in self.transposes.items():
+            num_dst = self.sampled.hops[h].indptr.shape[0] - 1
+            ops.mark_csc(transpose.t_indptr, transpose.t_rows, transpose.t_positions, num_dst)
+
+    def blocks(
+        self,
+        parent: Parent,
+        adjacency: Adjacency,
+        habits: Habits | None,
+        gather: Take | None = None,
+    ) -> list[Block]:
+        """The blocks. What they read of the graph's columns is noted in ``habits``, if given.
+
+        ``gather`` reads what is not brought along (:func:`take_rows`). Neither the epoch nor its
+        threads are kept alive by them.
+        """
+        ready = dict(self.columns)
+
+        def take(level: int) -> Take:
+            def rows_of(name: str, column: Column, ids: Tensor) -> Tensor:
+                key = (level, name)
+                if habits is not None:
+                    habits.note_read(key)
+                # Taken once: two columns of one batch must not share their memory.
+                was, rows = ready.pop(key, (None, None))
+                if was is None or rows is None:
+                    return (gather or take_rows)(name, column, ids)
+                if not was.still_is(read(column)):
+                    if habits is not None:
+                        habits.note_change(key)
+                    return (gather or take_rows)(name, column, ids)
+                return rows
+
+            return rows_of
+
+        blocks = blocks_of(parent, adjacency, self.sampled, take)
+        for hop, transpose in self.transposes.items():
+            blocks[-1 - hop].adjacency.keep_transpose(transpose)
+        return blocks

@@ -1,0 +1,216 @@
+"""The epoch of a built-in sampler on CUDA: the device samples and gathers ahead of its consumer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from hopflow import ops
+from hopflow.adjacency import Adjacency
+from hopflow.block import Parent
+from hopflow.dataloading.epoch import Plan
+from hopflow.dataloading.habits import (
+    ColumnKey,
+    Habits,
+    Packed,
+    Prefetched,
+    explicit_columns,
+    wanted_columns,
+)
+from hopflow.dataloading.sampler import MiniBatch, NeighborSampler
+from hopflow.dataloading.side import SideStream
+from hopflow.frame import Column, read, take_rows
+from hopflow.graph import Graph
+
+
+class FeatureCaches:
+    """Rows of node columns in host memory that the GPU keeps copies of.
+
+    Parameters
+    ----------
+    graph : Graph
+        Its columns are cached, for the nodes with the most out-edges: those that sampling meets
+        most often.
+    sizes : mapping
+        As DGL's ``gpu_cache``: ``{"node": {name: rows}}``.
+    device : torch.device
+        Where the copies are kept.
+
+    Raises
+    ------
+    KeyError
+        A column that the graph lacks.
+    TypeError, ValueError
+        ``sizes`` of another form.
+    """
+
+    def __init__(self, graph: Graph, sizes: Mapping[str, Any], device: torch.device) -> None:
+        unknown = set(sizes) - {"node"}
+        if unknown:
+            raise ValueError(
+                f'gpu_cache: expected {{"node": {{name: rows}}}}, got {sorted(unknown)} as well'
+            )
+        wanted = dict(sizes.get("node", {}))
+        self._caches: dict[str, tuple[Prefetched, ops.RowCache]] = {}
+        if not wanted:
+            return
+        degrees = graph.adjacency.out_degrees()
+        order = torch.argsort(degrees, descending=True, stable=True)
+        for name, rows in wanted.items():
+            count = min(ops.as_int(f"gpu_cache: rows of {name!r}", rows), graph.num_nodes())
+            if count < 1:
+                raise ValueError(f"gpu_cache: expected at least 1 row of {name!r}, got {rows}")
+            column = graph.ndata[name]
+            was = Prefetched.of(column)
+            if was is None:
+                raise ValueError(
+                    f"gpu_cache: column {name!r} cannot be cached; expected a plain tensor with"
+                    " contiguous rows that needs no gradient"
+                )
+            self._caches[name] = was, ops.RowCache(column, order[:count], device)
+
+    def gather(self, name: str, column: Column, ids: Tensor) -> Tensor:
+        """Rows of a column, through its cache if it has one and has not changed since."""
+        was, cache = self._caches.get(name, (None, None))
+        if was is None or cache is None or not was.still_is(read(column)):
+            return take_rows(name, column, ids)
+        return cache.gather(ids)
+
+    def hit_rates(self) -> dict[str, float]:
+        """Of each column, the share of rows that were found in its cache; waits for the device."""
+        return {name: cache.hit_rate() for name, (_, cache) in self._caches.items()}
+
+
+class DeviceEpoch(Iterator[MiniBatch]):
+    """One pass over the seeds, in order; as :class:`hopflow.dataloading.epoch.Epoch`.
+
+    On a stream of their own, batch ``b + 2`` is sampled and the columns of batch ``b + 1`` are
+    gathered while the consumer trains on batch ``b``. The host waits once a batch, for its sizes,
+    which have usually arrived by then.
+
+    Parameters
+    ----------
+    plan : Plan
+        What fixes the batches; its sampler is a plain :class:`NeighborSampler`.
+    position : dict
+        ``position["batch"]`` is where to start and counts the batches yielded.
+    adjacency : Adjacency
+        The edges, on the device or in pinned host memory.
+    num_batches : int
+        Batches of the whole epoch.
+    habits : Habits
+        Kept from epoch to epoch.
+    caches : FeatureCaches or None
+        Rows that the device keeps.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        position: dict[str, int],
+        adjacency: Adjacency,
+        *,
+        num_batches: int,
+        habits: Habits,
+        caches: FeatureCaches | None,
+    ) -> None:
+        self._plan, self._position, self._adjacency = plan, position, adjacency
+        self._sampler = cast(NeighborSampler, plan.sampler)
+        self._fanouts = self._sampler.fanouts[::-1]
+        self._num_batches = num_batches
+        self._habits, self._caches = habits, caches
+        self._explicit = explicit_columns(self._sampler)
+        self._lock = threading.Lock()  # several threads may consume one epoch
+        self._next = position["batch"]
+        self._side = SideStream(plan.device)
+        seeds = plan.indices if plan.order is None else plan.indices[plan.order]
+        with self._side.use():
+            self._seeds = seeds.to(device=plan.device, dtype=adjacency.indices.dtype)
+        self._is_begun = False
+        self._started: ops.StartedBlocks | None = None
+        self._packed: tuple[Packed, torch.cuda.Event | None] | None = None
+        self._failure: Exception | None = None
+
+    def __next__(self) -> MiniBatch:
+        with self._lock:
+            if not self._is_begun:
+                self._is_begun = True
+                self._advance(self._start, self._pack, self._start)
+            if self._failure is not None:
+                failure = self._failure
+                self.close()
+                raise failure
+            if self._packed is None:
+                if self._position["batch"] < self._num_batches:
+                    raise ops.HopflowError("the epoch was closed before its end")
+                raise StopIteration
+            packed, done = self._packed
+            # What goes wrong from here on belongs to a later batch, and is raised in its place.
+            self._advance(self._pack, self._start)
+            self._side.hand_over(packed.tensors(), done)
+            gather = None if self._caches is None else self._caches.gather
+            blocks = packed.blocks(
+                Parent.of(self._plan.graph), self._adjacency, self._habits, gather
+            )
+            self._habits.deliver(blocks)
+            self._sampler.prefetch(blocks)
+            self._position["batch"] += 1
+            return packed.sampled.input_nodes, packed.sampled.output_nodes, blocks
+
+    def _advance(self, *steps: Callable[[], None]) -> None:
+        try:
+            with self._side.use():
+                for step in steps:
+                    step()
+        except Exception as error:
+            self._failure = error
+
+    def _start(self) -> None:
+        """Begin to sample the next batch."""
+        self._started = None
+        if self._next >= self._num_batches:
+            return
+        batch, self._next = self._next, self._next + 1
+        size = self._plan.batch_size
+        keys, hop = [], 0
+        for fanout in self._fanouts:
+            keys.append(ops.stream_key(self._plan.seed, self._plan.epoch, batch, hop))
+            hop += fanout >= 0  # a hop that keeps all edges draws nothing
+        self._started = ops.start_blocks(
+            self._adjacency.indptr, self._adjacency.indices,
+            self._seeds[batch * size : (batch + 1) * size], self._fanouts,
+            keys=keys, replace=self._sampler.replace, idtype=self._plan.graph.idtype,
+        )  # fmt: skip
+
+    def _pack(self) -> None:
+        """Take the batch that was begun and gather what goes with it."""
+        self._packed = None
+        if self._started is None:
+            return
+        sampled = self._started.finish()
+        keys = [*self._explicit, *self._habits.columns()]
+        columns: dict[ColumnKey, tuple[Prefetched, Tensor]] = {}
+        for key, was in wanted_columns(self._plan.graph, keys, len(self._fanouts)).items():
+            level, name = key
+            ids = ops.first_ids(sampled.src_ids, _num_nodes(sampled, level))
+            gather = take_rows if self._caches is None else self._caches.gather
+            columns[key] = (was, gather(name, was.tensor, ids))
+        transposes = {}
+        for h in self._habits.transposes():
+            if h < len(sampled.hops):
+                hop = sampled.hops[h]
+                transposes[h] = ops.transpose_csc(hop.indptr, hop.indices, hop.num_src)
+        self._packed = Packed(sampled, columns, transposes), self._side.mark()
+
+    def close(self, *, wait: bool = True) -> None:
+        """Give up the batches under way."""
+        self._started = self._packed = self._failure = None
+        self._next = self._num_batches
+
+
+def _num_nodes(sampled: ops.SampledBlocks, level: int) -> int:
+    return sampled.output_nodes.shape[0] if level == 0 else sampled.hops[level - 1].num_src

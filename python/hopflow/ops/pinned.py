@@ -1,0 +1,142 @@
+"""Host memory that the GPU reads in place (page-locked, "pinned"), and rows of it on the GPU."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hopflow import _native
+from hopflow.ops._place import check_ids
+from hopflow.ops._shapes import dense_rows, require_ids, require_tensor
+
+
+class Pin:
+    """Page-locks a tensor's memory where it is; undone when the last holder lets go of it.
+
+    Made by :func:`pin_memory`. The memory stays alive as long as this does.
+    """
+
+    def __init__(self, storage: torch.UntypedStorage) -> None:
+        _native.pin_memory(storage.data_ptr(), storage.nbytes())
+        # The finalizer holds the storage: it is unlocked before it can be freed.
+        weakref.finalize(self, _unpin, storage)
+
+
+def _unpin(storage: torch.UntypedStorage) -> None:
+    _native.unpin_memory(storage.data_ptr())
+
+
+_pins: weakref.WeakValueDictionary[int, Pin] = weakref.WeakValueDictionary()
+
+
+def is_pinned(x: Tensor) -> bool:
+    """Whether CUDA kernels can read this CPU tensor in place."""
+    return x.device.type == "cpu" and x.numel() > 0 and _native.is_pinned(x.data_ptr())
+
+
+def pin_memory(x: Tensor) -> Pin | None:
+    """Page-lock a CPU tensor's memory in place, once for all tensors that share it.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any CPU tensor.
+
+    Returns
+    -------
+    Pin or None
+        Keep it as long as the memory is to stay locked. None where there is nothing to lock: an
+        empty tensor, or memory that somebody else has locked.
+
+    Raises
+    ------
+    HopflowError
+        No CUDA, or the system does not lock so much memory.
+    """
+    storage = require_tensor("x", x).untyped_storage()
+    if storage.nbytes() == 0:
+        return None
+    pin = _pins.get(storage.data_ptr())
+    if pin is None:
+        if _native.is_pinned(storage.data_ptr()):
+            return None
+        pin = _pins[storage.data_ptr()] = Pin(storage)
+    return pin
+
+
+class RowCache:
+    """Copies of the most-read rows of a tensor in host memory, kept on the GPU.
+
+    Parameters
+    ----------
+    x : Tensor
+        Shape [N, ...], in pinned host memory, or on the same device.
+    ids : Tensor
+        Rows to keep, shape [C], distinct.
+    device : torch.device
+        Where to keep them: 4 bytes for each of the N rows, and the C rows.
+
+    Raises
+    ------
+    IndexError, TypeError, ValueError
+        Ids that are no rows of ``x``.
+    HopflowError
+        ``x`` is in host memory that is not pinned.
+    """
+
+    def __init__(self, x: Tensor, ids: Tensor, device: torch.device) -> None:
+        ids = require_ids("ids", ids).to(device)
+        check_ids("ids", ids, x.shape[0], "rows of x")
+        self._x = dense_rows(x)
+        self._slots = torch.full((x.shape[0],), -1, dtype=torch.int32, device=device)
+        self._slots[ids.long()] = torch.arange(ids.shape[0], dtype=torch.int32, device=device)
+        self._rows = torch.empty((ids.shape[0], *x.shape[1:]), dtype=x.dtype, device=device)
+        _native.gather_rows(self._x, ids, self._rows)
+        self._num_hits = torch.zeros(1, dtype=torch.int64, device=device)
+        self._num_read = 0
+
+    @property
+    def source(self) -> Tensor:
+        """The tensor whose rows these are."""
+        return self._x
+
+    @property
+    def num_rows(self) -> int:
+        """Rows kept."""
+        return self._rows.shape[0]
+
+    def gather(self, ids: Tensor) -> Tensor:
+        """:func:`hopflow.ops.gather_rows` of the tensor, from the cache where it has the row."""
+        ids = require_ids("ids", ids)
+        check_ids("ids", ids, self._x.shape[0], "rows of x")
+        out = torch.empty(
+            (ids.shape[0], *self._x.shape[1:]), dtype=self._x.dtype, device=ids.device
+        )
+        _native.gather_cached_rows(self._x, ids, self._rows, self._slots, self._num_hits, out)
+        self._num_read += ids.shape[0]
+        return out
+
+    def hit_rate(self) -> float:
+        """Rows found in the cache per row read so far; waits for the device. NaN before any."""
+        if self._num_read == 0:
+            return float("nan")
+        return int(self._num_hits) / self._num_read
+
+
+def require_fit(what: str, tensors: Sequence[Tensor], device: torch.device) -> None:
+    """Raise a HopflowError with sizes if copies of these do not fit a CUDA device's free memory."""
+    if device.type != "cuda":
+        return
+    wanted = sum(x.numel() * x.element_size() for x in tensors if x.device != device)
+    free, total = torch.cuda.mem_get_info(device)
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if wanted > free:
+        gib = 2**30
+        raise _native.HopflowError(
+            f"{what} needs {wanted / gib:.1f} GiB on {device}, of whose {total / gib:.1f} GiB"
+            f" {free / gib:.1f} GiB are free; keep it in pinned host memory (pin_memory_(), and"
+            " use_uva=True in the DataLoader)"
+        )
