@@ -206,3 +206,22 @@ def test_wrong_inputs(aggregator: str) -> None:
         with pytest.raises(ValueError, match=r"row|broadcast|shape"):
             layer(graph, x, edge_weight=weight)
     assert list(graph.ndata) == []
+
+
+@pytest.mark.parametrize("hook", ["forward", "full_backward", "full_backward_pre", "global"])
+def test_hooks_of_the_inner_layers_see_their_own_results(small_graph, hook):
+    layer = SAGEConv(5, 8, "mean")
+    x = torch.randn(200, 5, requires_grad=True)
+    expected = torch.autograd.grad(layer(small_graph, x).pow(2).sum(), x)[0]
+    seen = []
+    if hook == "global":
+        handle = torch.nn.modules.module.register_module_full_backward_hook(
+            lambda module, *grads: seen.append(module)
+        )
+    else:
+        register = getattr(layer.fc_self, f"register_{hook}_hook")
+        handle = register(lambda module, *values: seen.append(module))
+    got = torch.autograd.grad(layer(small_graph, x).pow(2).sum(), x)[0]
+    handle.remove()
+    assert layer.fc_self in seen
+    torch.testing.assert_close(got, expected)

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules import module
 
 from hopflow import function as fn
 from hopflow import ops
@@ -21,6 +22,16 @@ Features: TypeAlias = "Tensor | tuple[Tensor, Tensor]"
 def _require_rows(name: str, x: Tensor, num_rows: int) -> None:
     if x.dim() < 2 or x.shape[0] != num_rows:
         raise ValueError(f"{name}: expected {num_rows} rows of features, got shape {list(x.shape)}")
+
+
+def _is_plain(layer: nn.Module) -> bool:
+    """Whether a layer is a Linear whose result no hook sees, and so nobody but its caller."""
+    hooks = (
+        layer._forward_hooks or layer._backward_hooks or layer._backward_pre_hooks
+        or module._global_forward_hooks or module._global_backward_hooks
+        or module._global_backward_pre_hooks
+    )  # fmt: skip
+    return type(layer) is nn.Linear and not hooks
 
 
 class SAGEConv(nn.Module):
@@ -197,8 +208,7 @@ class SAGEConv(nn.Module):
         """``out + fc_neigh(neighbor)``, summed by the product itself where it can be."""
         weight = self.fc_neigh.weight
         # In place only on what nobody else can hold: the fresh result of a plain Linear.
-        is_ours = type(self.fc_self) is nn.Linear and not self.fc_self._forward_hooks
-        if is_ours and out.dim() == 2 and out.dtype == neighbor.dtype == weight.dtype:
+        if _is_plain(self.fc_self) and out.dim() == 2 and out.dtype == neighbor.dtype == weight.dtype:
             result: Tensor = out.addmm_(neighbor, weight.t())
             return result
         total: Tensor = out + self.fc_neigh(neighbor)
