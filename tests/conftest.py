@@ -32,6 +32,19 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture
+def cuda() -> torch.device:
+    """A CUDA device; the CPU where the kernels are emulated (tests/emulation/plugin.py)."""
+    if hf.ops.on_cuda(torch.empty(0)):
+        return torch.device("cpu")
+    if not hf.ops.cuda_is_built():
+        pytest.skip("no CUDA kernels: this hopflow was built without them")
+    if not torch.cuda.is_available():
+        why = hf.ops.cuda_devices()[1] or "torch was built without CUDA"
+        pytest.skip(f"no CUDA device: {why}")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> Iterator[None]:
     """Every test starts from one random state and leaves the number of threads as it was."""

@@ -255,7 +255,7 @@ def test_what_is_no_result_is_refused(tmp_path):
 def test_every_case_is_declared_well():
     found = case_module.discover(bench.find())
     assert {name.split(".")[0] for name in found} == {
-        "blocks", "limits", "compact", "csc", "epoch", "gather",
+        "blocks", "limits", "compact", "csc", "cuda", "epoch", "gather",
         "growth", "loader", "sample", "sddmm", "spmm",
     }  # fmt: skip
     for _, case in found.values():

@@ -53,7 +53,7 @@ def select(found: Found, settings: Settings) -> Found:
     chosen = {
         name: item
         for name, item in found.items()
-        if (not settings.cases or any(name.startswith(n) for n in settings.cases))
+        if (any(name.startswith(n) for n in settings.cases) if settings.cases else _can_run(name))
         and not (settings.quick and item[1].heavy)
     }
     if not chosen:
@@ -64,6 +64,15 @@ def select(found: Found, settings: Settings) -> Found:
         and name.split(".")[1] in wanted and name not in chosen
     }  # fmt: skip
     return {**limits, **chosen}
+
+
+def _can_run(name: str) -> bool:
+    """Cases for CUDA are left out where there is none, unless they are asked for by name."""
+    if "cuda" not in name:
+        return True
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def check_peers(peers: Mapping[str, str]) -> None:

@@ -42,6 +42,10 @@ class Row:
     unequal: Sequence[str]  # engines that did another amount of work
 
 
+# Limits that are counted in bytes, and what they are called.
+COPIES = {"copy": "copy", "cuda-copy": "copy", "cuda-host": "copy from the host"}
+
+
 def _quartiles(values: Sequence[float]) -> tuple[float, float]:
     if len(values) < 2:
         return values[0], values[0]
@@ -64,7 +68,7 @@ def limits(results: Mapping[str, Any]) -> dict[str, float]:
 
     Each is the best of its entries' medians.
     """
-    unit = {"copy": "bytes_none", "lines": "lines", "gemm": "flops"}
+    unit = {**dict.fromkeys(COPIES, "bytes_none"), "lines": "lines", "gemm": "flops"}
     found = {}
     for case in results["cases"]:
         group, _, name = case["name"].partition(".")
@@ -85,10 +89,10 @@ def _shares(kind: str, ours: Mapping[str, Any] | None, found: Mapping[str, float
     if ours is None:
         return []
     work, seconds = ours["work"], ours["median"]
-    if kind == "copy" and "copy" in found:
+    if kind in COPIES and kind in found:
         ways = (("reuse", "bytes_reuse"), ("no reuse", "bytes_none"))
         return [
-            Share(f"copy, {way}", work[key] / found["copy"] / seconds)
+            Share(f"{COPIES[kind]}, {way}", work[key] / found[kind] / seconds)
             for way, key in ways
             if key in work
         ]

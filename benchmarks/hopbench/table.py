@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hopbench.summary import Row, limits, seconds, summaries
+from hopbench.summary import COPIES, Row, limits, seconds, summaries
 
 
 def _colour(ratio: float) -> str:
@@ -18,7 +18,7 @@ def _colour(ratio: float) -> str:
 
 def rate(name: str, value: float) -> str:
     """A limit with its unit."""
-    if name == "copy":
+    if name in COPIES:
         return f"{value / 1e9:.1f} GB/s"
     return f"{value / 1e6:.0f} M lines/s" if name == "lines" else f"{value / 1e9:.0f} GFLOP/s"
 

@@ -208,7 +208,11 @@ class SAGEConv(nn.Module):
         """``out + fc_neigh(neighbor)``, summed by the product itself where it can be."""
         weight = self.fc_neigh.weight
         # In place only on what nobody else can hold: the fresh result of a plain Linear.
-        if _is_plain(self.fc_self) and out.dim() == 2 and out.dtype == neighbor.dtype == weight.dtype:
+        if (
+            _is_plain(self.fc_self)
+            and out.dim() == 2
+            and out.dtype == neighbor.dtype == weight.dtype
+        ):
             result: Tensor = out.addmm_(neighbor, weight.t())
             return result
         total: Tensor = out + self.fc_neigh(neighbor)
