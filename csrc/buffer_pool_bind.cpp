@@ -24,8 +24,9 @@ void BindBufferPool(py::module_& module) {
         BufferPool::Get().SetLimit(static_cast<std::size_t>(bytes));
       },
       py::arg("bytes"));
-  module.def("pool_set_pinned", [](bool pinned) { BufferPool::Get().SetPinned(pinned); },
-             py::arg("pinned"));
+  module.def(
+      "pool_set_pinned", [](bool pinned) { BufferPool::Get().SetPinned(pinned); },
+      py::arg("pinned"));
   module.def("pool_usage", [] {
     const BufferPool::Usage usage = BufferPool::Get().usage();
     return py::make_tuple(usage.used, usage.cached, usage.limit);

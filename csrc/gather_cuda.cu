@@ -82,10 +82,8 @@ void GatherRows(std::int64_t num_ids, std::int64_t row_bytes, std::int64_t row_s
 }
 
 template void GatherRows<std::int32_t>(std::int64_t, std::int64_t, std::int64_t, const void*,
-                                       const std::int32_t*, const RowCache&, void*,
-                                       Workspace&);
+                                       const std::int32_t*, const RowCache&, void*, Workspace&);
 template void GatherRows<std::int64_t>(std::int64_t, std::int64_t, std::int64_t, const void*,
-                                       const std::int64_t*, const RowCache&, void*,
-                                       Workspace&);
+                                       const std::int64_t*, const RowCache&, void*, Workspace&);
 
 }  // namespace hopflow::cuda
