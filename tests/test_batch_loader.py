@@ -175,6 +175,7 @@ def test_transposes_are_no_longer_made_once_nothing_needs_them(small_graph):
 # --- one answer ---
 
 
+@pytest.mark.cpu_only
 def test_samples_do_not_depend_on_threads_workers_or_stamps_that_run_out():
     """A map of 2^20 slots has stamps for 2047 batches; the epoch has more."""
     num_nodes = 2**20 + 5
@@ -225,6 +226,7 @@ def test_a_bad_graph_is_an_error_in_the_consumer_and_the_loader_lives_on(small_g
     assert [ids_of(batch) for batch in loader] == expected
 
 
+@pytest.mark.cpu_only
 def test_threads_end_when_the_iterator_is_let_go(small_graph):
     loader = loader_of(small_graph)
     epoch = iter(loader)

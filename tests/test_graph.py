@@ -269,6 +269,7 @@ def test_moves() -> None:
     assert hf.graph((SRC, DST), device="cpu").device.type == "cpu"
 
 
+@pytest.mark.cpu_only
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_cuda() -> None:
     graph = hf.graph((SRC, DST))

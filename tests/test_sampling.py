@@ -220,6 +220,7 @@ class LargestTensor(TorchDispatchMode):
         return result
 
 
+@pytest.mark.cpu_only
 def test_a_batch_never_touches_all_nodes() -> None:
     """Sampling, blocks and their columns on five million nodes handle a few elements."""
     graph = hf.graph(([0, 1, 7], [1, 0, 1]), num_nodes=5_000_000)
@@ -240,6 +241,7 @@ def test_a_batch_never_touches_all_nodes() -> None:
     assert block.srcdata["x"].shape == (4,)
 
 
+@pytest.mark.cpu_only
 def test_a_few_degrees_never_touch_all_nodes() -> None:
     graph = hf.graph(([0, 1, 7], [1, 0, 1]), num_nodes=100_000)
     part = hf.sample_neighbors(graph, [1], 2)
@@ -250,6 +252,7 @@ def test_a_few_degrees_never_touch_all_nodes() -> None:
     assert seen.most < 100
 
 
+@pytest.mark.cpu_only
 def test_a_hub_costs_no_more_than_its_fanout() -> None:
     graph = hf.graph((torch.zeros(200_000, dtype=torch.int64), [0] * 200_000))
     with LargestTensor() as seen:

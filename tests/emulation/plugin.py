@@ -1,7 +1,7 @@
 """Runs tests on the CUDA kernels emulated on the CPU.
 
     cmake -S . -B build/emulated -DHOPFLOW_CUDA=EMULATED && cmake --build build/emulated
-    pytest -p tests.emulation.plugin --emulated build/emulated tests/test_spmm.py ...
+    python -m pytest -p tests.emulation.plugin --emulated build/emulated tests/test_spmm.py ...
 
 The module built that way takes every tensor for one on a CUDA device and hands it to the kernels of
 ``csrc/*_cuda.cu``, run thread by thread on the CPU (``cuda_runtime.h`` beside this file). Tests of
@@ -33,6 +33,12 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     native = importlib.util.module_from_spec(spec)
     sys.modules["hopflow._native"] = native
     spec.loader.exec_module(native)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("cpu_only"):
+            item.add_marker(pytest.mark.skip(reason="of the CPU's kernels; these are CUDA's"))
 
 
 def pytest_report_header() -> str:
