@@ -19,6 +19,7 @@ namespace {
 
 bool IsBuilt() { return false; }
 std::string BuildVersion() { return ""; }
+std::string BuildArchitectures() { return ""; }
 std::vector<DeviceInfo> Devices(std::string* problem) {
   *problem = "built without CUDA";
   return {};

@@ -19,6 +19,9 @@ struct DeviceInfo {
 bool IsBuilt();
 std::string BuildVersion();
 
+// What CMAKE_CUDA_ARCHITECTURES was, such as "80-real,90"; "" without CUDA.
+std::string BuildArchitectures();
+
 // The devices that the driver shows; empty without a driver. Never throws: `problem` says why none
 // were found.
 std::vector<DeviceInfo> Devices(std::string* problem);

@@ -34,6 +34,7 @@ void BindDevice(py::module_& module) {
   module.attr("cuda_device_type") = CudaDeviceType();
   module.def("cuda_is_built", &cuda::IsBuilt);
   module.def("cuda_build_version", &cuda::BuildVersion);
+  module.def("cuda_build_architectures", &cuda::BuildArchitectures);
   module.def("pin_memory", [](std::uintptr_t data, std::size_t bytes) {
     cuda::PinMemory(reinterpret_cast<void*>(data), bytes);
   });

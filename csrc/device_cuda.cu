@@ -10,6 +10,11 @@ std::string BuildVersion() {
   return std::to_string(CUDART_VERSION / 1000) + "." + std::to_string(CUDART_VERSION % 1000 / 10);
 }
 
+#ifndef HOPFLOW_CUDA_ARCHITECTURES
+#define HOPFLOW_CUDA_ARCHITECTURES ""
+#endif
+std::string BuildArchitectures() { return HOPFLOW_CUDA_ARCHITECTURES; }
+
 std::vector<DeviceInfo> Devices(std::string* problem) {
   std::vector<DeviceInfo> devices;
   int count = 0;

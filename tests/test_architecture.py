@@ -148,3 +148,29 @@ def test_importing_hopflow_is_light():
     loaded = set(done.stdout.split())
     assert "hopflow" in loaded, done.stderr
     assert not loaded & {"pandas", "ogb", "matplotlib", "pyarrow", "rich", "typer", "scipy"}
+
+
+# Where tensors live on the CPU by intention: random seeds, the loader's order, parameters.
+ON_THE_CPU = {"rng", "nn", "datasets", "train", "doctor", "bench", "ids"}
+FACTORIES = {"zeros", "ones", "empty", "full", "arange", "tensor"}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_new_tensors_say_where_they_live(path):
+    """A factory without device= makes a CPU tensor: on a graph on a GPU, a fault no CPU test sees."""
+    if owner(path) in ON_THE_CPU or path.name in ("loader.py", "pool.py"):
+        return
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.FunctionDef) and node.name.endswith("_reference"):
+            return
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            is_torch = isinstance(node.func.value, ast.Name) and node.func.value.id == "torch"
+            named = {keyword.arg for keyword in node.keywords}
+            if is_torch and node.func.attr in FACTORIES:
+                where = f"{path.name}:{node.lineno}: torch.{node.func.attr}"
+                assert named & {"device", "pin_memory"}, f"{where} without device="
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text()))

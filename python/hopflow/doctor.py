@@ -154,6 +154,7 @@ def _cuda() -> dict[str, Any]:
     return {
         "driver": driver[1] if driver else "none",
         "built into hopflow": ops.cuda_build_version() or "no",
+        "compiled for": ops.cuda_build_architectures(),
         "built into torch": torch.version.cuda or "no",
         "devices": [f"{name} (sm_{major}{minor})" for name, major, minor in devices],
         "reason for none": "" if devices else problem,

@@ -28,6 +28,7 @@ from hopflow.ops.csc import (
 )
 from hopflow.ops.device import (
     HopflowError,
+    cuda_build_architectures,
     cuda_build_version,
     cuda_devices,
     cuda_is_built,
@@ -69,6 +70,7 @@ __all__ = [
     "compact_ids_reference",
     "coo_to_csc",
     "coo_to_csc_reference",
+    "cuda_build_architectures",
     "cuda_build_version",
     "cuda_devices",
     "cuda_is_built",

@@ -38,6 +38,12 @@ def cuda_build_version() -> str:
     return _native.cuda_build_version()
 
 
+def cuda_build_architectures() -> list[str]:
+    """The architectures that the module has code for, such as ["80-real", "90"]."""
+    names = _native.cuda_build_architectures()
+    return names.split(",") if names else []
+
+
 def cuda_devices() -> tuple[list[tuple[str, int, int]], str]:
     """Name and compute capability of each CUDA device, and why there is none."""
     return _native.cuda_devices()
