@@ -157,7 +157,7 @@ FACTORIES = {"zeros", "ones", "empty", "full", "arange", "tensor"}
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_new_tensors_say_where_they_live(path):
-    """A factory without device= makes a CPU tensor: on a graph on a GPU, a fault no CPU test sees."""
+    """Without device= a tensor is on the CPU: beside a graph on a GPU, a fault no CPU test sees."""
     if owner(path) in ON_THE_CPU or path.name in ("loader.py", "pool.py"):
         return
 
