@@ -1,4 +1,5 @@
 #include "check_ids.h"
+#include "dtype.h"
 #include "launch.cuh"
 
 namespace hopflow::cuda {
@@ -88,8 +89,7 @@ T ReadOne(const T* at, Workspace& work) {
   template std::int64_t FirstOutside<Id>(std::int64_t, const Id*, std::int64_t, Workspace&); \
   template std::int64_t FirstRepeated<Id>(std::int64_t, const Id*, Workspace&);              \
   template Id ReadOne<Id>(const Id*, Workspace&);
-HOPFLOW_INSTANTIATE(std::int32_t)
-HOPFLOW_INSTANTIATE(std::int64_t)
+HOPFLOW_FOR_ID(HOPFLOW_INSTANTIATE)
 #undef HOPFLOW_INSTANTIATE
 
 }  // namespace hopflow::cuda

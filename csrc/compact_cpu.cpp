@@ -1,6 +1,7 @@
 #include "compact.h"
 
 #include "check.h"
+#include "dtype.h"
 #include "id_map.h"
 
 namespace hopflow::cpu {
@@ -35,10 +36,7 @@ CompactSizes CompactIds(std::int64_t num_seeds, std::int64_t num_neighbors, cons
 #define HOPFLOW_INSTANTIATE(Id, Local)                                                          \
   template CompactSizes CompactIds<Id, Local>(std::int64_t, std::int64_t, const Id*, const Id*, \
                                               Id*, Local*, Local*);
-HOPFLOW_INSTANTIATE(std::int32_t, std::int32_t)
-HOPFLOW_INSTANTIATE(std::int32_t, std::int64_t)
-HOPFLOW_INSTANTIATE(std::int64_t, std::int32_t)
-HOPFLOW_INSTANTIATE(std::int64_t, std::int64_t)
+HOPFLOW_FOR_IDS2(HOPFLOW_INSTANTIATE)
 #undef HOPFLOW_INSTANTIATE
 
 }  // namespace hopflow::cpu

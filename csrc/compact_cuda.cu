@@ -1,4 +1,5 @@
 #include "compact.h"
+#include "dtype.h"
 #include "id_table.cuh"
 #include "launch.cuh"
 
@@ -66,10 +67,7 @@ CompactSizes CompactIds(std::int64_t num_seeds, std::int64_t num_neighbors, cons
 #define HOPFLOW_INSTANTIATE(Id, Local)                                                          \
   template CompactSizes CompactIds<Id, Local>(std::int64_t, std::int64_t, const Id*, const Id*, \
                                               Id*, Local*, Local*, Workspace&);
-HOPFLOW_INSTANTIATE(std::int32_t, std::int32_t)
-HOPFLOW_INSTANTIATE(std::int32_t, std::int64_t)
-HOPFLOW_INSTANTIATE(std::int64_t, std::int32_t)
-HOPFLOW_INSTANTIATE(std::int64_t, std::int64_t)
+HOPFLOW_FOR_IDS2(HOPFLOW_INSTANTIATE)
 #undef HOPFLOW_INSTANTIATE
 
 }  // namespace hopflow::cuda

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "buffer_pool.h"
+#include "dtype.h"
 #include "parallel.h"
 
 namespace hopflow::cpu {
@@ -100,18 +101,8 @@ void TransposeCsc(std::int64_t num_src, std::int64_t num_dst, const std::int64_t
                                          const Id*, std::int64_t*, Id*, EdgeId*);
 template bool IsSorted<std::int32_t>(std::int64_t, const std::int32_t*);
 template bool IsSorted<std::int64_t>(std::int64_t, const std::int64_t*);
-HOPFLOW_INSTANTIATE_COO(std::int32_t, std::int32_t, std::int32_t)
-HOPFLOW_INSTANTIATE_COO(std::int32_t, std::int32_t, std::int64_t)
-HOPFLOW_INSTANTIATE_COO(std::int32_t, std::int64_t, std::int32_t)
-HOPFLOW_INSTANTIATE_COO(std::int32_t, std::int64_t, std::int64_t)
-HOPFLOW_INSTANTIATE_COO(std::int64_t, std::int32_t, std::int32_t)
-HOPFLOW_INSTANTIATE_COO(std::int64_t, std::int32_t, std::int64_t)
-HOPFLOW_INSTANTIATE_COO(std::int64_t, std::int64_t, std::int32_t)
-HOPFLOW_INSTANTIATE_COO(std::int64_t, std::int64_t, std::int64_t)
-HOPFLOW_INSTANTIATE_TRANSPOSE(std::int32_t, std::int32_t)
-HOPFLOW_INSTANTIATE_TRANSPOSE(std::int32_t, std::int64_t)
-HOPFLOW_INSTANTIATE_TRANSPOSE(std::int64_t, std::int32_t)
-HOPFLOW_INSTANTIATE_TRANSPOSE(std::int64_t, std::int64_t)
+HOPFLOW_FOR_IDS3(HOPFLOW_INSTANTIATE_COO)
+HOPFLOW_FOR_IDS2(HOPFLOW_INSTANTIATE_TRANSPOSE)
 #undef HOPFLOW_INSTANTIATE_TRANSPOSE
 #undef HOPFLOW_INSTANTIATE_COO
 

@@ -1,6 +1,7 @@
 #include <cub/device/device_radix_sort.cuh>
 
 #include "csc.h"
+#include "dtype.h"
 #include "launch.cuh"
 
 namespace hopflow::cuda {
@@ -142,18 +143,8 @@ void TransposeCsc(std::int64_t num_src, std::int64_t num_dst, std::int64_t num_e
                                          EdgeId*, Workspace&);
 template bool IsSorted<std::int32_t>(std::int64_t, const std::int32_t*, Workspace&);
 template bool IsSorted<std::int64_t>(std::int64_t, const std::int64_t*, Workspace&);
-HOPFLOW_INSTANTIATE_COO(std::int32_t, std::int32_t, std::int32_t)
-HOPFLOW_INSTANTIATE_COO(std::int32_t, std::int32_t, std::int64_t)
-HOPFLOW_INSTANTIATE_COO(std::int32_t, std::int64_t, std::int32_t)
-HOPFLOW_INSTANTIATE_COO(std::int32_t, std::int64_t, std::int64_t)
-HOPFLOW_INSTANTIATE_COO(std::int64_t, std::int32_t, std::int32_t)
-HOPFLOW_INSTANTIATE_COO(std::int64_t, std::int32_t, std::int64_t)
-HOPFLOW_INSTANTIATE_COO(std::int64_t, std::int64_t, std::int32_t)
-HOPFLOW_INSTANTIATE_COO(std::int64_t, std::int64_t, std::int64_t)
-HOPFLOW_INSTANTIATE_TRANSPOSE(std::int32_t, std::int32_t)
-HOPFLOW_INSTANTIATE_TRANSPOSE(std::int32_t, std::int64_t)
-HOPFLOW_INSTANTIATE_TRANSPOSE(std::int64_t, std::int32_t)
-HOPFLOW_INSTANTIATE_TRANSPOSE(std::int64_t, std::int64_t)
+HOPFLOW_FOR_IDS3(HOPFLOW_INSTANTIATE_COO)
+HOPFLOW_FOR_IDS2(HOPFLOW_INSTANTIATE_TRANSPOSE)
 #undef HOPFLOW_INSTANTIATE_TRANSPOSE
 #undef HOPFLOW_INSTANTIATE_COO
 

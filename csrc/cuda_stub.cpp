@@ -61,8 +61,7 @@ using I = std::int64_t;
   I CountSampledNeighbors(I, I, I, const I*, const Id*, const SampleOptions&, I*, Workspace&) { \
     NotBuilt();                                                                                 \
   }
-HOPFLOW_STUB(std::int32_t)
-HOPFLOW_STUB(std::int64_t)
+HOPFLOW_FOR_ID(HOPFLOW_STUB)
 #undef HOPFLOW_STUB
 
 #define HOPFLOW_STUB(A, B)                                                    \
@@ -74,10 +73,7 @@ HOPFLOW_STUB(std::int64_t)
   void TransposeCsc(I, I, I, const I*, const A*, I*, A*, B*, Workspace&) {    \
     NotBuilt();                                                               \
   }
-HOPFLOW_STUB(std::int32_t, std::int32_t)
-HOPFLOW_STUB(std::int32_t, std::int64_t)
-HOPFLOW_STUB(std::int64_t, std::int32_t)
-HOPFLOW_STUB(std::int64_t, std::int64_t)
+HOPFLOW_FOR_IDS2(HOPFLOW_STUB)
 #undef HOPFLOW_STUB
 
 #define HOPFLOW_STUB(A, B, C)                                                  \
@@ -90,14 +86,7 @@ HOPFLOW_STUB(std::int64_t, std::int64_t)
                        const SampleOptions&, A*, C*, Workspace&) {             \
     NotBuilt();                                                                \
   }
-HOPFLOW_STUB(std::int32_t, std::int32_t, std::int32_t)
-HOPFLOW_STUB(std::int32_t, std::int32_t, std::int64_t)
-HOPFLOW_STUB(std::int32_t, std::int64_t, std::int32_t)
-HOPFLOW_STUB(std::int32_t, std::int64_t, std::int64_t)
-HOPFLOW_STUB(std::int64_t, std::int32_t, std::int32_t)
-HOPFLOW_STUB(std::int64_t, std::int32_t, std::int64_t)
-HOPFLOW_STUB(std::int64_t, std::int64_t, std::int32_t)
-HOPFLOW_STUB(std::int64_t, std::int64_t, std::int64_t)
+HOPFLOW_FOR_IDS3(HOPFLOW_STUB)
 #undef HOPFLOW_STUB
 
 #define HOPFLOW_STUB(T, Id)                                                       \
@@ -117,14 +106,7 @@ HOPFLOW_STUB(std::int64_t, std::int64_t, std::int64_t)
   void SddmmDot(const SddmmArgs<T, Id>&, Workspace&) {                            \
     NotBuilt();                                                                   \
   }
-HOPFLOW_STUB(float, std::int32_t)
-HOPFLOW_STUB(float, std::int64_t)
-HOPFLOW_STUB(double, std::int32_t)
-HOPFLOW_STUB(double, std::int64_t)
-HOPFLOW_STUB(Float16, std::int32_t)
-HOPFLOW_STUB(Float16, std::int64_t)
-HOPFLOW_STUB(BFloat16, std::int32_t)
-HOPFLOW_STUB(BFloat16, std::int64_t)
+HOPFLOW_FOR_FLOAT_ID(HOPFLOW_STUB)
 #undef HOPFLOW_STUB
 
 template <>

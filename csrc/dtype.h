@@ -11,6 +11,34 @@
 #include "host_device.h"
 #include "tensor_view.h"
 
+// Lists of types for explicit instantiation: M(Id), M(Id, Id), M(Id, Id, Id) and M(T, Id) for all.
+#define HOPFLOW_FOR_ID(M) \
+  M(std::int32_t)         \
+  M(std::int64_t)
+#define HOPFLOW_FOR_IDS2(M)     \
+  M(std::int32_t, std::int32_t) \
+  M(std::int32_t, std::int64_t) \
+  M(std::int64_t, std::int32_t) \
+  M(std::int64_t, std::int64_t)
+#define HOPFLOW_FOR_IDS3(M)                   \
+  M(std::int32_t, std::int32_t, std::int32_t) \
+  M(std::int32_t, std::int32_t, std::int64_t) \
+  M(std::int32_t, std::int64_t, std::int32_t) \
+  M(std::int32_t, std::int64_t, std::int64_t) \
+  M(std::int64_t, std::int32_t, std::int32_t) \
+  M(std::int64_t, std::int32_t, std::int64_t) \
+  M(std::int64_t, std::int64_t, std::int32_t) \
+  M(std::int64_t, std::int64_t, std::int64_t)
+#define HOPFLOW_FOR_FLOAT_ID(M) \
+  M(float, std::int32_t)        \
+  M(float, std::int64_t)        \
+  M(double, std::int32_t)       \
+  M(double, std::int64_t)       \
+  M(Float16, std::int32_t)      \
+  M(Float16, std::int64_t)      \
+  M(BFloat16, std::int32_t)     \
+  M(BFloat16, std::int64_t)
+
 namespace hopflow {
 
 template <typename T>

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "check.h"
+#include "dtype.h"
 #include "parallel.h"
 #include "pick_edges.h"
 #include "prefetch.h"
@@ -84,16 +85,8 @@ void SampleNeighbors(std::int64_t num_seeds, const std::int64_t* indptr, const I
   template void SampleNeighbors<Id, SeedId, EdgeId>(                              \
       std::int64_t, const std::int64_t*, const Id*, const EdgeId*, const SeedId*, \
       const std::int64_t*, const SampleOptions&, Id*, EdgeId*);
-HOPFLOW_INSTANTIATE_SEED(std::int32_t)
-HOPFLOW_INSTANTIATE_SEED(std::int64_t)
-HOPFLOW_INSTANTIATE(std::int32_t, std::int32_t, std::int32_t)
-HOPFLOW_INSTANTIATE(std::int32_t, std::int32_t, std::int64_t)
-HOPFLOW_INSTANTIATE(std::int32_t, std::int64_t, std::int32_t)
-HOPFLOW_INSTANTIATE(std::int32_t, std::int64_t, std::int64_t)
-HOPFLOW_INSTANTIATE(std::int64_t, std::int32_t, std::int32_t)
-HOPFLOW_INSTANTIATE(std::int64_t, std::int32_t, std::int64_t)
-HOPFLOW_INSTANTIATE(std::int64_t, std::int64_t, std::int32_t)
-HOPFLOW_INSTANTIATE(std::int64_t, std::int64_t, std::int64_t)
+HOPFLOW_FOR_ID(HOPFLOW_INSTANTIATE_SEED)
+HOPFLOW_FOR_IDS3(HOPFLOW_INSTANTIATE)
 #undef HOPFLOW_INSTANTIATE
 #undef HOPFLOW_INSTANTIATE_SEED
 

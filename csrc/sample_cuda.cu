@@ -1,3 +1,4 @@
+#include "dtype.h"
 #include "id_table.cuh"
 #include "launch.cuh"
 #include "pick_edges.cuh"
@@ -88,16 +89,8 @@ void SampleNeighbors(std::int64_t num_seeds, std::int64_t num_edges, const std::
   template void SampleNeighbors<Id, SeedId, EdgeId>(                                            \
       std::int64_t, std::int64_t, const std::int64_t*, const Id*, const EdgeId*, const SeedId*, \
       const std::int64_t*, const SampleOptions&, Id*, EdgeId*, Workspace&);
-HOPFLOW_INSTANTIATE_SEED(std::int32_t)
-HOPFLOW_INSTANTIATE_SEED(std::int64_t)
-HOPFLOW_INSTANTIATE(std::int32_t, std::int32_t, std::int32_t)
-HOPFLOW_INSTANTIATE(std::int32_t, std::int32_t, std::int64_t)
-HOPFLOW_INSTANTIATE(std::int32_t, std::int64_t, std::int32_t)
-HOPFLOW_INSTANTIATE(std::int32_t, std::int64_t, std::int64_t)
-HOPFLOW_INSTANTIATE(std::int64_t, std::int32_t, std::int32_t)
-HOPFLOW_INSTANTIATE(std::int64_t, std::int32_t, std::int64_t)
-HOPFLOW_INSTANTIATE(std::int64_t, std::int64_t, std::int32_t)
-HOPFLOW_INSTANTIATE(std::int64_t, std::int64_t, std::int64_t)
+HOPFLOW_FOR_ID(HOPFLOW_INSTANTIATE_SEED)
+HOPFLOW_FOR_IDS3(HOPFLOW_INSTANTIATE)
 #undef HOPFLOW_INSTANTIATE
 #undef HOPFLOW_INSTANTIATE_SEED
 

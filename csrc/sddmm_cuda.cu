@@ -77,14 +77,7 @@ void SddmmDot(const SddmmArgs<T, Id>& args, Workspace& work) {
 
 #define HOPFLOW_INSTANTIATE(T, Id) \
   template void SddmmDot<T, Id>(const SddmmArgs<T, Id>&, Workspace&);
-HOPFLOW_INSTANTIATE(float, std::int32_t)
-HOPFLOW_INSTANTIATE(float, std::int64_t)
-HOPFLOW_INSTANTIATE(double, std::int32_t)
-HOPFLOW_INSTANTIATE(double, std::int64_t)
-HOPFLOW_INSTANTIATE(Float16, std::int32_t)
-HOPFLOW_INSTANTIATE(Float16, std::int64_t)
-HOPFLOW_INSTANTIATE(BFloat16, std::int32_t)
-HOPFLOW_INSTANTIATE(BFloat16, std::int64_t)
+HOPFLOW_FOR_FLOAT_ID(HOPFLOW_INSTANTIATE)
 #undef HOPFLOW_INSTANTIATE
 
 }  // namespace hopflow::cuda

@@ -90,14 +90,7 @@ void SpmmEdgeBackward(const SpmmEdgeBackwardArgs<T, Id>& args, Reduce reduce) {
   template void Spmm<T, Id>(const SpmmArgs<T, Id>&, Reduce);               \
   template void SpmmArgBackward<T, Id>(const SpmmArgBackwardArgs<T, Id>&); \
   template void SpmmEdgeBackward<T, Id>(const SpmmEdgeBackwardArgs<T, Id>&, Reduce);
-HOPFLOW_INSTANTIATE(float, std::int32_t)
-HOPFLOW_INSTANTIATE(float, std::int64_t)
-HOPFLOW_INSTANTIATE(double, std::int32_t)
-HOPFLOW_INSTANTIATE(double, std::int64_t)
-HOPFLOW_INSTANTIATE(Float16, std::int32_t)
-HOPFLOW_INSTANTIATE(Float16, std::int64_t)
-HOPFLOW_INSTANTIATE(BFloat16, std::int32_t)
-HOPFLOW_INSTANTIATE(BFloat16, std::int64_t)
+HOPFLOW_FOR_FLOAT_ID(HOPFLOW_INSTANTIATE)
 #undef HOPFLOW_INSTANTIATE
 
 }  // namespace hopflow::cpu
