@@ -125,14 +125,8 @@ void BufferPool::Pin(void* data, std::size_t bytes) {
   }
 }
 
-void BufferPool::Free(void* data) {
-  if (pinned_.erase(data) != 0) {
-    try {
-      cuda::UnpinMemory(data);
-    } catch (const Error&) {
-      // The driver is gone, at the end of the process: so is the lock.
-    }
-  }
+void BufferPool::Free(void* data, std::size_t bytes) {
+  if (pinned_.erase(data) != 0) cuda::UnpinMemory(data, bytes);
   std::free(data);
 }
 
@@ -141,7 +135,7 @@ void BufferPool::Trim() {
     const auto oldest = free_sizes_.begin();
     const auto buffer = free_.find({oldest->second, oldest->first});
     cached_bytes_ -= oldest->second;
-    Free(buffer->second);
+    Free(buffer->second, oldest->second);
     free_.erase(buffer);
     free_sizes_.erase(oldest);
   }

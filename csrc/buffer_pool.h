@@ -42,7 +42,7 @@ class BufferPool {
   BufferPool();
   void Trim();
   void Pin(void* data, std::size_t bytes);
-  void Free(void* data);
+  void Free(void* data, std::size_t bytes);
 
   // By size and, among equals, by the time of their return, counted in returns.
   using FreeKey = std::pair<std::size_t, std::uint64_t>;

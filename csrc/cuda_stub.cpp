@@ -27,7 +27,7 @@ std::vector<DeviceInfo> Devices(std::string* problem) {
 int SetDevice(int) { NotBuilt(); }
 void* DevicePointer(void*) { return nullptr; }
 void PinMemory(void*, std::size_t) { NotBuilt(); }
-void UnpinMemory(void*) { NotBuilt(); }
+void UnpinMemory(void*, std::size_t) { NotBuilt(); }
 std::int64_t FirstFall(std::int64_t, std::int64_t, const std::int64_t*, Workspace&) { NotBuilt(); }
 DeviceBlocks SampleBlocks(const CscView&, std::int64_t, const void*, const BlocksOptions&,
                           Workspace&) {

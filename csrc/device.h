@@ -33,9 +33,10 @@ int SetDevice(int index);
 void* DevicePointer(void* host);
 
 // Page-locks host memory in place, for every device to read; throws Error where that cannot be. And
-// lets go of it again.
+// lets go of it again. Ranges may share pages, but no byte: a page is locked as long as any of
+// them.
 void PinMemory(void* data, std::size_t bytes);
-void UnpinMemory(void* data);
+void UnpinMemory(void* data, std::size_t bytes);
 
 using Stream = void*;  // cudaStream_t, without CUDA's headers
 

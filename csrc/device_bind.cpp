@@ -38,8 +38,9 @@ void BindDevice(py::module_& module) {
   module.def("pin_memory", [](std::uintptr_t data, std::size_t bytes) {
     cuda::PinMemory(reinterpret_cast<void*>(data), bytes);
   });
-  module.def("unpin_memory",
-             [](std::uintptr_t data) { cuda::UnpinMemory(reinterpret_cast<void*>(data)); });
+  module.def("unpin_memory", [](std::uintptr_t data, std::size_t bytes) {
+    cuda::UnpinMemory(reinterpret_cast<void*>(data), bytes);
+  });
   module.def("is_pinned", [](std::uintptr_t data) {
     return cuda::DevicePointer(reinterpret_cast<void*>(data)) != nullptr;
   });

@@ -47,13 +47,4 @@ void* DevicePointer(void* host) {
   return attributes.type == cudaMemoryTypeHost ? attributes.devicePointer : nullptr;
 }
 
-void PinMemory(void* data, std::size_t bytes) {
-  Check(cudaHostRegister(data, bytes, cudaHostRegisterPortable | cudaHostRegisterMapped),
-        StrCat("page-lock ", bytes >> 20, " MiB of host memory (a limit of the system, such as ",
-               "ulimit -l or the memory of a container, or memory that is pinned already)")
-            .c_str());
-}
-
-void UnpinMemory(void* data) { Check(cudaHostUnregister(data), "unlock host memory"); }
-
 }  // namespace hopflow::cuda

@@ -470,7 +470,6 @@ def test_training_in_bfloat16(cuda, small_graph):
 
 
 def test_pinned_once_and_released(cuda, small_graph):
-    needs_gpu()
     graph, twin = small_graph, small_graph.int()
     assert not graph.is_pinned()
     graph.pin_memory_()
@@ -484,6 +483,22 @@ def test_pinned_once_and_released(cuda, small_graph):
     assert torch.equal(ops.gather_rows(graph.ndata["feat"], ids).cpu(), expected)
     twin.unpin_memory_()
     assert not graph.is_pinned()
+
+
+def test_small_tensors_that_share_pages_are_pinned_together(cuda):
+    tensors = [torch.arange(float(n)) for n in range(1, 200)]
+    pins = [ops.pin_memory(x) for x in tensors]
+    assert all(ops.is_pinned(x) for x in tensors)
+    assert all(ops.is_pinned(x[-1:]) for x in tensors)
+    for i in range(0, 199, 2):
+        pins[i] = None
+    assert all(ops.is_pinned(x) for x in tensors[1::2])
+    for i in range(0, 199, 2):
+        pins[i] = ops.pin_memory(tensors[i])
+    assert all(ops.is_pinned(x) for x in tensors)
+    pins.clear()
+    assert not any(ops.is_pinned(x) for x in tensors)
+    assert ops.pin_memory(torch.empty(0)) is None
 
 
 # --- benchmarks ---

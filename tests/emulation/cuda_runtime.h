@@ -12,7 +12,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
-#include <set>
+#include <iterator>
+#include <map>
 #include <tuple>
 #include <utility>
 
@@ -49,8 +50,12 @@ const std::uint64_t* Meet(unsigned mask, std::uint64_t value);
 void MeetBlock();
 unsigned Lane();
 
-// What cudaHostRegister has page-locked.
-extern std::set<void*> pinned;
+// What cudaHostRegister has page-locked: beginnings and ends.
+extern std::map<std::uintptr_t, std::uintptr_t> pinned;
+inline bool IsPinned(std::uintptr_t address) {
+  const auto after = pinned.upper_bound(address);
+  return after != pinned.begin() && address < std::prev(after)->second;
+}
 
 template <typename T>
 std::uint64_t Bits(T value) {
@@ -131,7 +136,11 @@ inline void __threadfence() {}
 
 // --- the runtime ---
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1 };
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorHostMemoryAlreadyRegistered = 712
+};
 using cudaStream_t = void*;
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum cudaMemoryType { cudaMemoryTypeUnregistered, cudaMemoryTypeHost, cudaMemoryTypeDevice };
@@ -165,16 +174,25 @@ inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
   return *value = 2, cudaSuccess;
 }
 inline cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, void* pointer) {
-  const bool is_pinned = emulation::pinned.count(pointer) != 0;
+  const bool is_pinned = emulation::IsPinned(reinterpret_cast<std::uintptr_t>(pointer));
   *attributes = {is_pinned ? cudaMemoryTypeHost : cudaMemoryTypeUnregistered, pointer};
   return cudaSuccess;
 }
 constexpr unsigned cudaHostRegisterPortable = 1, cudaHostRegisterMapped = 2;
-inline cudaError_t cudaHostRegister(void* data, std::size_t, unsigned) {
-  return emulation::pinned.insert(data).second ? cudaSuccess : cudaErrorInvalidValue;
+// As the driver: whole pages, and no page twice.
+inline cudaError_t cudaHostRegister(void* data, std::size_t bytes, unsigned) {
+  constexpr std::uintptr_t kPage = 4096;
+  const auto begin = reinterpret_cast<std::uintptr_t>(data);
+  if (begin % kPage != 0 || bytes % kPage != 0) return cudaErrorInvalidValue;
+  for (std::uintptr_t page = begin; page < begin + bytes; page += kPage) {
+    if (emulation::IsPinned(page)) return cudaErrorHostMemoryAlreadyRegistered;
+  }
+  emulation::pinned[begin] = begin + bytes;
+  return cudaSuccess;
 }
 inline cudaError_t cudaHostUnregister(void* data) {
-  return emulation::pinned.erase(data) ? cudaSuccess : cudaErrorInvalidValue;
+  const bool was_pinned = emulation::pinned.erase(reinterpret_cast<std::uintptr_t>(data)) != 0;
+  return was_pinned ? cudaSuccess : cudaErrorInvalidValue;
 }
 inline cudaError_t cudaMemsetAsync(void* data, int byte, std::size_t bytes, cudaStream_t) {
   std::memset(data, byte, bytes);

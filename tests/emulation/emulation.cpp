@@ -94,7 +94,7 @@ void RunBlock(unsigned num_threads) {
 
 }  // namespace
 
-std::set<void*> pinned;
+std::map<std::uintptr_t, std::uintptr_t> pinned;
 
 unsigned Lane() { return current % 32; }
 

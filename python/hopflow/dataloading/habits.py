@@ -23,12 +23,19 @@ ColumnKey = tuple[int, str]
 """(level, name); level l: the nodes that l hops reach."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prefetched:
     """A column as it was when its prefetch was asked for."""
 
     tensor: Tensor
     version: int
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Prefetched):
+            return NotImplemented
+        return self.tensor is other.tensor and self.version == other.version
+
+    __hash__ = None  # type: ignore[assignment]
 
     @classmethod
     def of(cls, tensor: Tensor) -> Prefetched | None:

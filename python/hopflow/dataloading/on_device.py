@@ -131,9 +131,12 @@ class DeviceEpoch(Iterator[MiniBatch]):
         with self._side.use():
             self._seeds = seeds.to(device=plan.device, dtype=adjacency.indices.dtype)
         self._is_begun = False
+        self._consumer: torch.cuda.Stream | None = None
         self._started: ops.StartedBlocks | None = None
         self._packed: tuple[Packed, torch.cuda.Event | None] | None = None
         self._failure: Exception | None = None
+        # Columns as they were when the side stream last waited for the consumer's.
+        self._known: dict[str, Prefetched] = {}
 
     def __next__(self) -> MiniBatch:
         with self._lock:
@@ -163,6 +166,7 @@ class DeviceEpoch(Iterator[MiniBatch]):
 
     def _advance(self, *steps: Callable[[], None]) -> None:
         try:
+            self._consumer = self._side.consumer()
             with self._side.use():
                 for step in steps:
                     step()
@@ -194,7 +198,14 @@ class DeviceEpoch(Iterator[MiniBatch]):
         sampled = self._started.finish()
         keys = [*self._explicit, *self._habits.columns()]
         columns: dict[ColumnKey, tuple[Prefetched, Tensor]] = {}
-        for key, was in wanted_columns(self._plan.graph, keys, len(self._fanouts)).items():
+        wanted = wanted_columns(self._plan.graph, keys, len(self._fanouts))
+        now = {name: was for (_, name), was in wanted.items()}
+        if any(self._known.get(name) != was for name, was in now.items()):
+            # The kernel that wrote a new column may still be under way. Not for every batch: it
+            # would put an end to the overlap.
+            self._side.wait_for(self._consumer)
+            self._known = now
+        for key, was in wanted.items():
             level, name = key
             ids = ops.first_ids(sampled.src_ids, _num_nodes(sampled, level))
             gather = take_rows if self._caches is None else self._caches.gather

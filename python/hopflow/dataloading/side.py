@@ -37,6 +37,15 @@ class SideStream:
         with torch.cuda.stream(self._stream):
             yield
 
+    def consumer(self) -> torch.cuda.Stream | None:
+        """The stream that is current for the caller, outside of :meth:`use`."""
+        return None if self._stream is None else torch.cuda.current_stream(self._device)
+
+    def wait_for(self, consumer: torch.cuda.Stream | None) -> None:
+        """Let the side stream wait for all that the consumer has under way."""
+        if self._stream is not None and consumer is not None:
+            self._stream.wait_stream(consumer)
+
     def mark(self) -> torch.cuda.Event | None:
         """The end of the work started so far."""
         if self._stream is None:

@@ -26,7 +26,7 @@ class Pin:
 
 
 def _unpin(storage: torch.UntypedStorage) -> None:
-    _native.unpin_memory(storage.data_ptr())
+    _native.unpin_memory(storage.data_ptr(), storage.nbytes())
 
 
 _pins: weakref.WeakValueDictionary[int, Pin] = weakref.WeakValueDictionary()
@@ -48,8 +48,8 @@ def pin_memory(x: Tensor) -> Pin | None:
     Returns
     -------
     Pin or None
-        Keep it as long as the memory is to stay locked. None where there is nothing to lock: an
-        empty tensor, or memory that somebody else has locked.
+        Keep it as long as the memory is to stay locked. None where there is nothing to lock. Memory
+        that somebody else has locked (``Tensor.pin_memory``) stays so as long as they keep it.
 
     Raises
     ------
@@ -61,8 +61,6 @@ def pin_memory(x: Tensor) -> Pin | None:
         return None
     pin = _pins.get(storage.data_ptr())
     if pin is None:
-        if _native.is_pinned(storage.data_ptr()):
-            return None
         pin = _pins[storage.data_ptr()] = Pin(storage)
     return pin
 
