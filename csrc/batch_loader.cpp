@@ -76,15 +76,17 @@ class BatchLoader::Impl {
         requests_(std::make_shared<Requests>()),
         next_start_(plan_.first_batch),
         next_claim_(plan_.first_batch) {
-    // Signals are for the interpreter's own threads.
+    // Signals are for the interpreter's own threads, but for those that a thread brings on itself:
+    // Python's faulthandler reports them.
     sigset_t all, before;
     sigfillset(&all);
+    for (const int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) sigdelset(&all, own);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
       const std::int64_t remaining = plan_.num_batches - plan_.first_batch;
       const auto workers = std::min<std::int64_t>(plan_.num_workers, remaining);
       for (std::int64_t w = 0; w < workers; ++w) {
-        threads_.emplace_back([this, w] { Work(*scratch_[w]); });
+        threads_.emplace_back([this, scratch = scratch_[w].get()] { Work(*scratch); });
       }
     } catch (...) {
       pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -134,13 +136,11 @@ class BatchLoader::Impl {
     }
     free_.notify_all();
     ready_.notify_all();
-    // Two callers may close at once; one of them finds threads to join.
-    std::vector<std::thread> threads;
-    {
-      const std::lock_guard lock(mutex_);
-      threads.swap(threads_);
-    }
-    for (std::thread& thread : threads) thread.join();
+    // Two callers may close at once. One joins the threads, the other waits until it has: the
+    // scratch is handed out only when no thread works on it any more.
+    const std::lock_guard stopping(stopping_);
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
     const std::lock_guard in_place(in_place_);
     return std::exchange(scratch_, {});
   }
@@ -229,6 +229,7 @@ class BatchLoader::Impl {
   std::int64_t next_start_;  // batch that the next free worker makes
   std::int64_t next_claim_;  // batch that the next caller gets
   bool is_closed_ = false;
+  std::mutex stopping_;
   std::vector<std::thread> threads_;
 };
 

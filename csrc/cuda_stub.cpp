@@ -38,7 +38,7 @@ using I = std::int64_t;
 
 #define HOPFLOW_STUB(Id)                                                                        \
   template <>                                                                                   \
-  void GatherRows(I, I, I, const void*, const Id*, void*, Workspace&) {                         \
+  void GatherRows(I, I, I, const void*, const Id*, const RowCache&, void*, Workspace&) {        \
     NotBuilt();                                                                                 \
   }                                                                                             \
   template <>                                                                                   \

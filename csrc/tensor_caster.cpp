@@ -31,6 +31,9 @@ struct TorchNames {
   PyObject* is_cuda = nullptr;
   PyObject* get_device = nullptr;
   PyObject* element_size = nullptr;
+  PyObject* empty = nullptr;
+  PyObject* uint8 = nullptr;
+  PyObject* raw_stream = nullptr;  // null in a torch without CUDA
 };
 
 TorchNames names;
@@ -77,6 +80,15 @@ void InitTensorCaster() {
   names.is_cuda = intern("is_cuda");
   names.get_device = intern("get_device");
   names.element_size = intern("element_size");
+  names.empty = keep("empty");
+  names.uint8 = keep("uint8");
+  // What torch's own compiler calls for its kernels; the public torch.cuda.current_stream() makes
+  // an object each time.
+  constexpr const char* kRawStream = "_cuda_getCurrentRawStream";
+  const py::object torch_c = torch.attr("_C");
+  if (py::hasattr(torch_c, kRawStream)) {
+    names.raw_stream = py::object(torch_c.attr(kRawStream)).release().ptr();
+  }
 }
 
 TensorView ViewOf(py::handle object) {
@@ -115,26 +127,15 @@ const char* CudaDeviceType() { return kHostAsDevice ? "cpu" : "cuda"; }
 
 void* CurrentStream(int device_index) {
   if (kHostAsDevice) return nullptr;
-  // What torch's own compiler calls for its kernels; the public torch.cuda.current_stream() makes
-  // an object each time.
-  static PyObject* const raw_stream =
-      py::object(py::module_::import("torch").attr("_C").attr("_cuda_getCurrentRawStream"))
-          .release()
-          .ptr();
-  const py::object stream = py::reinterpret_borrow<py::object>(raw_stream)(device_index);
+  if (names.raw_stream == nullptr) throw Error("torch was built without CUDA");
+  const py::object stream = py::reinterpret_borrow<py::object>(names.raw_stream)(device_index);
   return PyLong_AsVoidPtr(stream.ptr());
 }
 
 py::object NewBytes(std::size_t bytes, int device_index) {
-  static PyObject* const empty =
-      py::object(py::module_::import("torch").attr("empty")).release().ptr();
-  static PyObject* const uint8 =
-      py::object(py::module_::import("torch").attr("uint8")).release().ptr();
-  const py::object device = kHostAsDevice
-                                ? py::object(py::str("cpu"))
-                                : py::object(py::str("cuda:" + std::to_string(device_index)));
-  py::object made = py::reinterpret_borrow<py::object>(empty)(
-      bytes, py::arg("dtype") = py::handle(uint8), py::arg("device") = device);
+  const std::string device = kHostAsDevice ? "cpu" : "cuda:" + std::to_string(device_index);
+  py::object made = py::reinterpret_borrow<py::object>(names.empty)(
+      bytes, py::arg("dtype") = py::handle(names.uint8), py::arg("device") = device);
   // Poison, so that a kernel that reads what nobody wrote is found out.
   if (kHostAsDevice) std::memset(ViewOf(made).data, 0xcd, bytes);
   return made;

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
@@ -320,3 +321,55 @@ def test_memory_stays_flat_over_ten_epochs():
     for _ in range(10):
         epoch()
     assert resident() - before < 24 << 20
+
+
+# --- what may change while workers run ---
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("prefetch", [None, ["feat"]])
+@pytest.mark.parametrize("change", ["data", "dtype", "gradient"])
+def test_a_column_changed_behind_its_name_is_noticed(small_graph, num_workers, prefetch, change):
+    feat = small_graph.ndata["feat"]
+    loader = loader_of(small_graph, num_workers=num_workers, prefetch_node_feats=prefetch)
+    for i, (input_nodes, _, blocks) in enumerate(loader):
+        x = blocks[0].srcdata["feat"]
+        assert torch.equal(x, feat[input_nodes])
+        assert x.requires_grad == feat.requires_grad
+        if i % 4 == 3:
+            if change == "data":
+                feat.data = feat.data + 1
+            elif change == "dtype":
+                feat.data = feat.data.double() if feat.dtype == torch.float32 else feat.data.float()
+            else:
+                feat.requires_grad_(not feat.requires_grad)
+
+
+@pytest.mark.cpu_only
+def test_closing_twice_at_once_never_shares_scratch(small_graph):
+    loader = loader_of(small_graph, num_workers=2)
+    expected = [ids_of(batch) for batch in loader_of(small_graph, num_workers=0)]
+    for _ in range(20):
+        iterator = iter(loader)
+        next(iterator)
+        closers = [threading.Thread(target=loader.close) for _ in range(3)]
+        for closer in closers:
+            closer.start()
+        loader.close()
+        other = DataLoader(
+            small_graph, torch.arange(180), NeighborSampler([3, 4]), batch_size=6, num_workers=2,
+            seed=3,
+        )  # fmt: skip
+        assert [ids_of(batch) for batch in other] == expected
+        for closer in closers:
+            closer.join()
+
+
+def test_overrides_on_a_sampler_instance_are_used(small_graph):
+    sampler = NeighborSampler([3])
+    calls = []
+    plain = sampler.sample_blocks
+    sampler.sample_blocks = lambda g, seeds: calls.append(len(seeds)) or plain(g, seeds)
+    for _ in DataLoader(small_graph, torch.arange(30), sampler, batch_size=10):
+        pass
+    assert calls == [10, 10, 10]

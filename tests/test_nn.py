@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.utils.prune
 from torch import Tensor
 
 import hopflow as hf
@@ -208,8 +209,9 @@ def test_wrong_inputs(aggregator: str) -> None:
     assert list(graph.ndata) == []
 
 
+@pytest.mark.parametrize("name", ["fc_self", "fc_neigh"])
 @pytest.mark.parametrize("hook", ["forward", "full_backward", "full_backward_pre", "global"])
-def test_hooks_of_the_inner_layers_see_their_own_results(small_graph, hook):
+def test_hooks_of_the_inner_layers_see_their_own_results(small_graph, hook, name):
     layer = SAGEConv(5, 8, "mean")
     x = torch.randn(200, 5, requires_grad=True)
     expected = torch.autograd.grad(layer(small_graph, x).pow(2).sum(), x)[0]
@@ -219,9 +221,60 @@ def test_hooks_of_the_inner_layers_see_their_own_results(small_graph, hook):
             lambda module, *grads: seen.append(module)
         )
     else:
-        register = getattr(layer.fc_self, f"register_{hook}_hook")
+        register = getattr(getattr(layer, name), f"register_{hook}_hook")
         handle = register(lambda module, *values: seen.append(module))
     got = torch.autograd.grad(layer(small_graph, x).pow(2).sum(), x)[0]
     handle.remove()
-    assert layer.fc_self in seen
+    assert getattr(layer, name) in seen
     torch.testing.assert_close(got, expected)
+
+
+class Doubled(torch.nn.Linear):
+    """A Linear with a forward of its own, as adapters have."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+def with_bias(layer):
+    layer.fc_neigh = torch.nn.Linear(5, 8)
+    return lambda x: layer.fc_neigh(x)
+
+
+def with_subclass(layer):
+    layer.fc_neigh = Doubled(5, 8, bias=False)
+    return lambda x: 2 * x @ layer.fc_neigh.weight.t()
+
+
+def with_sequence(layer):
+    layer.fc_neigh = torch.nn.Sequential(layer.fc_neigh, torch.nn.ReLU())
+    return lambda x: torch.relu(layer.fc_neigh[0](x))
+
+
+def with_instance_forward(layer):
+    plain = layer.fc_neigh.forward
+    layer.fc_neigh.forward = lambda x: plain(x) + 1
+    return lambda x: plain(x) + 1
+
+
+@pytest.mark.parametrize("change", [with_bias, with_subclass, with_sequence, with_instance_forward])
+def test_a_replaced_inner_layer_is_called(small_graph, change):
+    layer = SAGEConv(5, 8, "mean")
+    neigh = change(layer)
+    x = torch.randn(200, 5, requires_grad=True)
+    mean = hf.ops.spmm(
+        small_graph.adjacency.indptr, small_graph.adjacency.indices, x, reduce="mean"
+    )
+    torch.testing.assert_close(layer(small_graph, x), layer.fc_self(x) + neigh(mean))
+
+
+def test_a_pruned_inner_layer_trains(small_graph):
+    layer = SAGEConv(5, 8, "mean")
+    torch.nn.utils.prune.l1_unstructured(layer.fc_neigh, "weight", 0.5)
+    x = torch.randn(200, 5)
+    optimizer = torch.optim.SGD(layer.parameters(), 0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        layer(small_graph, x).pow(2).mean().backward()
+        optimizer.step()
+    assert (layer.fc_neigh.weight == 0).float().mean() == 0.5

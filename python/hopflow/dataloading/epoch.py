@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -16,6 +17,17 @@ from hopflow import ops, rng
 from hopflow.block import Block
 from hopflow.dataloading.sampler import MiniBatch
 from hopflow.graph import Graph
+
+_Item = TypeVar("_Item")
+
+
+def list_of(items: weakref.WeakSet[_Item]) -> list[_Item]:
+    """The members of a weak set to which other threads may add."""
+    while True:
+        try:
+            return list(items)
+        except RuntimeError:  # it changed meanwhile
+            continue
 
 
 class Sampler(Protocol):

@@ -23,33 +23,39 @@ ColumnKey = tuple[int, str]
 """(level, name); level l: the nodes that l hops reach."""
 
 
+def _state(x: Tensor) -> tuple[object, ...]:
+    """What a change of a tensor changes, as far as it can be seen; ``x.data = y`` leaves no trace
+    in the version."""
+    return x._version, x.data_ptr(), x.shape, x.stride(), x.dtype, x.requires_grad
+
+
 @dataclass(frozen=True, eq=False)
 class Prefetched:
     """A column as it was when its prefetch was asked for."""
 
     tensor: Tensor
-    version: int
+    state: tuple[object, ...]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Prefetched):
             return NotImplemented
-        return self.tensor is other.tensor and self.version == other.version
+        return self.tensor is other.tensor and self.state == other.state
 
     __hash__ = None  # type: ignore[assignment]
 
     @classmethod
     def of(cls, tensor: Tensor) -> Prefetched | None:
         """None for what only torch can gather, or whose changes cannot be seen."""
-        plain = type(tensor) in (Tensor, torch.nn.Parameter)
+        plain = type(tensor) in (Tensor, torch.nn.Parameter) and not tensor.is_quantized
         if not plain or tensor.requires_grad or tensor.is_inference() or tensor.dim() == 0:
             return None
         if not tensor[:1].is_contiguous() or tensor.is_neg() or tensor.is_conj():
             return None
-        return cls(tensor, tensor._version)
+        return cls(tensor, _state(tensor))
 
     def still_is(self, tensor: Tensor) -> bool:
         """Whether the rows gathered are those that would be gathered now."""
-        return tensor is self.tensor and tensor._version == self.version
+        return tensor is self.tensor and _state(tensor) == self.state
 
 
 class Habits:
@@ -93,7 +99,9 @@ class Habits:
 
     def transposes(self) -> list[int]:
         """Hops whose out-edges are worth bringing along, 0 being the seeds'."""
-        return [h for h, batch in self._transposes.items() if self._delivered - batch <= _MEMORY]
+        return [
+            h for h, batch in list(self._transposes.items()) if self._delivered - batch <= _MEMORY
+        ]
 
 
 def explicit_columns(sampler: NeighborSampler) -> list[ColumnKey]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from hopflow import ops, rng
-from hopflow.dataloading.epoch import Epoch, Plan, Sampler
+from hopflow.dataloading.epoch import Epoch, Plan, Sampler, list_of
 from hopflow.dataloading.habits import Habits
 from hopflow.dataloading.native import NativeEpoch, is_plain
 from hopflow.dataloading.on_device import DeviceEpoch, FeatureCaches
@@ -21,10 +21,12 @@ from hopflow.ids import as_node_ids
 _SHUFFLE = -1
 
 
-def _require_int(name: str, value: object, least: int) -> int:
+def _require_int(name: str, value: object, least: int, most: int = ops.INT32_MAX) -> int:
     number = ops.as_int(name, value)
     if number < least:
         raise ValueError(f"{name}: expected at least {least}, got {number}")
+    if number > most:
+        raise ValueError(f"{name}: expected at most {most}, got {number}")
     return number
 
 
@@ -164,10 +166,10 @@ class DataLoader:
         ).clone()
         self.graph_sampler = graph_sampler
         self.batch_size = _require_int("batch_size", batch_size, 1)
-        self.num_workers = _require_int("num_workers", num_workers, 0)
+        self.num_workers = _require_int("num_workers", num_workers, 0, 4096)
         self.prefetch_factor = _require_int("prefetch_factor", prefetch_factor, 1)
         self.drop_last, self.shuffle = bool(drop_last), bool(shuffle)
-        self._fixed_seed = None if seed is None else _require_int("seed", seed, 0)
+        self._fixed_seed = None if seed is None else _require_int("seed", seed, 0, 2**64 - 1)
         self._num_epochs = 0
         self._fingerprint: int | None = None
         # Where the latest epoch stands, or where the next one is to start.
@@ -250,7 +252,7 @@ class DataLoader:
 
     def close(self) -> None:
         """Stop every epoch under way and its workers; the loader can be iterated again."""
-        for epoch in list(self._running):
+        for epoch in list_of(self._running):
             epoch.close()
 
     def cache_hit_rates(self) -> dict[str, float]:

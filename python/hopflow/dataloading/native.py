@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hopflow import ops
 from hopflow.block import Parent
-from hopflow.dataloading.epoch import Plan
+from hopflow.dataloading.epoch import Plan, list_of
 from hopflow.dataloading.habits import (
     ColumnKey,
     Habits,
@@ -35,6 +35,7 @@ def is_plain(plan: Plan) -> bool:
         issubclass(sampler, NeighborSampler)
         and sampler.sample is BlockSampler.sample
         and sampler.sample_blocks is NeighborSampler.sample_blocks
+        and not {"sample", "sample_blocks"} & vars(plan.sampler).keys()
     )
 
 
@@ -43,7 +44,7 @@ _running: weakref.WeakSet[NativeEpoch] = weakref.WeakSet()
 
 
 def _close_all() -> None:
-    for epoch in list(_running):
+    for epoch in list_of(_running):
         epoch.close()
 
 
@@ -111,7 +112,7 @@ class NativeEpoch(Iterator[MiniBatch]):
             replace=sampler.replace, idtype=plan.graph.idtype,
             batch_size=plan.batch_size, first_batch=position["batch"], num_batches=num_batches,
             seed=plan.seed, epoch=plan.epoch, num_workers=num_workers,
-            capacity=max(1, num_workers * prefetch_factor), cache=cache,
+            capacity=max(1, min(num_workers * prefetch_factor, num_batches)), cache=cache,
         )  # fmt: skip
         if not _running:
             atexit.unregister(_close_all)
@@ -190,6 +191,7 @@ class NativeEpoch(Iterator[MiniBatch]):
         blocks = packed.blocks(Parent.of(self._plan.graph), self._adjacency, habits)
         if self._learns:
             self._habits.deliver(blocks)
+        if self._learns or self._explicit:
             self._ask()
         self._sampler.prefetch(blocks)
         return packed.sampled.input_nodes, packed.sampled.output_nodes, blocks

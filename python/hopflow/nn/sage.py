@@ -25,13 +25,17 @@ def _require_rows(name: str, x: Tensor, num_rows: int) -> None:
 
 
 def _is_plain(layer: nn.Module) -> bool:
-    """Whether a layer is a Linear whose result no hook sees, and so nobody but its caller."""
+    """Whether a layer is a Linear as torch made it, without hooks (pruning is one) or wrappers.
+
+    Then its product may be computed without calling it, and its result is its caller's alone.
+    """
     hooks = (
         layer._forward_hooks or layer._backward_hooks or layer._backward_pre_hooks
+        or layer._forward_pre_hooks or module._global_forward_pre_hooks
         or module._global_forward_hooks or module._global_backward_hooks
         or module._global_backward_pre_hooks
     )  # fmt: skip
-    return type(layer) is nn.Linear and not hooks
+    return type(layer) is nn.Linear and not hooks and "forward" not in vars(layer)
 
 
 class SAGEConv(nn.Module):
@@ -206,15 +210,14 @@ class SAGEConv(nn.Module):
 
     def _add_neigh(self, out: Tensor, neighbor: Tensor) -> Tensor:
         """``out + fc_neigh(neighbor)``, summed by the product itself where it can be."""
-        weight = self.fc_neigh.weight
-        # In place only on what nobody else can hold: the fresh result of a plain Linear.
-        if (
-            _is_plain(self.fc_self)
-            and out.dim() == 2
-            and out.dtype == neighbor.dtype == weight.dtype
-        ):
-            result: Tensor = out.addmm_(neighbor, weight.t())
-            return result
+        own, neigh = self.fc_self, self.fc_neigh
+        has_bias = getattr(neigh, "bias", None) is not None
+        if _is_plain(own) and _is_plain(neigh) and not has_bias and out.dim() == 2:
+            # In place on what nobody else can hold: the fresh result of a plain Linear.
+            weight = neigh.weight
+            if out.dtype == neighbor.dtype == weight.dtype:
+                result: Tensor = out.addmm_(neighbor, weight.t())
+                return result
         total: Tensor = out + self.fc_neigh(neighbor)
         return total
 

@@ -19,24 +19,26 @@ def on_cuda(x: Tensor) -> bool:
     return x.device.type == _native.cuda_device_type
 
 
-def _version(x: Tensor) -> int:
-    # Tensors made under inference_mode do not count their changes; nobody changes an index array.
-    return -1 if x.is_inference() else x._version
+def _state(x: Tensor) -> tuple[int, int, int]:
+    # A copy, or a tensor from a file, has the attribute but is another tensor. Tensors made under
+    # inference_mode do not count their changes; nobody changes an index array.
+    return id(x), x.data_ptr(), -1 if x.is_inference() else x._version
 
 
 def _known(x: Tensor) -> dict[str, int]:
     """What is remembered of ``x`` as it is now."""
-    version, known = getattr(x, _MARK, (None, {}))
-    return known if version == _version(x) else {}
+    state, known = getattr(x, _MARK, (None, {}))
+    return known if state == _state(x) else {}
 
 
 def mark(x: Tensor, what: str, bound: int) -> Tensor:
-    """Remember that ``x``, as it is now, is an index array of this kind; returns it.
+    """Remember, on CUDA, that ``x`` as it is now is an index array of this kind; returns it.
 
     ``what`` is "ids" (each in [0, bound)), "permutation" (of [0, bound)) or "indptr" (rises from 0
     to bound).
     """
-    setattr(x, _MARK, (_version(x), {**_known(x), what: bound}))
+    if on_cuda(x):
+        setattr(x, _MARK, (_state(x), {**_known(x), what: bound}))
     return x
 
 
@@ -48,11 +50,8 @@ def mark_ids(ids: Tensor, bound: int) -> Tensor:
 def first_ids(ids: Tensor, count: int) -> Tensor:
     """The first ids, right if all are."""
     first = ids[:count]
-    if on_cuda(ids):
-        known = _known(ids)
-        if "ids" in known:
-            mark(first, "ids", known["ids"])
-    return first
+    known = _known(ids) if on_cuda(ids) else {}
+    return mark(first, "ids", known["ids"]) if "ids" in known else first
 
 
 def mark_csc(indptr: Tensor, indices: Tensor, eids: Tensor | None, num_src: int) -> None:

@@ -15,7 +15,7 @@ from hopflow.ops.csc import Transpose
 
 ScratchCache = _native.ScratchCache
 """Memory that the workers of one graph's loaders keep from epoch to epoch (4 bytes a node each, up
-to 2^24 nodes)."""
+to 2^26 nodes)."""
 
 
 class LoadedBatch(NamedTuple):
@@ -114,7 +114,9 @@ class BatchLoader:
             The request's number.
         """
         number = max(self._requested) + 1
-        self._requested[number] = list(columns)
+        # Detached: what a column's owner puts in its place (``x.data = y``) must neither free the
+        # memory that the workers read nor change the dtype and shape of rows gathered before.
+        self._requested[number] = [(column.detach(), level) for column, level in columns]
         self._native.set_requests(number, self._requested[number], list(transposes))
         return number
 

@@ -102,7 +102,8 @@ def gather_rows(x: Tensor, ids: Tensor) -> Tensor:
     x, ids = require_tensor("x", x), require_ids("ids", ids)
     if x.dim() == 0:
         raise ValueError("x: expected at least 1 dimension, got a scalar")
-    if not (on_cuda(ids) and x.device.type == "cpu"):  # else page-locked, or the kernel refuses
+    # Otherwise x must be page-locked: the kernel sees to that. A gradient has to be where x is.
+    if not (on_cuda(ids) and x.device.type == "cpu") or x.requires_grad:
         require_same_device("x", x, "ids", ids)
     result: Tensor = _gather(x, ids)
     return result

@@ -124,11 +124,17 @@ class RowCache:
         return int(self._num_hits) / self._num_read
 
 
+# Below this the allocator's own error says enough, and asking the driver costs more than the copy.
+_LEAST_CHECKED = 1 << 26
+
+
 def require_fit(what: str, tensors: Sequence[Tensor], device: torch.device) -> None:
     """Raise a HopflowError with sizes if copies of these do not fit a CUDA device's free memory."""
     if device.type != "cuda":
         return
     wanted = sum(x.numel() * x.element_size() for x in tensors if x.device != device)
+    if wanted < _LEAST_CHECKED:
+        return
     free, total = torch.cuda.mem_get_info(device)
     free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     if wanted > free:
