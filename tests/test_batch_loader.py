@@ -373,3 +373,43 @@ def test_overrides_on_a_sampler_instance_are_used(small_graph):
     for _ in DataLoader(small_graph, torch.arange(30), sampler, batch_size=10):
         pass
     assert calls == [10, 10, 10]
+
+
+def test_another_graph_gets_scratch_of_its_own():
+    loader = None
+    for size in (50, 5000):
+        graph = hf.graph((torch.randint(size, (4 * size,)), torch.randint(size, (4 * size,))))
+        if loader is None:
+            loader = DataLoader(graph, [0, 1], NeighborSampler([3]), num_workers=2, seed=1)
+        loader.graph, loader.indices = graph, torch.arange(graph.num_nodes())
+        loader.batch_size = 2**62  # all in one batch
+        ((_, output_nodes, _),) = list(loader)
+        assert output_nodes.tolist() == list(range(graph.num_nodes()))
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_batch_read_under_inference_mode_can_be_trained_on(small_graph, num_workers):
+    loader = loader_of(small_graph, num_workers=num_workers)
+    with torch.inference_mode():
+        blocks = []
+        for _, _, batch in loader:
+            batch[0].srcdata["feat"]
+            blocks.append(batch[0])
+    layer = hf.nn.SAGEConv(5, 3, "mean")
+    for block in blocks:
+        layer(block, block.srcdata["feat"]).sum().backward()
+
+
+@pytest.mark.cpu_only
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_arrays_moved_to_shared_memory_end_the_epoch(small_graph, num_workers):
+    iterator = iter(loader_of(small_graph, num_workers=num_workers))
+    next(iterator)
+    small_graph.adjacency.indices.share_memory_()
+    with pytest.raises(hf.HopflowError, match="moved while the epoch was under way"):
+        next(iterator)
+    loader = loader_of(small_graph, num_workers=0, prefetch_node_feats=["feat"])
+    for i, (input_nodes, _, blocks) in enumerate(loader):
+        assert torch.equal(blocks[0].srcdata["feat"], small_graph.ndata["feat"][input_nodes])
+        if i == 2:
+            small_graph.ndata["feat"].share_memory_()

@@ -278,3 +278,25 @@ def test_a_pruned_inner_layer_trains(small_graph):
         layer(small_graph, x).pow(2).mean().backward()
         optimizer.step()
     assert (layer.fc_neigh.weight == 0).float().mean() == 0.5
+
+
+def test_forward_mode_is_refused_rather_than_wrong(small_graph):
+    layer = SAGEConv(5, 8, "mean")
+    x = torch.randn(200, 5)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(x, torch.ones_like(x))
+        with pytest.raises(Exception, match=r"jvp|forward mode|forward AD"):
+            layer(small_graph, dual)
+
+
+def test_vmap_over_the_weights_of_one_inner_layer(small_graph):
+    layer = SAGEConv(5, 8, "mean")
+    x = torch.randn(200, 5)
+    weights = torch.randn(3, 8, 5)
+
+    def run(weight):
+        return torch.func.functional_call(layer, {"fc_neigh.weight": weight}, (small_graph, x))
+
+    together = torch.vmap(run)(weights)
+    for one, weight in zip(together, weights):
+        torch.testing.assert_close(one, run(weight))

@@ -72,6 +72,10 @@ class Habits:
         self._transposes: dict[int, int] = {}
         self._latest: list[weakref.ref[Adjacency]] = []
 
+    def begin_epoch(self) -> None:
+        """Columns that changed in the last epoch may be quiet in this one."""
+        self._changing.clear()
+
     def deliver(self, blocks: list[Block]) -> None:
         """Count a batch; look whether the one before needed transposes."""
         for hop, ref in enumerate(self._latest):

@@ -21,7 +21,7 @@ from hopflow.ids import as_node_ids
 _SHUFFLE = -1
 
 
-def _require_int(name: str, value: object, least: int, most: int = ops.INT32_MAX) -> int:
+def _require_int(name: str, value: object, least: int, most: int = 2**63 - 1) -> int:
     number = ops.as_int(name, value)
     if number < least:
         raise ValueError(f"{name}: expected at least {least}, got {number}")
@@ -180,6 +180,7 @@ class DataLoader:
         self._habits = Habits()
         self._scratch = ops.ScratchCache()
         self._adjacency = graph.adjacency.full()
+        self._scratch_graph = graph
         self._pins: list[ops.Pin | None] = []
         if use_uva:
             tensors = [*self._adjacency.arrays(), *graph.ndata.values(), *graph.edata.values()]
@@ -196,6 +197,10 @@ class DataLoader:
         if not self._resume or self._position is None:
             self._position = self._next_epoch()
         self._resume = False
+        if self.graph is not self._scratch_graph:  # the scratch is as large as its graph
+            self._scratch, self._scratch_graph = ops.ScratchCache(), self.graph
+            self._adjacency = self.graph.adjacency.full()
+        self._habits.begin_epoch()
         order = None
         if self.shuffle:
             key = ops.stream_key(self._position["seed"], self._position["epoch"], _SHUFFLE, 0)
@@ -207,7 +212,7 @@ class DataLoader:
             device=self.device,
             indices=self.indices,
             order=order,
-            batch_size=self.batch_size,
+            batch_size=min(self.batch_size, max(1, self.indices.shape[0])),
             seed=self._position["seed"],
             epoch=self._position["epoch"],
         )

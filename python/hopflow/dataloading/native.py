@@ -114,6 +114,7 @@ class NativeEpoch(Iterator[MiniBatch]):
             seed=plan.seed, epoch=plan.epoch, num_workers=num_workers,
             capacity=max(1, min(num_workers * prefetch_factor, num_batches)), cache=cache,
         )  # fmt: skip
+        self._memory = self._pointers()
         if not _running:
             atexit.unregister(_close_all)
             atexit.register(_close_all)
@@ -136,9 +137,21 @@ class NativeEpoch(Iterator[MiniBatch]):
             self._position["batch"] += 1
             return batch
 
+    def _pointers(self) -> tuple[int, int]:
+        return self._adjacency.indptr.data_ptr(), self._adjacency.indices.data_ptr()
+
     def _load(self) -> Packed | None:
         """The next batch, on the CPU."""
-        loaded = self._loader.next()
+        if self._explicit and not self._learns:
+            self._ask()  # without workers the batch is made now: with the columns as they are now
+        if self._pointers() != self._memory:
+            raise ops.HopflowError(
+                "the graph's arrays were moved while the epoch was under way (share_memory_(), or"
+                " sent to another process); iterate the loader again"
+            )
+        # What a batch brings along may be trained on later, wherever it is delivered.
+        with torch.inference_mode(False):
+            loaded = self._loader.next()
         if loaded is None:
             return None
         wanted, hops = self._requests[loaded.request]
@@ -191,7 +204,6 @@ class NativeEpoch(Iterator[MiniBatch]):
         blocks = packed.blocks(Parent.of(self._plan.graph), self._adjacency, habits)
         if self._learns:
             self._habits.deliver(blocks)
-        if self._learns or self._explicit:
             self._ask()
         self._sampler.prefetch(blocks)
         return packed.sampled.input_nodes, packed.sampled.output_nodes, blocks

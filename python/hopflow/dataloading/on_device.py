@@ -167,7 +167,7 @@ class DeviceEpoch(Iterator[MiniBatch]):
     def _advance(self, *steps: Callable[[], None]) -> None:
         try:
             self._consumer = self._side.consumer()
-            with self._side.use():
+            with self._side.use(), torch.inference_mode(False):
                 for step in steps:
                     step()
         except Exception as error:

@@ -215,7 +215,10 @@ class SAGEConv(nn.Module):
         if _is_plain(own) and _is_plain(neigh) and not has_bias and out.dim() == 2:
             # In place on what nobody else can hold: the fresh result of a plain Linear.
             weight = neigh.weight
-            if out.dtype == neighbor.dtype == weight.dtype:
+            # Under vmap the weight may have a dimension that the sum has no room for.
+            is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+            wrapped = is_wrapped(weight) or is_wrapped(neighbor) or is_wrapped(out)
+            if not wrapped and out.dtype == neighbor.dtype == weight.dtype:
                 result: Tensor = out.addmm_(neighbor, weight.t())
                 return result
         total: Tensor = out + self.fc_neigh(neighbor)

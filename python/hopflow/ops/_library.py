@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
 _LIBRARY = torch.library.Library("hopflow", "DEF")
 
@@ -69,9 +70,12 @@ def define(
     Function.__name__ = Function.__qualname__ = f"hopflow_{name}"
 
     def autograd(*inputs: Any) -> Any:
-        if torch.is_grad_enabled() and any(
+        needs_grad = torch.is_grad_enabled() and any(
             isinstance(x, torch.Tensor) and x.requires_grad for x in inputs
-        ):
+        )
+        # There is no forward-mode derivative: the Function says so, where the kernel alone would
+        # silently drop the tangent.
+        if needs_grad or forward_ad._current_level >= 0:
             return Function.apply(*inputs)
         with torch._C._AutoDispatchBelowAutograd():
             return op(*inputs)
