@@ -19,16 +19,19 @@ def on_cuda(x: Tensor) -> bool:
     return x.device.type == _native.cuda_device_type
 
 
-def _state(x: Tensor) -> tuple[int, int, int]:
+def _state(x: Tensor) -> tuple[int, int, int] | None:
     # A copy, or a tensor from a file, has the attribute but is another tensor. Tensors made under
     # inference_mode do not count their changes; nobody changes an index array.
-    return id(x), x.data_ptr(), -1 if x.is_inference() else x._version
+    try:
+        return id(x), x.data_ptr(), -1 if x.is_inference() else x._version
+    except RuntimeError:  # a compiler's stand-in, without data
+        return None
 
 
 def _known(x: Tensor) -> dict[str, int]:
     """What is remembered of ``x`` as it is now."""
     state, known = getattr(x, _MARK, (None, {}))
-    return known if state == _state(x) else {}
+    return known if state is not None and state == _state(x) else {}
 
 
 def mark(x: Tensor, what: str, bound: int) -> Tensor:
@@ -37,8 +40,8 @@ def mark(x: Tensor, what: str, bound: int) -> Tensor:
     ``what`` is "ids" (each in [0, bound)), "permutation" (of [0, bound)) or "indptr" (rises from 0
     to bound).
     """
-    if on_cuda(x):
-        setattr(x, _MARK, (_state(x), {**_known(x), what: bound}))
+    if on_cuda(x) and (state := _state(x)) is not None:
+        setattr(x, _MARK, (state, {**_known(x), what: bound}))
     return x
 
 
