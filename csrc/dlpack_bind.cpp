@@ -4,6 +4,7 @@
 
 #include "bind.h"
 #include "buffer_pool.h"
+#include "tensor_caster.h"
 
 namespace py = pybind11;
 
@@ -65,9 +66,6 @@ DLDataType TypeOf(DType dtype) {
 }  // namespace
 
 py::object ToTensor(Buffer buffer, DType dtype, std::int64_t count) {
-  // Borrowed for the life of the process, as the caster's names are.
-  static PyObject* from_dlpack =
-      py::object(py::module_::import("torch.utils.dlpack").attr("from_dlpack")).release().ptr();
   auto owner = std::make_unique<Managed>();
   owner->shape = count;
   owner->managed = {.tensor = {.data = buffer.as<void>(),
@@ -83,10 +81,7 @@ py::object ToTensor(Buffer buffer, DType dtype, std::int64_t count) {
   PyObject* capsule = PyCapsule_New(&owner->managed, "dltensor", &DeleteCapsule);
   if (capsule == nullptr) throw py::error_already_set();
   owner.release();
-  const auto holder = py::reinterpret_steal<py::object>(capsule);
-  PyObject* tensor = PyObject_CallOneArg(from_dlpack, capsule);
-  if (tensor == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(tensor);
+  return FromDlpack(py::reinterpret_steal<py::object>(capsule));
 }
 
 }  // namespace hopflow

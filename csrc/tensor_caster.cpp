@@ -33,6 +33,7 @@ struct TorchNames {
   PyObject* element_size = nullptr;
   PyObject* empty = nullptr;
   PyObject* uint8 = nullptr;
+  PyObject* from_dlpack = nullptr;
   PyObject* raw_stream = nullptr;  // null in a torch without CUDA
 };
 
@@ -82,6 +83,8 @@ void InitTensorCaster() {
   names.element_size = intern("element_size");
   names.empty = keep("empty");
   names.uint8 = keep("uint8");
+  names.from_dlpack =
+      py::object(py::module_::import("torch.utils.dlpack").attr("from_dlpack")).release().ptr();
   // What torch's own compiler calls for its kernels; the public torch.cuda.current_stream() makes
   // an object each time.
   constexpr const char* kRawStream = "_cuda_getCurrentRawStream";
@@ -121,6 +124,12 @@ TensorView ViewOf(py::handle object) {
   view.data = PyLong_AsVoidPtr(Call(object, names.data_ptr).ptr());
   if (view.data == nullptr && PyErr_Occurred()) throw py::error_already_set();
   return view;
+}
+
+py::object FromDlpack(py::handle capsule) {
+  PyObject* tensor = PyObject_CallOneArg(names.from_dlpack, capsule.ptr());
+  if (tensor == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(tensor);
 }
 
 const char* CudaDeviceType() { return kHostAsDevice ? "cpu" : "cuda"; }

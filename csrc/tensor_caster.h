@@ -17,6 +17,9 @@ void InitTensorCaster();
 // Reads `object`; throws TypeError if it is no torch.Tensor.
 TensorView ViewOf(pybind11::handle object);
 
+// torch.utils.dlpack.from_dlpack(capsule).
+pybind11::object FromDlpack(pybind11::handle capsule);
+
 // The torch device type of the tensors that CUDA kernels serve: "cuda".
 const char* CudaDeviceType();
 

@@ -150,8 +150,9 @@ def test_importing_hopflow_is_light():
     assert not loaded & {"pandas", "ogb", "matplotlib", "pyarrow", "rich", "typer", "scipy"}
 
 
-# Where tensors live on the CPU by intention: random seeds, the loader's order, parameters.
-ON_THE_CPU = {"rng", "nn", "datasets", "train", "doctor", "bench", "ids"}
+# Where tensors live on the CPU by intention: random seeds, the loader's order, parameters, and the
+# benchmarks, which an installed package brings along.
+ON_THE_CPU = {"rng", "nn", "datasets", "train", "doctor", "bench", "benchmarks", "ids"}
 FACTORIES = {"zeros", "ones", "empty", "full", "arange", "tensor"}
 
 
