@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 constexpr std::size_t kCacheLine = 64;
+constexpr std::size_t kPage = 4096;
 // Below this the system's allocator reuses memory by itself, faster than a search under a lock.
 constexpr std::size_t kLeastPooled = std::size_t{1} << 16;
 // A free buffer serves a request if at most this share of it is wasted.
@@ -31,7 +32,9 @@ std::size_t Granule(std::size_t bytes) { return bytes < kHugePage / 2 ? kLeastPo
 
 void* SystemAllocate(std::size_t bytes) {
   const bool is_huge = bytes % kHugePage == 0;
-  void* data = std::aligned_alloc(is_huge ? kHugePage : kCacheLine, bytes);
+  // A pooled buffer shares its pages with nobody, so that it can be page-locked by itself.
+  const std::size_t alignment = is_huge ? kHugePage : bytes % kPage == 0 ? kPage : kCacheLine;
+  void* data = std::aligned_alloc(alignment, bytes);
   if (data == nullptr) throw std::bad_alloc();
 #ifdef __linux__
   // A hint: fewer page faults the first time and fewer misses of the address cache ever after.
@@ -117,16 +120,18 @@ void BufferPool::SetPinned(bool pinned) {
 void BufferPool::Pin(void* data, std::size_t bytes) {
   if (pinned_.count(data) != 0) return;
   try {
-    cuda::PinMemory(data, bytes);
-    pinned_.insert(data);
+    pinned_[data] = cuda::PinMemory(data, bytes);
   } catch (const Error&) {
     // Without it copies are slower, not wrong; a system that locks no more will lock no more.
     pins_ = false;
   }
 }
 
-void BufferPool::Free(void* data, std::size_t bytes) {
-  if (pinned_.erase(data) != 0) cuda::UnpinMemory(data, bytes);
+void BufferPool::Free(void* data) {
+  if (const auto found = pinned_.find(data); found != pinned_.end()) {
+    cuda::UnpinMemory(found->second, /*wait=*/false);  // whoever copies from it waits for that
+    pinned_.erase(found);
+  }
   std::free(data);
 }
 
@@ -135,7 +140,7 @@ void BufferPool::Trim() {
     const auto oldest = free_sizes_.begin();
     const auto buffer = free_.find({oldest->second, oldest->first});
     cached_bytes_ -= oldest->second;
-    Free(buffer->second, oldest->second);
+    Free(buffer->second);
     free_.erase(buffer);
     free_sizes_.erase(oldest);
   }

@@ -42,7 +42,7 @@ class BufferPool {
   BufferPool();
   void Trim();
   void Pin(void* data, std::size_t bytes);
-  void Free(void* data, std::size_t bytes);
+  void Free(void* data);
 
   // By size and, among equals, by the time of their return, counted in returns.
   using FreeKey = std::pair<std::size_t, std::uint64_t>;
@@ -52,7 +52,7 @@ class BufferPool {
   std::map<std::uint64_t, std::size_t> free_sizes_;  // size of each, by the time of its return
   std::uint64_t num_returns_ = 0;
   std::map<void*, std::size_t> used_;
-  std::set<void*> pinned_;
+  std::map<void*, std::uintptr_t> pinned_;  // what cuda::PinMemory returned
   bool pins_ = false;
   std::size_t used_bytes_ = 0;
   std::size_t cached_bytes_ = 0;

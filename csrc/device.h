@@ -29,14 +29,19 @@ std::vector<DeviceInfo> Devices(std::string* problem);
 // Makes a device the calling thread's current one and returns the one before.
 int SetDevice(int index);
 
-// Where kernels find page-locked host memory; null if it is not page-locked (or not mapped).
-void* DevicePointer(void* host);
+// Waits for all devices that have been made current.
+void WaitForDevices();
 
-// Page-locks host memory in place, for every device to read; throws Error where that cannot be. And
-// lets go of it again. Ranges may share pages, but no byte: a page is locked as long as any of
-// them.
-void PinMemory(void* data, std::size_t bytes);
-void UnpinMemory(void* data, std::size_t bytes);
+// Where kernels find page-locked host memory; null if not all of it is page-locked (and mapped).
+void* DevicePointer(void* host, std::size_t bytes);
+
+// Page-locks the pages that host memory is on, for every device to read, and returns what
+// UnpinMemory wants (0: it is somebody else's lock). Throws Error where that cannot be. The pages
+// should hold nothing else: what is copied from memory that is locked in part may fail. Memory
+// inside of what is locked already shares its lock. Unpinning waits for kernels that may read it
+// still, unless the caller knows of none.
+std::uintptr_t PinMemory(void* data, std::size_t bytes);
+void UnpinMemory(std::uintptr_t lock, bool wait);
 
 using Stream = void*;  // cudaStream_t, without CUDA's headers
 

@@ -35,14 +35,17 @@ void BindDevice(py::module_& module) {
   module.def("cuda_is_built", &cuda::IsBuilt);
   module.def("cuda_build_version", &cuda::BuildVersion);
   module.def("cuda_build_architectures", &cuda::BuildArchitectures);
-  module.def("pin_memory", [](std::uintptr_t data, std::size_t bytes) {
-    cuda::PinMemory(reinterpret_cast<void*>(data), bytes);
-  });
-  module.def("unpin_memory", [](std::uintptr_t data, std::size_t bytes) {
-    cuda::UnpinMemory(reinterpret_cast<void*>(data), bytes);
-  });
-  module.def("is_pinned", [](std::uintptr_t data) {
-    return cuda::DevicePointer(reinterpret_cast<void*>(data)) != nullptr;
+  module.def(
+      "pin_memory",
+      [](std::uintptr_t data, std::size_t bytes) {
+        return cuda::PinMemory(reinterpret_cast<void*>(data), bytes);
+      },
+      py::call_guard<py::gil_scoped_release>());
+  module.def(
+      "unpin_memory", [](std::uintptr_t lock) { cuda::UnpinMemory(lock, /*wait=*/true); },
+      py::call_guard<py::gil_scoped_release>());
+  module.def("is_pinned", [](std::uintptr_t data, std::size_t bytes) {
+    return cuda::DevicePointer(reinterpret_cast<void*>(data), bytes) != nullptr;
   });
   module.def("cuda_devices", [] {
     std::string problem;

@@ -1,5 +1,8 @@
 #include "device.h"
 
+#include <atomic>
+#include <cstdint>
+
 #include "launch.cuh"
 
 namespace hopflow::cuda {
@@ -31,20 +34,54 @@ std::vector<DeviceInfo> Devices(std::string* problem) {
   return devices;
 }
 
+namespace {
+
+// Bit i: device i has been made current.
+std::atomic<std::uint64_t> used{0};
+
+}  // namespace
+
 int SetDevice(int index) {
+  used.fetch_or(std::uint64_t{1} << (index % 64), std::memory_order_relaxed);
   int before = 0;
   Check(cudaGetDevice(&before), "get the current device");
   if (before != index) Check(cudaSetDevice(index), "set the current device");
   return before;
 }
 
-void* DevicePointer(void* host) {
+void WaitForDevices() {
+  int before = 0;
+  if (cudaGetDevice(&before) != cudaSuccess) return void(cudaGetLastError());
+  for (int index = 0; index < 64; ++index) {
+    if ((used.load(std::memory_order_relaxed) >> index & 1) == 0) continue;
+    // A failure is some kernel's; its own caller gets to see it.
+    if (cudaSetDevice(index) != cudaSuccess || cudaDeviceSynchronize() != cudaSuccess) {
+      cudaGetLastError();
+    }
+  }
+  if (used.load(std::memory_order_relaxed) != 0) cudaSetDevice(before);
+}
+
+namespace {
+
+char* DeviceAddress(char* host) {
   cudaPointerAttributes attributes;
   if (cudaPointerGetAttributes(&attributes, host) != cudaSuccess) {
     cudaGetLastError();
     return nullptr;
   }
-  return attributes.type == cudaMemoryTypeHost ? attributes.devicePointer : nullptr;
+  return attributes.type == cudaMemoryTypeHost ? static_cast<char*>(attributes.devicePointer)
+                                               : nullptr;
+}
+
+}  // namespace
+
+void* DevicePointer(void* host, std::size_t bytes) {
+  char* const first = DeviceAddress(static_cast<char*>(host));
+  if (first == nullptr || bytes == 0) return first;
+  // The end as well: a lock may begin or end in the middle of an array.
+  return DeviceAddress(static_cast<char*>(host) + (bytes - 1)) == first + (bytes - 1) ? first
+                                                                                      : nullptr;
 }
 
 }  // namespace hopflow::cuda

@@ -172,7 +172,7 @@ void PickEdges(const PickArgs<SeedId>& args, std::int64_t most_seeds, std::int64
   constexpr std::int64_t kMostWarps = 2048, kMostBytes = 64 << 20;
   const std::int64_t bytes = capacity * 4 + fanout * 8;
   const std::int64_t num_warps =
-      std::clamp<std::int64_t>(kMostBytes / bytes, 1, std::min(kMostWarps, most_seeds));
+      std::max<std::int64_t>(1, std::min({kMostBytes / bytes, kMostWarps, most_seeds}));
   auto* const draws = work.Of<std::int64_t>(num_warps * fanout);
   auto* const slots = work.Of<std::int32_t>(num_warps * capacity);
   Launch("sample_neighbors", work, num_warps * kWarp, PickManyKernel<SeedId, Sink>, args, fanout,

@@ -1,7 +1,6 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
-#include <set>
 
 #include "device.h"
 #include "launch.cuh"
@@ -11,106 +10,77 @@ namespace {
 
 constexpr std::uintptr_t kPage = 4096;
 
-// CUDA locks whole pages, and no page twice. So a range is locked in up to three pieces: the pages
-// that are all its own, and the first and the last page, which others may share and which are
-// counted.
-struct Pieces {
-  std::uintptr_t inner_begin, inner_end;  // whole pages; empty if begin >= end
-  std::uintptr_t edges[2];                // pages shared with others; 0: none
+// A range of pages that is locked in one piece. One piece, because the driver copies no memory that
+// spans two of them.
+struct Lock {
+  std::uintptr_t end;
+  int holders;
 };
-
-Pieces PiecesOf(void* data, std::size_t bytes) {
-  const auto begin = reinterpret_cast<std::uintptr_t>(data);
-  const std::uintptr_t end = begin + bytes;
-  const std::uintptr_t first = begin / kPage * kPage, last = end / kPage * kPage;
-  Pieces pieces{(begin + kPage - 1) / kPage * kPage, last, {0, 0}};
-  if (first != begin) pieces.edges[0] = first;
-  if (last != end && last != pieces.edges[0]) pieces.edges[1] = last;
-  return pieces;
-}
 
 std::mutex mutex;
-// An edge page: how many ranges hold it, and whether its lock is ours to undo.
-struct Edge {
-  int holders = 0;
-  bool is_ours = false;
-};
-std::map<std::uintptr_t, Edge>& Edges() {
-  static auto* const edges = new std::map<std::uintptr_t, Edge>;  // outlives static destructors
-  return *edges;
+// By their beginnings; they do not overlap.
+std::map<std::uintptr_t, Lock>& Locks() {
+  static auto* const locks = new std::map<std::uintptr_t, Lock>;  // outlives static destructors
+  return *locks;
 }
 
-// Where the locks of whole pages that are ours begin.
-std::set<std::uintptr_t>& Inners() {
-  static auto* const inners = new std::set<std::uintptr_t>;
-  return *inners;
-}
-
-cudaError_t Lock(std::uintptr_t begin, std::uintptr_t bytes) {
-  const cudaError_t error = cudaHostRegister(reinterpret_cast<void*>(begin), bytes,
-                                             cudaHostRegisterPortable | cudaHostRegisterMapped);
+cudaError_t Register(std::uintptr_t begin, std::uintptr_t end) {
+  void* const data = reinterpret_cast<void*>(begin);
+  constexpr unsigned kFlags = cudaHostRegisterPortable | cudaHostRegisterMapped;
+  cudaError_t error = cudaHostRegister(data, end - begin, kFlags);
+  if (error != cudaSuccess && error != cudaErrorHostMemoryAlreadyRegistered) {
+    cudaGetLastError();
+    // A file mapped for reading, say.
+    error = cudaHostRegister(data, end - begin, kFlags | cudaHostRegisterReadOnly);
+  }
   if (error != cudaSuccess) cudaGetLastError();
   return error;
 }
 
-void Unlock(std::uintptr_t begin) {
-  // Nothing depends on its success: at the end of a process the driver may be gone already.
-  if (cudaHostUnregister(reinterpret_cast<void*>(begin)) != cudaSuccess) cudaGetLastError();
-}
-
-cudaError_t HoldEdge(std::uintptr_t page) {
-  Edge& edge = Edges()[page];
-  if (edge.holders++ > 0) return cudaSuccess;
-  const cudaError_t error = Lock(page, kPage);
-  edge.is_ours = error == cudaSuccess;
-  // A lock of somebody else's serves as well, as long as they keep it.
-  if (edge.is_ours || error == cudaErrorHostMemoryAlreadyRegistered) return cudaSuccess;
-  Edges().erase(page);
-  return error;
-}
-
-cudaError_t HoldInner(const Pieces& pieces) {
-  if (pieces.inner_begin >= pieces.inner_end) return cudaSuccess;
-  const cudaError_t error = Lock(pieces.inner_begin, pieces.inner_end - pieces.inner_begin);
-  if (error == cudaSuccess) Inners().insert(pieces.inner_begin);
-  // Memory from torch's own pinned allocator, say.
-  return error == cudaErrorHostMemoryAlreadyRegistered ? cudaSuccess : error;
-}
-
-void LetGoOfInner(const Pieces& pieces) {
-  if (Inners().erase(pieces.inner_begin) != 0) Unlock(pieces.inner_begin);
-}
-
-void LetGoOfEdge(std::uintptr_t page) {
-  const auto found = Edges().find(page);
-  if (found == Edges().end() || --found->second.holders > 0) return;
-  if (found->second.is_ours) Unlock(page);
-  Edges().erase(found);
+// The lock that touches [begin, end), if one does.
+std::map<std::uintptr_t, Lock>::iterator Touching(std::uintptr_t begin, std::uintptr_t end) {
+  auto found = Locks().lower_bound(end);  // the first that begins behind it
+  if (found == Locks().begin()) return Locks().end();
+  --found;
+  return found->second.end > begin ? found : Locks().end();
 }
 
 }  // namespace
 
-void PinMemory(void* data, std::size_t bytes) {
+std::uintptr_t PinMemory(void* data, std::size_t bytes) {
   const std::lock_guard lock(mutex);
-  const Pieces pieces = PiecesOf(data, bytes);
-  cudaError_t error = HoldInner(pieces);
-  int num_held = 0;
-  for (; error == cudaSuccess && num_held < 2; ++num_held) {
-    if (pieces.edges[num_held] != 0) error = HoldEdge(pieces.edges[num_held]);
+  const auto first = reinterpret_cast<std::uintptr_t>(data);
+  const std::uintptr_t begin = first / kPage * kPage;
+  const std::uintptr_t end = (first + bytes + kPage - 1) / kPage * kPage;
+  if (const auto found = Touching(begin, end); found != Locks().end()) {
+    if (found->first <= begin && end <= found->second.end) {
+      ++found->second.holders;
+      return found->first;
+    }
+    throw Error(
+        "CUDA cannot page-lock host memory of which a part is locked already; lock the whole of it "
+        "at once");
   }
-  if (error == cudaSuccess) return;
-  for (int i = 0; i + 1 < num_held; ++i) LetGoOfEdge(pieces.edges[i]);
-  LetGoOfInner(pieces);
+  // Somebody else's lock serves as well, as long as they keep it.
+  if (DevicePointer(data, bytes) != nullptr) return 0;
+  const cudaError_t error = Register(begin, end);
+  if (error == cudaSuccess) {
+    Locks()[begin] = {end, 1};
+    return begin;
+  }
   throw Error(StrCat("CUDA cannot page-lock ", (bytes + (1 << 20) - 1) >> 20,
                      " MiB of host memory: ", cudaGetErrorString(error),
                      ". A limit may be too low (ulimit -l, the memory of a container)"));
 }
 
-void UnpinMemory(void* data, std::size_t bytes) {
+void UnpinMemory(std::uintptr_t lock_begin, bool wait) {
   const std::lock_guard lock(mutex);
-  const Pieces pieces = PiecesOf(data, bytes);
-  for (const std::uintptr_t page : pieces.edges) LetGoOfEdge(page);
-  LetGoOfInner(pieces);
+  const auto found = Locks().find(lock_begin);
+  if (found == Locks().end() || --found->second.holders > 0) return;
+  Locks().erase(found);
+  if (wait) WaitForDevices();
+  // Nothing depends on its success: at the end of a process the driver may be gone already.
+  if (cudaHostUnregister(reinterpret_cast<void*>(lock_begin)) != cudaSuccess) cudaGetLastError();
 }
 
 }  // namespace hopflow::cuda

@@ -53,7 +53,10 @@ void Place::Require(const char* name, const TensorView& view) const {
 void Place::Reach(const char* name, TensorView& view) const {
   if (!is_cuda() || view.device != DeviceType::kCpu) return Require(name, view);
   if (view.numel() == 0) return;
-  view.data = cuda::DevicePointer(view.data);
+  // From the first element to the last, which may have gaps between them.
+  std::int64_t span = 1;
+  for (int d = 0; d < view.ndim; ++d) span += (view.shape[d] - 1) * view.stride[d];
+  view.data = cuda::DevicePointer(view.data, static_cast<std::size_t>(span * view.item_bytes));
   if (view.data == nullptr) {
     throw Error(StrCat(op_, ": ", name, " is in ordinary host memory, the other operands on ",
                        NameOf(type_, index_),

@@ -56,10 +56,15 @@ std::int64_t CountSampledNeighbors(std::int64_t num_nodes, std::int64_t num_edge
   ExclusiveSum(out_indptr, num_seeds + 1, work);
   unsigned long long failed = 0;
   std::int64_t total = 0;
-  Check(cudaMemcpyAsync(&total, out_indptr + num_seeds, sizeof total, cudaMemcpyDeviceToHost,
-                        StreamOf(work.stream())),
-        "copy to the host");
-  ReadBack(failure, 1, &failed, work);
+  work.Unlocked([&] {
+    const cudaStream_t stream = StreamOf(work.stream());
+    Check(cudaMemcpyAsync(&total, out_indptr + num_seeds, sizeof total, cudaMemcpyDeviceToHost,
+                          stream),
+          "copy to the host");
+    Check(cudaMemcpyAsync(&failed, failure, sizeof failed, cudaMemcpyDeviceToHost, stream),
+          "copy to the host");
+    Check(cudaStreamSynchronize(stream), "wait for the stream");
+  });
   if (failed != ~0ull) {
     const auto i = static_cast<std::int64_t>(failed & ((1ull << kPlaceBits) - 1));
     SeedId seed;

@@ -37,11 +37,13 @@ def cuda() -> torch.device:
     """A CUDA device; the CPU where the kernels are emulated (tests/emulation/plugin.py)."""
     if hf.ops.on_cuda(torch.empty(0)):
         return torch.device("cpu")
+    # Where a GPU must be there, a test that finds none has failed.
+    give_up = pytest.fail if os.environ.get("HOPFLOW_REQUIRE_CUDA") else pytest.skip
     if not hf.ops.cuda_is_built():
-        pytest.skip("no CUDA kernels: this hopflow was built without them")
+        give_up("no CUDA kernels: this hopflow was built without them")
     if not torch.cuda.is_available():
         why = hf.ops.cuda_devices()[1] or "torch was built without CUDA"
-        pytest.skip(f"no CUDA device: {why}")
+        give_up(f"no CUDA device: {why}")
     return torch.device("cuda", torch.cuda.current_device())
 
 

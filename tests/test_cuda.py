@@ -486,20 +486,86 @@ def test_pinned_once_and_released(cuda, small_graph):
     assert not graph.is_pinned()
 
 
-def test_small_tensors_that_share_pages_are_pinned_together(cuda):
-    tensors = [torch.arange(float(n)) for n in range(1, 200)]
+def test_neighbours_on_the_heap_are_pinned_one_by_one(cuda):
+    tensors = [torch.arange(float(n)) for n in [*range(1, 100), *range(1000, 60_000, 3000)]]
+    expected = [x.clone() for x in tensors]
+    alias = tensors[50]
     pins = [ops.pin_memory(x) for x in tensors]
     assert all(ops.is_pinned(x) for x in tensors)
-    assert all(ops.is_pinned(x[-1:]) for x in tensors)
-    for i in range(0, 199, 2):
+    assert not any(ops.is_pinned(x) for x in expected)  # nothing but what was asked for
+    alias[0] = expected[50][0] = 5  # still the same tensor
+    for i in range(0, len(tensors), 2):
         pins[i] = None
     assert all(ops.is_pinned(x) for x in tensors[1::2])
-    for i in range(0, 199, 2):
+    assert not any(ops.is_pinned(x) for x in tensors[::2])
+    for i in range(0, len(tensors), 2):
         pins[i] = ops.pin_memory(tensors[i])
     assert all(ops.is_pinned(x) for x in tensors)
+    if not is_emulated():
+        for x, e in zip(tensors, expected):
+            assert torch.equal(x.to(cuda, non_blocking=True).cpu(), e)
+            ids = torch.arange(x.shape[0], device=cuda)
+            assert torch.equal(ops.gather_rows(x, ids).cpu(), e)
     pins.clear()
     assert not any(ops.is_pinned(x) for x in tensors)
     assert ops.pin_memory(torch.empty(0)) is None
+    assert all(torch.equal(x, e) for x, e in zip(tensors, expected))
+
+
+def test_large_tensors_are_pinned_where_they_are(cuda):
+    x = torch.arange(float(10**7))
+    address = x.data_ptr()
+    pin, again = ops.pin_memory(x), ops.pin_memory(x[1000:2000])
+    assert x.data_ptr() == address
+    assert ops.is_pinned(x)
+    del pin
+    assert ops.is_pinned(x)  # the slice holds the lock still
+    assert again is not None
+    del again
+    assert not ops.is_pinned(x)
+
+
+def test_memory_locked_in_part_is_refused(cuda):
+    x = torch.arange(float(10**7))
+    pin = ops.pin_memory(x[: 9 * 10**6])
+    assert pin is not None
+    assert ops.is_pinned(x[:1000])
+    assert not ops.is_pinned(x)
+    with pytest.raises(hf.HopflowError, match="a part is locked already"):
+        ops.pin_memory(x)
+    if not is_emulated():
+        with pytest.raises(hf.HopflowError, match="ordinary host memory"):
+            ops.gather_rows(x, torch.tensor([0], device=cuda))
+
+
+def test_pool_buffers_are_copied_whole(cuda):
+    needs_gpu()
+    ops.set_pool_pinned(True)
+    try:
+        for count in (20_000, 100_000, 300_000):  # below and above where huge pages begin
+            x = ops.pooled(torch.arange(count), torch.int64)
+            assert ops.is_pinned(x)
+            assert torch.equal(x.to(cuda, non_blocking=True).cpu(), torch.arange(count))
+    finally:
+        ops.set_pool_pinned(False)
+
+
+def test_an_epoch_outlives_its_loader(cuda, small_graph):
+    needs_gpu()
+    expected = small_graph.ndata["feat"].clone()
+
+    def batches():
+        # Nobody holds the loader while its epoch is under way.
+        return iter(
+            DataLoader(
+                small_graph, torch.arange(200), NeighborSampler([3, 3]), batch_size=50,
+                device=cuda, use_uva=True,
+            )
+        )  # fmt: skip
+
+    for input_nodes, _, blocks in batches():
+        assert torch.equal(blocks[0].srcdata["feat"].cpu(), expected[input_nodes.cpu()])
+    assert not ops.is_pinned(small_graph.ndata["feat"])
 
 
 # --- benchmarks ---

@@ -178,7 +178,8 @@ inline cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, v
   *attributes = {is_pinned ? cudaMemoryTypeHost : cudaMemoryTypeUnregistered, pointer};
   return cudaSuccess;
 }
-constexpr unsigned cudaHostRegisterPortable = 1, cudaHostRegisterMapped = 2;
+constexpr unsigned cudaHostRegisterPortable = 1, cudaHostRegisterMapped = 2,
+                   cudaHostRegisterReadOnly = 8;
 // As the driver: whole pages, and no page twice.
 inline cudaError_t cudaHostRegister(void* data, std::size_t bytes, unsigned) {
   constexpr std::uintptr_t kPage = 4096;
@@ -194,6 +195,7 @@ inline cudaError_t cudaHostUnregister(void* data) {
   const bool was_pinned = emulation::pinned.erase(reinterpret_cast<std::uintptr_t>(data)) != 0;
   return was_pinned ? cudaSuccess : cudaErrorInvalidValue;
 }
+inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
 inline cudaError_t cudaMemsetAsync(void* data, int byte, std::size_t bytes, cudaStream_t) {
   std::memset(data, byte, bytes);
   return cudaSuccess;

@@ -178,14 +178,19 @@ class DataLoader:
         # Weak: when the consumer leaves a loop, its threads end with the iterator.
         self._running: weakref.WeakSet[Epoch | NativeEpoch | DeviceEpoch] = weakref.WeakSet()
         self._habits = Habits()
-        self._scratch = ops.ScratchCache()
-        self._adjacency = graph.adjacency.full()
-        self._scratch_graph = graph
-        self._pins: list[ops.Pin | None] = []
-        if use_uva:
+        self._use_uva, self._gpu_cache = bool(use_uva), gpu_cache or {}
+        self._adopt(graph)
+
+    def _adopt(self, graph: Graph) -> None:
+        """Prepare for batches of a graph; another one may be put in the old one's place."""
+        self._adopted, self._adjacency = graph, graph.adjacency.full()
+        self._scratch = ops.ScratchCache()  # as large as its graph
+        pins: list[ops.Pin | None] = []
+        if self._use_uva:
             tensors = [*self._adjacency.arrays(), *graph.ndata.values(), *graph.edata.values()]
-            self._pins = [ops.pin_memory(x) for x in tensors]
-        self._caches = FeatureCaches(graph, gpu_cache, self.device) if gpu_cache else None
+            pins = [ops.pin_memory(x) for x in tensors]
+        # Epochs and their batches hold the pins through this, so that they may outlive the loader.
+        self._caches = FeatureCaches(graph, self._gpu_cache, self.device, pins)
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -197,9 +202,8 @@ class DataLoader:
         if not self._resume or self._position is None:
             self._position = self._next_epoch()
         self._resume = False
-        if self.graph is not self._scratch_graph:  # the scratch is as large as its graph
-            self._scratch, self._scratch_graph = ops.ScratchCache(), self.graph
-            self._adjacency = self.graph.adjacency.full()
+        if self.graph is not self._adopted:
+            self._adopt(self.graph)
         self._habits.begin_epoch()
         order = None
         if self.shuffle:
@@ -262,7 +266,7 @@ class DataLoader:
 
     def cache_hit_rates(self) -> dict[str, float]:
         """Of each column in ``gpu_cache``, the share of rows read that were found there."""
-        return {} if self._caches is None else self._caches.hit_rates()
+        return self._caches.hit_rates()
 
     def state_dict(self) -> dict[str, int]:
         """Where the loader stands, for :meth:`load_state_dict`.

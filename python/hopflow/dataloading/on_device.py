@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -36,9 +36,11 @@ class FeatureCaches:
         Its columns are cached, for the nodes with the most out-edges: those that sampling meets
         most often.
     sizes : mapping
-        As DGL's ``gpu_cache``: ``{"node": {name: rows}}``.
+        As DGL's ``gpu_cache``: ``{"node": {name: rows}}``; none without entries.
     device : torch.device
         Where the copies are kept.
+    pins : sequence of Pin
+        What keeps the columns readable, as long as anybody may gather through this.
 
     Raises
     ------
@@ -48,7 +50,14 @@ class FeatureCaches:
         ``sizes`` of another form.
     """
 
-    def __init__(self, graph: Graph, sizes: Mapping[str, Any], device: torch.device) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        sizes: Mapping[str, Any],
+        device: torch.device,
+        pins: Sequence[ops.Pin | None] = (),
+    ) -> None:
+        self._pins = pins
         unknown = set(sizes) - {"node"}
         if unknown:
             raise ValueError(
@@ -104,8 +113,8 @@ class DeviceEpoch(Iterator[MiniBatch]):
         Batches of the whole epoch.
     habits : Habits
         Kept from epoch to epoch.
-    caches : FeatureCaches or None
-        Rows that the device keeps.
+    caches : FeatureCaches
+        Rows that the device keeps, and what keeps the others readable.
     """
 
     def __init__(
@@ -116,7 +125,7 @@ class DeviceEpoch(Iterator[MiniBatch]):
         *,
         num_batches: int,
         habits: Habits,
-        caches: FeatureCaches | None,
+        caches: FeatureCaches,
     ) -> None:
         self._plan, self._position, self._adjacency = plan, position, adjacency
         self._sampler = cast(NeighborSampler, plan.sampler)
@@ -131,6 +140,8 @@ class DeviceEpoch(Iterator[MiniBatch]):
         with self._side.use():
             self._seeds = seeds.to(device=plan.device, dtype=adjacency.indices.dtype)
         self._is_begun = False
+        # What is done for later batches when one is handed over.
+        self._behind: tuple[Callable[[], None], ...] = ()
         self._consumer: torch.cuda.Stream | None = None
         self._started: ops.StartedBlocks | None = None
         self._packed: tuple[Packed, torch.cuda.Event | None] | None = None
@@ -142,7 +153,8 @@ class DeviceEpoch(Iterator[MiniBatch]):
         with self._lock:
             if not self._is_begun:
                 self._is_begun = True
-                self._advance(self._start, self._pack, self._start)
+                self._advance(self._start, self._pack)
+                self._behind = (self._start, self._pack, self._start)
             if self._failure is not None:
                 failure = self._failure
                 self.close()
@@ -153,11 +165,11 @@ class DeviceEpoch(Iterator[MiniBatch]):
                 raise StopIteration
             packed, done = self._packed
             # What goes wrong from here on belongs to a later batch, and is raised in its place.
-            self._advance(self._pack, self._start)
+            behind, self._behind = self._behind, (self._pack, self._start)
+            self._advance(*behind)
             self._side.hand_over(packed.tensors(), done)
-            gather = None if self._caches is None else self._caches.gather
             blocks = packed.blocks(
-                Parent.of(self._plan.graph), self._adjacency, self._habits, gather
+                Parent.of(self._plan.graph), self._adjacency, self._habits, self._caches.gather
             )
             self._habits.deliver(blocks)
             self._sampler.prefetch(blocks)
@@ -208,8 +220,7 @@ class DeviceEpoch(Iterator[MiniBatch]):
         for key, was in wanted.items():
             level, name = key
             ids = ops.first_ids(sampled.src_ids, _num_nodes(sampled, level))
-            gather = take_rows if self._caches is None else self._caches.gather
-            columns[key] = (was, gather(name, was.tensor, ids))
+            columns[key] = (was, self._caches.gather(name, was.tensor, ids))
         transposes = {}
         for h in self._habits.transposes():
             if h < len(sampled.hops):
@@ -221,6 +232,13 @@ class DeviceEpoch(Iterator[MiniBatch]):
         """Give up the batches under way."""
         self._started = self._packed = self._failure = None
         self._next = self._num_batches
+        # The graph may be freed from here on, but not before what reads it on the side stream.
+        self._side.join()
+
+    def __del__(self) -> None:
+        # The consumer left the loop early and let go of the iterator.
+        if hasattr(self, "_side"):
+            self._side.join()
 
 
 def _num_nodes(sampled: ops.SampledBlocks, level: int) -> int:

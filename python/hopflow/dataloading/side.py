@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import weakref
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+
+# Streams that no epoch uses now. torch's allocator keeps what was freed for the stream that it was
+# allocated on, so that every new stream would begin with memory of its own.
+_free: defaultdict[torch.device, list[torch.cuda.Stream]] = defaultdict(list)
 
 
 class SideStream:
@@ -24,7 +30,12 @@ class SideStream:
         self._device = device
         self._stream: torch.cuda.Stream | None = None
         if device.type == "cuda":
-            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            device = torch.device("cuda", torch.cuda.current_stream(device).device_index)
+            try:
+                self._stream = _free[device].pop()
+            except IndexError:
+                self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            weakref.finalize(self, _free[device].append, self._stream)
             # What the consumer has under way may still write the graph and its columns.
             self._stream.wait_stream(torch.cuda.current_stream(device))
 
@@ -45,6 +56,15 @@ class SideStream:
         """Let the side stream wait for all that the consumer has under way."""
         if self._stream is not None and consumer is not None:
             self._stream.wait_stream(consumer)
+
+    def join(self) -> None:
+        """Let the consumer's current stream wait for all that is under way here.
+
+        What the side stream reads may then be freed: the allocator reuses memory in the order of
+        the stream that it was allocated on.
+        """
+        if self._stream is not None:
+            torch.cuda.current_stream(self._device).wait_stream(self._stream)
 
     def mark(self) -> torch.cuda.Event | None:
         """The end of the work started so far."""

@@ -160,10 +160,12 @@ class StartedBlocks:
         self._sizes = sizes.view(torch.int64)
         self._event: torch.cuda.Event | None = None
         if self._sizes.device.type == "cuda":
+            # Not the current device's stream: the seeds may be on another one.
+            stream = torch.cuda.current_stream(self._sizes.device)
             on_host = torch.empty(self._sizes.shape, dtype=torch.int64, pin_memory=True)
             self._sizes = on_host.copy_(self._sizes, non_blocking=True)
             self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._event.record()
+            self._event.record(stream)
 
     def finish(self) -> SampledBlocks:
         """Wait for the sizes, the one time that the host does, and cut the arrays to them.

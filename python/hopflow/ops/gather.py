@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import torch
@@ -19,8 +20,27 @@ from hopflow.ops.spmm_edges import segment_reduce
 def _kernel(x: Tensor, ids: Tensor) -> Tensor:
     out = empty((ids.shape[0], *x.shape[1:]), x.dtype, ids.device)
     check_ids("ids", ids, x.shape[0], "rows of x")
-    _native.gather_rows(dense_rows(x), ids, out)
+    _native.gather_rows(dense_rows(x) if x.device == ids.device else x, ids, out)
+    if x.device.type == "cpu" and ids.device.type == "cuda":
+        _hold(x, ids.device)
     return out
+
+
+# Host memory that kernels may be reading, with an event behind each. torch gives pinned memory back
+# as soon as its last tensor is gone, not knowing of readers but its own.
+_being_read: deque[tuple[torch.cuda.Event, Tensor]] = deque()
+
+
+def _hold(x: Tensor, device: torch.device) -> None:
+    """Keep ``x`` until the kernels that the device's current stream holds are through."""
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record(torch.cuda.current_stream(device))
+    _being_read.append((event, x.detach()))
+    try:
+        while _being_read[0][0].query():  # type: ignore[no-untyped-call]
+            _being_read.popleft()
+    except IndexError:  # empty, or emptied by another thread meanwhile
+        pass
 
 
 def _fake(x: Tensor, ids: Tensor) -> Tensor:

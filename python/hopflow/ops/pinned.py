@@ -12,33 +12,56 @@ from hopflow import _native
 from hopflow.ops._place import check_ids
 from hopflow.ops._shapes import dense_rows, require_ids, require_tensor
 
+_PAGE = 4096
+# Larger allocations have pages of their own: glibc's malloc maps them one by one.
+_LEAST_MAPPED = 1 << 25
+
 
 class Pin:
-    """Page-locks a tensor's memory where it is; undone when the last holder lets go of it.
+    """Keeps host memory page-locked; made by :func:`pin_memory`.
 
-    Made by :func:`pin_memory`. The memory stays alive as long as this does.
+    The memory stays alive as long as this does, and is unlocked with it: after all kernels that may
+    read it, and not before the last of several pins of the same memory.
     """
 
-    def __init__(self, storage: torch.UntypedStorage) -> None:
-        _native.pin_memory(storage.data_ptr(), storage.nbytes())
+    def __init__(self, x: Tensor) -> None:
+        lock = _native.pin_memory(x.data_ptr(), _span(x))
         # The finalizer holds the storage: it is unlocked before it can be freed.
-        weakref.finalize(self, _unpin, storage)
+        weakref.finalize(self, _unpin, lock, x.untyped_storage())
 
 
-def _unpin(storage: torch.UntypedStorage) -> None:
-    _native.unpin_memory(storage.data_ptr(), storage.nbytes())
+def _unpin(lock: int, storage: torch.UntypedStorage) -> None:
+    _native.unpin_memory(lock)
 
 
-_pins: weakref.WeakValueDictionary[int, Pin] = weakref.WeakValueDictionary()
+def _span(x: Tensor) -> int:
+    """Bytes from the first element to the last, gaps included."""
+    last = sum((size - 1) * stride for size, stride in zip(x.shape, x.stride()))
+    return (last + 1) * x.element_size()
+
+
+def _give_own_pages(x: Tensor) -> None:
+    """Move a tensor to memory whose pages hold nothing else."""
+    num_bytes = x.numel() * x.element_size()
+    room = torch.empty(-num_bytes % _PAGE + num_bytes + _PAGE, dtype=torch.uint8, device="cpu")
+    begin = -room.data_ptr() % _PAGE
+    moved = room[begin : begin + num_bytes].view(x.dtype).view(x.shape)
+    # The tensor itself goes there, so that whoever holds it still sees what others write.
+    x.data = moved.copy_(x.detach())
 
 
 def is_pinned(x: Tensor) -> bool:
     """Whether CUDA kernels can read this CPU tensor in place."""
-    return x.device.type == "cpu" and x.numel() > 0 and _native.is_pinned(x.data_ptr())
+    return x.device.type == "cpu" and x.numel() > 0 and _native.is_pinned(x.data_ptr(), _span(x))
 
 
 def pin_memory(x: Tensor) -> Pin | None:
-    """Page-lock a CPU tensor's memory in place, once for all tensors that share it.
+    """Page-lock a CPU tensor's memory, for the GPU to read it in place.
+
+    Memory is locked by the page, and what shares a page with locked memory cannot be copied safely
+    any more. So a tensor of less than 32 MiB, which may share its pages with others, is moved to
+    pages of its own: ``x`` itself then lives there; views of it that were made before keep the old
+    memory. Larger tensors stay where they are.
 
     Parameters
     ----------
@@ -48,21 +71,22 @@ def pin_memory(x: Tensor) -> Pin | None:
     Returns
     -------
     Pin or None
-        Keep it as long as the memory is to stay locked. None where there is nothing to lock. Memory
+        Keep it as long as the memory is to stay locked; None where there is nothing to lock. Memory
         that somebody else has locked (``Tensor.pin_memory``) stays so as long as they keep it.
 
     Raises
     ------
     HopflowError
-        No CUDA, or the system does not lock so much memory.
+        No CUDA, the system does not lock so much memory, or a part of it is locked already.
     """
-    storage = require_tensor("x", x).untyped_storage()
-    if storage.nbytes() == 0:
+    if require_tensor("x", x).numel() == 0:
         return None
-    pin = _pins.get(storage.data_ptr())
-    if pin is None:
-        pin = _pins[storage.data_ptr()] = Pin(storage)
-    return pin
+    if is_pinned(x):
+        # Either a lock of ours, which one more pin then holds, or somebody else's.
+        return Pin(x)
+    if x.untyped_storage().nbytes() < _LEAST_MAPPED:
+        _give_own_pages(x)
+    return Pin(x)
 
 
 class RowCache:
@@ -121,6 +145,8 @@ class RowCache:
         """Rows found in the cache per row read so far; waits for the device. NaN before any."""
         if self._num_read == 0:
             return float("nan")
+        if self._rows.device.type == "cuda":
+            torch.cuda.synchronize(self._rows.device)  # gathers may be under way on any stream
         return int(self._num_hits) / self._num_read
 
 
