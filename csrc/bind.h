@@ -28,7 +28,9 @@ void BindDevice(pybind11::module_& module);
 void BindGather(pybind11::module_& module);
 void BindSample(pybind11::module_& module);
 void BindSddmm(pybind11::module_& module);
+void BindSddmmBinary(pybind11::module_& module);
 void BindSpmm(pybind11::module_& module);
+void BindSpmmBinary(pybind11::module_& module);
 
 // A one-dimensional tensor that owns `buffer` and gives it back to the pool when the last tensor
 // over it is gone; without a copy. int32, int64, or (any other dtype) bytes.

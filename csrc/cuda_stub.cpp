@@ -8,7 +8,9 @@
 #include "gather.h"
 #include "sample.h"
 #include "sddmm.h"
+#include "sddmm_binary.h"
 #include "spmm.h"
+#include "spmm_binary.h"
 
 namespace hopflow::cuda {
 namespace {
@@ -25,9 +27,10 @@ std::vector<DeviceInfo> Devices(std::string* problem) {
   return {};
 }
 int SetDevice(int) { NotBuilt(); }
-void* DevicePointer(void*) { return nullptr; }
-void PinMemory(void*, std::size_t) { NotBuilt(); }
-void UnpinMemory(void*, std::size_t) { NotBuilt(); }
+void WaitForDevices() {}
+void* DevicePointer(void*, std::size_t) { return nullptr; }
+std::uintptr_t PinMemory(void*, std::size_t) { NotBuilt(); }
+void UnpinMemory(std::uintptr_t, bool) { NotBuilt(); }
 std::int64_t FirstFall(std::int64_t, std::int64_t, const std::int64_t*, Workspace&) { NotBuilt(); }
 DeviceBlocks SampleBlocks(const CscView&, std::int64_t, const void*, const BlocksOptions&,
                           Workspace&) {
@@ -104,6 +107,14 @@ HOPFLOW_FOR_IDS3(HOPFLOW_STUB)
   }                                                                               \
   template <>                                                                     \
   void SddmmDot(const SddmmArgs<T, Id>&, Workspace&) {                            \
+    NotBuilt();                                                                   \
+  }                                                                               \
+  template <>                                                                     \
+  void SddmmBinary(const SddmmBinaryArgs<T, Id>&, Workspace&) {                   \
+    NotBuilt();                                                                   \
+  }                                                                               \
+  template <>                                                                     \
+  void SpmmBinary(const SpmmBinaryArgs<T, Id>&, Reduce, Workspace&) {             \
     NotBuilt();                                                                   \
   }
 HOPFLOW_FOR_FLOAT_ID(HOPFLOW_STUB)

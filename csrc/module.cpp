@@ -26,5 +26,7 @@ PYBIND11_MODULE(_native, module) {
   hopflow::BindGather(module);
   hopflow::BindSample(module);
   hopflow::BindSddmm(module);
+  hopflow::BindSddmmBinary(module);
   hopflow::BindSpmm(module);
+  hopflow::BindSpmmBinary(module);
 }

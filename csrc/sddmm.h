@@ -2,15 +2,15 @@
 //
 //   out[eids[p], h] = sum over d of u[indices[p], h, d] * v[row, h, d]
 //
-// It is u_dot_v, and the gradient of a weighted SpMM with respect to its weights. Sums run over 16
-// interleaved lanes that are then added pairwise, whatever the vector width: the same bits
-// everywhere.
+// It is u_dot_v, and the gradient of a weighted SpMM with respect to its weights. Sums run over
+// kDotLanes interleaved lanes.
 #pragma once
 
 #include <cstdint>
 
 #include "device.h"
 #include "dtype.h"
+#include "messages.h"
 
 namespace hopflow {
 

@@ -8,6 +8,9 @@
 #define HOPFLOW_ISA_FILE "vectors.inc.h"
 #include "foreach_isa.h"
 #undef HOPFLOW_ISA_FILE
+#define HOPFLOW_ISA_FILE "dot_rows.inc.h"
+#include "foreach_isa.h"
+#undef HOPFLOW_ISA_FILE
 #define HOPFLOW_ISA_FILE "sddmm_rows.inc.h"
 #include "foreach_isa.h"
 #undef HOPFLOW_ISA_FILE

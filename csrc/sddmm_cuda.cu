@@ -5,16 +5,12 @@
 namespace hopflow::cuda {
 namespace {
 
-// A dot product's elements go to 16 interleaved sums, which are then added pairwise: as on the CPU,
-// hence the same bits.
-constexpr int kDotLanes = 16;
-
 // A team of kDotLanes / kWidth lanes makes one dot product; each lane keeps kWidth of the sums.
 template <int kWidth, typename T>
 __device__ Accumulator<T> TeamDot(const T* u, const T* v, std::int64_t n, int lane,
                                   unsigned team_mask) {
   using Acc = Accumulator<T>;
-  constexpr int kLanes = kDotLanes / kWidth;
+  constexpr int kLanes = static_cast<int>(kDotLanes) / kWidth;
   Acc sum[kWidth] = {};
   for (std::int64_t d = lane * kWidth; d < n; d += kDotLanes) {
     if constexpr (kWidth > 1) {
@@ -43,7 +39,7 @@ __device__ Accumulator<T> TeamDot(const T* u, const T* v, std::int64_t n, int la
 // A warp takes one destination; its teams take its (edge, head) pairs in turn.
 template <int kWidth, typename T, typename Id>
 __global__ void __launch_bounds__(kBlock) SddmmDotKernel(SddmmArgs<T, Id> a) {
-  constexpr int kLanes = kDotLanes / kWidth;
+  constexpr int kLanes = static_cast<int>(kDotLanes) / kWidth;
   constexpr int kTeams = kWarp / kLanes;
   const std::int64_t row = ThreadIndex() / kWarp;
   if (row >= a.num_dst) return;

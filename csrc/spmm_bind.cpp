@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "bind.h"
+#include "reduce_bind.h"
 
 namespace py = pybind11;
 
@@ -11,28 +12,8 @@ namespace {
 
 constexpr const char* kOp = "spmm";
 
-Reduce ReduceOf(std::string_view name) {
-  if (name == "sum") return Reduce::kSum;
-  if (name == "mean") return Reduce::kMean;
-  if (name == "max") return Reduce::kMax;
-  if (name == "min") return Reduce::kMin;
-  throw std::invalid_argument(
-      StrCat("reduce: expected \"sum\", \"mean\", \"max\" or \"min\", got \"", name, "\""));
-}
-
-bool HasArg(Reduce reduce) { return reduce == Reduce::kMax || reduce == Reduce::kMin; }
-
 DType AccumulatorType(DType dtype) {
   return dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
-}
-
-// The winner is counted from the row's first edge in 32 bits.
-void CheckDegrees(const TensorView& indptr) {
-  const std::int64_t* data = indptr.as<std::int64_t>();
-  for (std::int64_t v = 0; v + 1 < indptr.size(0); ++v) {
-    CheckValue(data[v + 1] - data[v] <= 0x7fffffff, "indptr: row ", v, " has ",
-               data[v + 1] - data[v], " edges; max and min take at most 2^31 - 1");
-  }
 }
 
 void SpmmBinding(const TensorView& x, const TensorView& indptr, const MaybeTensor& rows,

@@ -65,3 +65,45 @@ def opcheck(op: Any, args: tuple[Any, ...]) -> None:
     if not hasattr(torch.library, "opcheck"):
         pytest.skip("torch.library.opcheck came with torch 2.4")
     torch.library.opcheck(op, args)
+
+
+# Every pair of different sides of an edge, and shapes of two operands' rows that broadcast.
+PAIRS = [(a, b) for a in "uve" for b in "uve" if a != b]
+ROW_SHAPES = {
+    "numbers": ((), ()),
+    "width 1": ((1,), (1,)),
+    "width 5": ((5,), (5,)),
+    "width 33": ((33,), (33,)),
+    "heads": ((3, 4), (3, 4)),
+    "one a head": ((3, 4), (3, 1)),
+    "one for all": ((3, 4), (1,)),
+    "one row for all heads": ((3, 4), (1, 4)),
+    "number beside row": ((), (5,)),
+    "both ways": ((3, 1), (1, 4)),
+    "three kinds": ((2, 1, 3), (1, 4, 3)),
+    "four dimensions": ((2, 3, 1, 5), (2, 3, 4, 5)),
+    "empty": ((0,), (0,)),
+}
+DOT_SHAPES = {
+    "width 1": ((1,), (1,)),
+    "width 5": ((5,), (5,)),
+    "width 33": ((33,), (33,)),
+    "heads": ((3, 20), (3, 20)),
+    "one row for all heads": ((3, 4), (1, 4)),
+    "both ways": ((3, 1, 4), (1, 2, 4)),
+    "empty": ((3, 0), (3, 0)),
+}
+
+
+def operands(
+    csc: Csc, targets: tuple[str, str], shapes: Any, dtype: torch.dtype = torch.float64
+) -> list[Tensor]:
+    """Rows for two sides of an edge: both signs, away from 0 so that they can divide."""
+    generator = torch.Generator().manual_seed(7)
+    rows = {"u": csc.num_src, "v": csc.num_dst, "e": csc.num_edges}
+    made = []
+    for target, shape in zip(targets, shapes):
+        size = torch.rand(rows[target], *shape, generator=generator, dtype=torch.float64) + 0.5
+        sign = torch.randint(2, size.shape, generator=generator) * 2 - 1
+        made.append((size * sign).to(dtype))
+    return made

@@ -83,12 +83,14 @@ class Adjacency:
             )
         return self._full
 
-    def transpose_for(self, x: Tensor) -> ops.Transpose | None:
-        """:meth:`transpose` for the backward pass of ``x``, if there will be one and it is at hand.
+    def transpose_for(self, *operands: Tensor) -> ops.Transpose | None:
+        """:meth:`transpose`, if it is at hand and the operands will have a backward pass.
 
         An operator that gets None makes it when its backward pass runs.
         """
-        if self._transpose is None or not (x.requires_grad and torch.is_grad_enabled()):
+        if self._transpose is None or not torch.is_grad_enabled():
+            return None
+        if not any(x.requires_grad for x in operands):
             return None
         self.needs_transpose = True
         return self._transpose

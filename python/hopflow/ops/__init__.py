@@ -41,11 +41,13 @@ from hopflow.ops.pinned import Pin, RowCache, is_pinned, pin_memory, require_fit
 from hopflow.ops.pool import PoolUsage, pool_usage, pooled, set_pool_limit, set_pool_pinned
 from hopflow.ops.sample import sample_neighbors, sample_neighbors_reference, stream_key
 from hopflow.ops.sddmm import sddmm, sddmm_reference
+from hopflow.ops.sddmm_binary import sddmm_binary, sddmm_binary_reference
 from hopflow.ops.spmm import (
     REDUCERS,
     spmm,
     spmm_reference,
 )
+from hopflow.ops.spmm_binary import spmm_binary, spmm_binary_reference
 from hopflow.ops.spmm_edges import segment_reduce, segment_reduce_reference
 from hopflow.ops.spmm_own import spmm_with_own, spmm_with_own_reference
 
@@ -95,6 +97,8 @@ __all__ = [
     "sample_neighbors",
     "sample_neighbors_reference",
     "sddmm",
+    "sddmm_binary",
+    "sddmm_binary_reference",
     "sddmm_reference",
     "segment_reduce",
     "segment_reduce_reference",
@@ -102,6 +106,8 @@ __all__ = [
     "set_pool_limit",
     "set_pool_pinned",
     "spmm",
+    "spmm_binary",
+    "spmm_binary_reference",
     "spmm_reference",
     "spmm_with_own",
     "spmm_with_own_reference",

@@ -1,0 +1,386 @@
+"""What the binary SpMM and SDDMM share: shapes that broadcast, checks, gradients of operands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from hopflow.ops._place import mark
+from hopflow.ops._shapes import (
+    accumulator_dtype,
+    dtype_name,
+    optional_ids,
+    require_features,
+    require_ids,
+    require_same_device,
+)
+from hopflow.ops.csc import Transpose, transpose_for_backward
+
+MESSAGE_OPS = ("add", "sub", "mul", "div", "dot")
+TARGETS = ("u", "v", "e")
+
+
+# --- shapes ---
+
+
+def broadcast_rows(op: str, lhs: Tensor, rhs: Tensor) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+    """Operands as [rows, outer, inner], 1 where they broadcast, and the shape of a message.
+
+    Trailing dimensions are aligned at the right, as in numpy and DGL. Neighbouring dimensions that
+    broadcast alike are one; where more than two kinds alternate the operands are expanded.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not go together.
+    """
+    left, right = tuple(lhs.shape[1:]), tuple(rhs.shape[1:])
+    ndim = max(len(left), len(right))
+    left, right = ((1,) * (ndim - len(s)) + s for s in (left, right))
+    if op == "dot" and (ndim == 0 or left[-1] != right[-1]):
+        raise ValueError(
+            f"dot: expected operands of one last dimension, got shapes {list(lhs.shape[1:])} and"
+            f" {list(rhs.shape[1:])}"
+        )
+    for a, b in zip(left, right):
+        if a != b and a != 1 and b != 1:
+            raise ValueError(
+                f"cannot broadcast feature shapes {list(lhs.shape[1:])} and {list(rhs.shape[1:])}"
+            )
+    whole = tuple(b if a == 1 else a for a, b in zip(left, right))
+    num_merged = ndim - 1 if op == "dot" else ndim
+    groups: list[tuple[bool, bool, int]] = []  # whether it varies left and right, and its size
+    for a, b in zip(left[:num_merged], right[:num_merged]):
+        if a == b == 1:
+            continue
+        kind, size = (a != 1, b != 1), b if a == 1 else a
+        if groups and groups[-1][:2] == kind:
+            groups[-1] = (*kind, groups[-1][2] * size)
+        else:
+            groups.append((*kind, size))
+    most = 1 if op == "dot" else 2
+    if len(groups) > most:
+        # Rare: say [H, 1, D] beside [1, K, D]. The smaller shapes are written out.
+        lhs = lhs.reshape(lhs.shape[0], *left).expand(-1, *whole)
+        rhs = rhs.reshape(rhs.shape[0], *right).expand(-1, *whole)
+        size = 1
+        for n in whole[:num_merged]:
+            size *= n
+        groups = [(True, True, size)]
+    if op == "dot":
+        outer = groups[0] if groups else (False, False, 1)
+        inner = (True, True, whole[-1])
+        out_shape = (*whole[:-1], 1)
+    else:
+        inner = groups[-1] if groups else (False, False, 1)
+        outer = groups[0] if len(groups) == 2 else (False, False, 1)
+        out_shape = whole
+    return (
+        lhs.reshape(lhs.shape[0], outer[2] if outer[0] else 1, inner[2] if inner[0] else 1),
+        rhs.reshape(rhs.shape[0], outer[2] if outer[1] else 1, inner[2] if inner[1] else 1),
+        out_shape,
+    )
+
+
+def message_shape(op: str, lhs: Tensor, rhs: Tensor) -> tuple[int, int]:
+    """``(outer, inner)`` of the messages of operands [rows, outer or 1, inner or 1]."""
+    outer, inner = (a if a != 1 else b for a, b in zip(lhs.shape[1:], rhs.shape[1:]))
+    return outer, 1 if op == "dot" else inner
+
+
+def sum_to(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """Sum the dimensions after the first along which an operand of ``shape`` broadcasts."""
+    dims = [d for d in (1, 2) if shape[d] == 1 and x.shape[d] != 1]
+    return x.sum(dims, keepdim=True) if dims else x
+
+
+# --- checks ---
+
+
+@dataclass(frozen=True)
+class Operands:
+    """Checked operands of a message, as the operators take them."""
+
+    lhs: Tensor  # [rows, outer or 1, inner or 1]
+    rhs: Tensor
+    indptr: Tensor
+    indices: Tensor
+    eids: Tensor | None
+    out_shape: tuple[int, ...]
+
+
+def require_operands(
+    indptr: Tensor,
+    indices: Tensor,
+    op: str,
+    lhs: Tensor,
+    rhs: Tensor,
+    lhs_target: str,
+    rhs_target: str,
+    eids: Tensor | None,
+) -> Operands:
+    """Check what both public functions take, or raise naming the operand."""
+    if op not in MESSAGE_OPS:
+        raise ValueError(f"op: expected one of {', '.join(MESSAGE_OPS)}, got {op!r}")
+    indptr, indices = require_ids("indptr", indptr), require_ids("indices", indices)
+    if indptr.shape[0] == 0:
+        raise ValueError("indptr: expected at least one element, got none")
+    eids = optional_ids("eids", eids)
+    num_dst, num_edges = indptr.shape[0] - 1, indices.shape[0]
+    for name, x, target in (("lhs", lhs, lhs_target), ("rhs", rhs, rhs_target)):
+        if target not in TARGETS:
+            raise ValueError(f"{name}_target: expected one of u, v, e, got {target!r}")
+        require_features(name, x)
+        require_same_device(name, x, "indices", indices)
+        expected = {"u": x.shape[0], "v": num_dst, "e": num_edges}[target]
+        if x.shape[0] != expected:
+            what = "destinations" if target == "v" else "edges"
+            raise ValueError(
+                f"{name}: expected one row for each of the {expected} {what}, got {x.shape[0]}"
+            )
+    if lhs.dtype != rhs.dtype:
+        raise TypeError(
+            f"{op}: expected operands of one dtype, got {dtype_name(lhs.dtype)} and"
+            f" {dtype_name(rhs.dtype)}"
+        )
+    left, right, out_shape = broadcast_rows(op, lhs, rhs)
+    eids = None if eids is None else eids.to(indices.dtype)
+    return Operands(left, right, indptr.long(), indices, eids, out_shape)
+
+
+# --- gradients ---
+
+
+class Edges:
+    """The edges of an operator in its backward pass, and their transpose when it is asked for."""
+
+    def __init__(
+        self,
+        indptr: Tensor,
+        indices: Tensor,
+        eids: Tensor | None,
+        num_src: int,
+        transpose: Sequence[Tensor | None],
+    ) -> None:
+        self.indptr, self.indices, self.eids, self.num_src = indptr, indices, eids, num_src
+        self._given = transpose
+        self._transposed: Edges | None = None
+
+    def transpose(self) -> Transpose:
+        """The edges by source: those given, or made now."""
+        t_indptr, t_rows, t_positions = self._given
+        if t_indptr is None or t_rows is None or t_positions is None:
+            made = transpose_for_backward(self.indptr, self.indices, self.num_src)
+            self._given = made
+            return made
+        return Transpose(t_indptr, t_rows, t_positions)
+
+    def transposed(self) -> Edges:
+        """The same edges by source, with the ids that they have here."""
+        if self._transposed is None:
+            t_indptr, t_rows, eids = self.transpose()
+            if self.eids is not None:
+                eids = self.eids[eids.long()].to(t_rows.dtype)
+                mark(eids, "permutation", eids.shape[0])
+            num_dst = self.indptr.shape[0] - 1
+            self._transposed = Edges(t_indptr, t_rows, eids, num_dst, (None, None, None))
+        return self._transposed
+
+
+def _sum_of_messages(edges: Edges, op: str, lhs: Tensor, rhs: Tensor, rhs_target: str) -> Tensor:
+    """Sum over in-edges of ``lhs`` (at the edge) combined with ``rhs``."""
+    out, _ = torch.ops.hopflow.spmm_binary(
+        op, lhs, "e", rhs, rhs_target, edges.indptr, edges.indices, edges.eids, "sum",
+        None, None, None,
+    )  # fmt: skip
+    return out  # type: ignore[no-any-return]
+
+
+def sum_of_sources(edges: Edges, x: Tensor) -> Tensor:
+    """Sum of the sources' rows [U, A, B] at each destination."""
+    out, _ = torch.ops.hopflow.spmm(
+        x, edges.indptr, edges.indices, None, None, None, "sum", None, None, None
+    )
+    return out  # type: ignore[no-any-return]
+
+
+def sum_of_edges(edges: Edges, x: Tensor) -> Tensor:
+    """Sum of the edges' rows [E, A, B] at each destination."""
+    out, _ = torch.ops.hopflow.segment_reduce(x.flatten(1), edges.indptr, edges.eids, "sum")
+    return out.view(out.shape[0], *x.shape[1:])  # type: ignore[no-any-return]
+
+
+def at_edges(edges: Edges, x: Tensor) -> Tensor:
+    """The destinations' rows [V, A, B] at each of their in-edges, in the order of edge ids."""
+    out = torch.ops.hopflow.segment_reduce_backward(
+        x.flatten(1), None, edges.indptr, edges.eids, edges.indices.shape[0], "sum"
+    )
+    return out.view(out.shape[0], *x.shape[1:])  # type: ignore[no-any-return]
+
+
+def _messages(
+    edges: Edges, op: str, lhs: Tensor, lhs_target: str, rhs: Tensor, rhs_target: str
+) -> Tensor:
+    return torch.ops.hopflow.sddmm_binary(  # type: ignore[no-any-return]
+        op, lhs, lhs_target, rhs, rhs_target, edges.indptr, edges.indices, edges.eids,
+        None, None, None,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What a gradient is combined with on its way to an operand: ``other``, "mul" or "div"."""
+
+    op: str
+    other: Tensor
+    target: str
+
+
+def _edge_product(
+    edges: Edges, grad: Tensor, grad_target: str, factor: Factor, shape: Sequence[int]
+) -> Tensor:
+    """``grad`` combined with ``factor`` at each edge, summed to an operand of ``shape``."""
+    grad_sums = factor.op == "mul" and shape[2] == 1 and grad.shape[2] != 1
+    if grad_sums and factor.other.shape[2] == 1:
+        grad, grad_sums = grad.sum(2, keepdim=True), False
+    op = "dot" if grad_sums else factor.op  # sums over the last dimension as it goes
+    return sum_to(_messages(edges, op, grad, grad_target, factor.other, factor.target), shape)
+
+
+def from_destinations(
+    edges: Edges, grad: Tensor, target: str, factor: Factor | None, shape: Sequence[int]
+) -> Tensor:
+    """The gradient of an operand from that of summed messages, [V, A, B]."""
+    if factor is None:
+        grad = sum_to(grad, shape)
+        if target == "u":
+            return sum_of_sources(edges.transposed(), grad)
+        if target == "e":
+            return at_edges(edges, grad)
+        degrees = edges.indptr.diff().view(-1, 1, 1)
+        return (grad.to(accumulator_dtype(grad.dtype)) * degrees).to(grad.dtype)
+    if target == "e":
+        return _edge_product(edges, grad, "v", factor, shape)
+    other = factor.other
+    if factor.target == target:  # the same for all edges of a node
+        total = from_destinations(edges, grad, target, None, grad.shape)
+        return sum_to(total * other if factor.op == "mul" else total / other, shape)
+    if target == "v":
+        if factor.op == "div":
+            other = other.reciprocal()
+        total = (sum_of_sources if factor.target == "u" else sum_of_edges)(edges, other)
+        return sum_to(grad * total, shape)
+    t = edges.transposed()
+    if factor.target == "v":
+        return sum_to(
+            sum_of_sources(t, grad * other if factor.op == "mul" else grad / other), shape
+        )
+    out, _ = torch.ops.hopflow.spmm_binary(
+        factor.op, grad, "u", other, "e", t.indptr, t.indices, t.eids, "sum", None, None, None
+    )
+    return sum_to(out, shape)
+
+
+def from_edges(
+    edges: Edges, grad: Tensor, target: str, factor: Factor | None, shape: Sequence[int]
+) -> Tensor:
+    """The gradient of an operand from that of the messages themselves, [E, A, B]."""
+    if target == "e":
+        if factor is None:
+            return sum_to(grad, shape)
+        return _edge_product(edges, grad, "e", factor, shape)
+    by_node = edges.transposed() if target == "u" else edges
+    if factor is None:
+        return sum_of_edges(by_node, sum_to(grad, shape))
+    # Seen from either end the other one is the source.
+    far = {"e": "e", target: "v"}.get(factor.target, "u")
+    return sum_to(_sum_of_messages(by_node, factor.op, grad, factor.other, far), shape)
+
+
+def kept(op: str, lhs: Tensor, rhs: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """The operands that a backward pass will read, to be saved for it."""
+    if op in ("add", "sub"):
+        return None, None
+    return lhs if rhs.requires_grad else None, rhs if lhs.requires_grad or op == "div" else None
+
+
+Route: TypeAlias = Callable[[Edges, Tensor, str, "Factor | None", Sequence[int]], Tensor]
+
+
+@dataclass(frozen=True)
+class Side:
+    """An operand in the backward pass; its rows where somebody reads them, else its shape alone."""
+
+    target: str
+    shape: Sequence[int]
+    value: Tensor | None
+
+    def rows(self) -> Tensor:
+        """The rows, which were kept."""
+        assert self.value is not None
+        return self.value
+
+
+def factor_of(op: str, other: Side) -> Factor | None:
+    """The factor of the left operand's gradient; None where it arrives as it is."""
+    if op in ("add", "sub"):
+        return None
+    return Factor("div" if op == "div" else "mul", other.rows(), other.target)
+
+
+def operand_gradients(
+    route: Route, edges: Edges, grad: Tensor, op: str, lhs: Side, rhs: Side, needs: Sequence[bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of both operands; ``route`` is :func:`from_destinations` or :func:`from_edges`."""
+    grad_lhs = grad_rhs = None
+    if needs[0]:
+        grad_lhs = route(edges, grad, lhs.target, factor_of(op, rhs), lhs.shape)
+    if needs[1]:
+        # d(l / r) / dr = -l / r^2: like a product's, then divided.
+        grad_rhs = route(
+            edges, grad, rhs.target, factor_of("mul" if op == "div" else op, lhs), rhs.shape
+        )
+        if op == "sub":
+            grad_rhs = -grad_rhs
+        elif op == "div":
+            wide = rhs.rows().to(accumulator_dtype(grad.dtype))
+            grad_rhs = (-grad_rhs.to(wide.dtype) / (wide * wide)).to(grad.dtype)
+    return grad_lhs, grad_rhs
+
+
+# --- references ---
+
+
+def messages_reference(
+    indptr: Tensor,
+    indices: Tensor,
+    op: str,
+    lhs: Tensor,
+    rhs: Tensor,
+    lhs_target: str,
+    rhs_target: str,
+    eids: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """The message at each position in the wider dtype, and its destination; in plain torch."""
+    num_edges = indices.shape[0]
+    dst = torch.repeat_interleave(
+        torch.arange(indptr.shape[0] - 1), indptr.long().diff(), output_size=num_edges
+    )
+    ids = {
+        "u": indices.long(),
+        "v": dst,
+        "e": torch.arange(num_edges) if eids is None else eids.long(),
+    }
+    left, right = (
+        x[ids[t]].to(accumulator_dtype(x.dtype)) for x, t in ((lhs, lhs_target), (rhs, rhs_target))
+    )
+    ndim = max(left.dim(), right.dim())
+    left, right = (x.view(x.shape[0], *[1] * (ndim - x.dim()), *x.shape[1:]) for x in (left, right))
+    if op == "dot":
+        return (left * right).sum(-1, keepdim=True), dst
+    combined: Tensor = getattr(torch, op)(left, right)
+    return combined, dst

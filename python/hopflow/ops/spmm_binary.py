@@ -1,0 +1,276 @@
+"""SpMM of two operands: ``u_mul_e`` and its kin with every reducer, without writing messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hopflow import _native
+from hopflow.ops._library import define
+from hopflow.ops._messages import (
+    Edges,
+    Factor,
+    Route,
+    Side,
+    from_destinations,
+    kept,
+    message_shape,
+    messages_reference,
+    operand_gradients,
+    require_operands,
+    sum_to,
+)
+from hopflow.ops._place import check_ids, check_indptr, check_permutation
+from hopflow.ops._shapes import accumulator_dtype, dense_rows
+from hopflow.ops.csc import Transpose, require_transpose
+from hopflow.ops.pool import empty
+from hopflow.ops.spmm import has_arg, inverse_degrees, reduce_reference, require_reduce, winner
+
+
+def _is_weighted(op: str, x: Tensor, x_target: str, weight: Tensor, weight_target: str) -> bool:
+    """Whether ``x`` is a source's row and ``weight`` one factor an edge and head: ops.spmm."""
+    return (
+        op == "mul"
+        and (x_target, weight_target) == ("u", "e")
+        and weight.shape[2] == 1
+        and weight.shape[1] in (1, x.shape[1])
+        and x.shape[1] > 0
+        and x.shape[2] > 1
+    )
+
+
+def _kernel(
+    op: str,
+    lhs: Tensor,
+    lhs_target: str,
+    rhs: Tensor,
+    rhs_target: str,
+    indptr: Tensor,
+    indices: Tensor,
+    eids: Tensor | None,
+    reduce: str,
+    t_indptr: Tensor | None,
+    t_rows: Tensor | None,
+    t_positions: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    outer, inner = message_shape(op, lhs, rhs)
+    shape = (indptr.shape[0] - 1, outer, inner)
+    out = empty(shape, lhs.dtype, lhs.device)
+    arg = empty(shape if has_arg(reduce) else (0,), torch.int32, lhs.device)
+    num_src = [x.shape[0] for x, t in ((lhs, lhs_target), (rhs, rhs_target)) if t == "u"]
+    check_indptr("indptr", indptr, indices.shape[0])
+    check_permutation("eids", eids)
+    if num_src:
+        check_ids("indices", indices, min(num_src), "source nodes")
+    if not has_arg(reduce):
+        pair = (lhs, lhs_target, rhs, rhs_target)
+        for x, x_target, weight, weight_target in (pair, (*pair[2:], *pair[:2])):
+            if _is_weighted(op, x, x_target, weight, weight_target):
+                # Its kernel keeps the sums in registers.
+                heads = weight.shape[1]
+                width = outer * inner // heads
+                x = dense_rows(x.reshape(x.shape[0], heads, width))
+                weight = weight.flatten(1).to(accumulator_dtype(weight.dtype)).contiguous()
+                _native.spmm(
+                    x, indptr, indices, indices.shape[0], weight, eids, None, reduce,
+                    out.view(shape[0], heads, width), None,
+                )  # fmt: skip
+                return out, arg
+    flat = (shape[0], outer * inner)
+    _native.spmm_binary(
+        op, dense_rows(lhs), lhs_target, dense_rows(rhs), rhs_target, indptr, indices, eids, reduce,
+        out.view(flat), arg.view(flat) if has_arg(reduce) else None,
+    )  # fmt: skip
+    return out, arg
+
+
+def _fake(
+    op: str,
+    lhs: Tensor,
+    lhs_target: str,
+    rhs: Tensor,
+    rhs_target: str,
+    indptr: Tensor,
+    indices: Tensor,
+    eids: Tensor | None,
+    reduce: str,
+    t_indptr: Tensor | None,
+    t_rows: Tensor | None,
+    t_positions: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    shape = (indptr.shape[0] - 1, *message_shape(op, lhs, rhs))
+    arg_shape = shape if has_arg(reduce) else (0,)
+    return lhs.new_empty(shape), lhs.new_empty(arg_shape, dtype=torch.int32)
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    (
+        ctx.op, lhs, ctx.lhs_target, rhs, ctx.rhs_target, indptr, indices, eids, ctx.reduce,
+        *transpose,
+    ) = inputs  # fmt: skip
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(*kept(ctx.op, lhs, rhs), indptr, indices, eids, output[1], *transpose)
+    ctx.shapes = lhs.shape, rhs.shape
+
+
+def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+    lhs, rhs, indptr, indices, eids, arg, *transpose = ctx.saved_tensors
+    left = Side(ctx.lhs_target, ctx.shapes[0], lhs)
+    right = Side(ctx.rhs_target, ctx.shapes[1], rhs)
+    num_src = max((side.shape[0] for side in (left, right) if side.target == "u"), default=0)
+    edges = Edges(indptr, indices, eids, num_src, transpose)
+    needs = (ctx.needs_input_grad[1], ctx.needs_input_grad[3])
+    if has_arg(ctx.reduce):
+        route: Route = partial(_from_winners, arg)
+    else:
+        route = from_destinations
+        if ctx.reduce == "mean":
+            grad = grad * inverse_degrees(indptr, grad.dtype).to(grad.dtype).view(-1, 1, 1)
+    grads = operand_gradients(route, edges, grad, ctx.op, left, right, needs)
+    return None, grads[0], None, grads[1], *[None] * 8
+
+
+def _from_winners(
+    arg: Tensor,
+    edges: Edges,
+    grad: Tensor,
+    target: str,
+    factor: Factor | None,
+    shape: Sequence[int],
+) -> Tensor:
+    """The gradient of an operand where one edge an element won, as :func:`from_destinations`."""
+    if edges.indices.shape[0] == 0 or 0 in shape:
+        return grad.new_zeros(shape)
+    position, found = winner(edges.indptr, arg.flatten(1))
+    position, found = position.view(arg.shape), found.view(arg.shape)
+    if factor is not None:
+        other = _rows_at(edges, position, factor)
+        grad = grad * other if factor.op == "mul" else grad / other
+        # A dot product's winner is one for all that it sums.
+        arg, found = arg.expand(grad.shape), found.expand(grad.shape)
+    grad = torch.where(found, grad, grad.new_zeros(()))
+    if target == "v":
+        return sum_to(grad, shape)
+    flat, flat_arg = grad.flatten(1), arg.flatten(1).contiguous()
+    if target == "e":
+        out = torch.ops.hopflow.segment_reduce_backward(
+            flat, flat_arg, edges.indptr, edges.eids, edges.indices.shape[0], "max"
+        )
+    else:
+        t_indptr, t_rows, t_positions = edges.transpose()
+        out = torch.ops.hopflow.spmm_arg_backward(
+            flat, flat_arg, edges.indptr, edges.indices, edges.num_src,
+            t_indptr, t_rows, t_positions,
+        )  # fmt: skip
+    return sum_to(out.view(out.shape[0], *grad.shape[1:]), shape)
+
+
+def _rows_at(edges: Edges, position: Tensor, factor: Factor) -> Tensor:
+    """The factor's elements for the edges at ``position`` [V, A, B]; all that a dot sums."""
+    other = factor.other
+    if factor.target == "v":
+        return other
+    rows = position
+    if factor.target == "u":
+        rows = edges.indices.long()[position]
+    elif edges.eids is not None:
+        rows = edges.eids.long()[position]
+    outer = torch.arange(position.shape[1], device=rows.device).view(1, -1, 1)
+    inner = torch.arange(max(position.shape[2], other.shape[2]), device=rows.device).view(1, 1, -1)
+    return other[rows, outer if other.shape[1] != 1 else 0, inner if other.shape[2] != 1 else 0]
+
+
+_spmm_binary = define(
+    "spmm_binary(str op, Tensor lhs, str lhs_target, Tensor rhs, str rhs_target, Tensor indptr,"
+    " Tensor indices, Tensor? eids, str reduce, Tensor? t_indptr, Tensor? t_rows,"
+    " Tensor? t_positions) -> (Tensor, Tensor)",
+    kernel=_kernel,
+    fake=_fake,
+    setup=_setup,
+    backward=_backward,
+)
+
+
+def spmm_binary(
+    indptr: Tensor,
+    indices: Tensor,
+    op: str,
+    lhs: Tensor,
+    rhs: Tensor,
+    *,
+    lhs_target: str = "u",
+    rhs_target: str = "e",
+    reduce: str = "sum",
+    eids: Tensor | None = None,
+    transpose: Transpose | None = None,
+) -> Tensor:
+    """Reduce messages of two operands at each destination (``u_mul_e`` and its kin).
+
+    ``out[v] = reduce(op(lhs, rhs) for every edge to v)``, each operand taken at its side of the
+    edge. Messages are never written out. Rules as in :func:`hopflow.ops.spmm`; differentiable in
+    both operands, deterministically. Same as ``dgl.ops.gspmm``, for every pair of sides.
+
+    Parameters
+    ----------
+    indptr : Tensor
+        Shape [V + 1]; the in-edges of ``v`` are at positions ``indptr[v]:indptr[v + 1]``.
+    indices : Tensor
+        Source of the edge at each position, shape [E], int32 or int64.
+    op : {"add", "sub", "mul", "div", "dot"}
+        How the operands combine; "dot" sums over their last dimension, which becomes 1.
+    lhs, rhs : Tensor
+        Features of one dtype, shape [rows, ...] with one row a source, destination or edge;
+        trailing dimensions broadcast.
+    lhs_target, rhs_target : {"u", "v", "e"}
+        Whose rows they are: the sources', the destinations' or the edges'.
+    reduce : {"sum", "mean", "max", "min"}
+        How a destination combines its messages.
+    eids : Tensor, optional
+        Edge at each position, a permutation, shape [E]; None if edge ``e`` is at position ``e``.
+    transpose : tuple of Tensor, optional
+        :func:`hopflow.ops.transpose_csc` of these edges, if it is at hand.
+
+    Returns
+    -------
+    Tensor
+        Shape [V, ...], dtype of the operands.
+
+    Raises
+    ------
+    IndexError, ValueError, TypeError
+        Ids, shapes, dtypes or devices do not match.
+    """
+    require_reduce(reduce)
+    o = require_operands(indptr, indices, op, lhs, rhs, lhs_target, rhs_target, eids)
+    num_src = [x.shape[0] for x, t in ((lhs, lhs_target), (rhs, rhs_target)) if t == "u"]
+    if num_src:
+        require_transpose(transpose, o.indices, max(num_src))
+    else:
+        transpose = None  # nothing goes back to the sources
+    out, _ = _spmm_binary(
+        op, o.lhs, lhs_target, o.rhs, rhs_target, o.indptr, o.indices, o.eids, reduce,
+        *(transpose or (None, None, None)),
+    )  # fmt: skip
+    result: Tensor = out.view(out.shape[0], *o.out_shape)
+    return result
+
+
+def spmm_binary_reference(
+    indptr: Tensor,
+    indices: Tensor,
+    op: str,
+    lhs: Tensor,
+    rhs: Tensor,
+    *,
+    lhs_target: str = "u",
+    rhs_target: str = "e",
+    reduce: str = "sum",
+    eids: Tensor | None = None,
+) -> Tensor:
+    """What :func:`spmm_binary` computes, in plain torch, with the messages written out."""
+    messages, dst = messages_reference(indptr, indices, op, lhs, rhs, lhs_target, rhs_target, eids)
+    return reduce_reference(messages, dst, indptr.shape[0] - 1, reduce).to(lhs.dtype)
