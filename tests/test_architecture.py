@@ -24,7 +24,7 @@ LAYERS = [
     {"ids", "frame", "function"},
     {"rng"},
     {"adjacency"},
-    {"message"},
+    {"message", "buckets"},
     {"graph"},
     {"block"},
     {"convert", "transform"},

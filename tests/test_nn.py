@@ -180,8 +180,8 @@ def test_training_after_inference_mode(aggregator: str) -> None:
 
 
 def test_unknown_aggregator_and_widths() -> None:
-    with pytest.raises(KeyError, match="lstm"):
-        SAGEConv(3, 2, "lstm")
+    with pytest.raises(KeyError, match="median"):
+        SAGEConv(3, 2, "median")
     with pytest.raises(ValueError, match="gcn"):
         SAGEConv((3, 4), 2, "gcn")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +12,12 @@ from torch.nn.modules import module
 
 from hopflow import function as fn
 from hopflow import ops
+from hopflow.buckets import in_edge_buckets
 from hopflow.graph import Graph
+from hopflow.nn._checks import require_rows, require_width
+from hopflow.nn._pairs import Features
 
-AGGREGATORS = ("mean", "gcn", "pool")
-
-Features: TypeAlias = "Tensor | tuple[Tensor, Tensor]"
-
-
-def _require_rows(name: str, x: Tensor, num_rows: int) -> None:
-    if x.dim() < 2 or x.shape[0] != num_rows:
-        raise ValueError(f"{name}: expected {num_rows} rows of features, got shape {list(x.shape)}")
+AGGREGATORS = ("mean", "gcn", "pool", "lstm")
 
 
 def _is_plain(layer: nn.Module) -> bool:
@@ -53,10 +49,10 @@ class SAGEConv(nn.Module):
         Width of the input features; a pair gives sources and destinations apart.
     out_feats : int
         Width of the output features.
-    aggregator_type : {"mean", "gcn", "pool"}
+    aggregator_type : {"mean", "gcn", "pool", "lstm"}
         How neighbours are combined: their mean; the mean of the neighbours and the node itself,
-        without a weight of its own for the node; the maximum of a transformed copy. DGL's "lstm"
-        is not supported yet.
+        without a weight of its own for the node; the maximum of a transformed copy; the last state
+        of an LSTM that reads them in the order of edge ids.
     feat_drop : float
         Dropout rate of the input features.
     bias : bool
@@ -104,6 +100,8 @@ class SAGEConv(nn.Module):
         self.activation = activation
         if aggregator_type == "pool":
             self.fc_pool = nn.Linear(pair[0], pair[0])
+        if aggregator_type == "lstm":
+            self.lstm = nn.LSTM(pair[0], pair[0], batch_first=True)
         self.fc_neigh = nn.Linear(pair[0], out_feats, bias=False)
         if aggregator_type != "gcn":
             self.fc_self = nn.Linear(pair[1], out_feats, bias=bias)
@@ -114,8 +112,10 @@ class SAGEConv(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the weights anew: Glorot's uniform law with the gain of ReLU."""
+        """Draw the weights anew: Glorot's uniform law with ReLU's gain; an LSTM's as torch does."""
         gain = nn.init.calculate_gain("relu")
+        if self._aggre_type == "lstm":
+            self.lstm.reset_parameters()
         for name in ("fc_pool", "fc_self", "fc_neigh"):
             if hasattr(self, name):
                 nn.init.xavier_uniform_(getattr(self, name).weight, gain=gain)
@@ -154,12 +154,12 @@ class SAGEConv(nn.Module):
             source = self.feat_drop(feat)
             own = source[: graph.num_dst_nodes()]
         if self._is_plain_mean(feat, source, edge_weight) and source.requires_grad:
-            _require_rows("feat", source, graph.num_src_nodes())
+            require_rows("feat", source, graph.num_src_nodes())
             full = graph.adjacency.full()
             own, neighbor = ops.spmm_with_own(full.indptr, full.indices, source)
             return self._finish(self._add_neigh(self.fc_self(own), neighbor))
-        _require_rows("feat of sources", source, graph.num_src_nodes())
-        _require_rows("feat of destinations", own, graph.num_dst_nodes())
+        require_rows("feat of sources", source, graph.num_src_nodes())
+        require_rows("feat of destinations", own, graph.num_dst_nodes())
         with graph.local_scope():
             message: Any = fn.copy_u("h", "m")
             if edge_weight is not None:
@@ -180,6 +180,9 @@ class SAGEConv(nn.Module):
 
             if self._aggre_type == "pool":
                 neighbor = aggregate(functional.relu(self.fc_pool(source)), fn.max)
+                return self._finish(self._add_neigh(self.fc_self(own), neighbor))
+            if self._aggre_type == "lstm":
+                neighbor = self._read_neighbors(graph, source, edge_weight)
                 return self._finish(self._add_neigh(self.fc_self(own), neighbor))
             # Aggregation is linear: do it on the narrower side of the weight.
             before = self._in_src_feats > self._out_feats
@@ -207,6 +210,29 @@ class SAGEConv(nn.Module):
             and self._in_src_feats <= self._out_feats
             and source.dim() >= 2
         )
+
+    def _read_neighbors(self, graph: Graph, x: Tensor, edge_weight: Tensor | None) -> Tensor:
+        """The LSTM's last state at each destination, [V, in]; 0 without in-edges.
+
+        Destinations of one in-degree are one batch, as for a reducer written in Python in DGL.
+        """
+        if x.dim() != 2:
+            raise ValueError(f"feat: lstm takes rows of one dimension, got shape {list(x.shape)}")
+        require_width("feat", x, self._in_src_feats)
+        nodes, states = [], []
+        for bucket in in_edge_buckets(graph.adjacency):
+            messages = bucket.mailbox(x, of="u")
+            if edge_weight is not None:
+                factors = bucket.mailbox(edge_weight.view(-1), of="e").to(x.dtype)
+                messages = messages * factors.unsqueeze(2)
+            _, (state, _) = self.lstm(messages)
+            nodes.append(bucket.nodes)
+            states.append(state.squeeze(0))
+        if not states:
+            return x.new_zeros(graph.num_dst_nodes(), x.shape[1])
+        found = torch.cat(states)
+        out = found.new_zeros(graph.num_dst_nodes(), found.shape[1])
+        return out.index_copy(0, torch.cat(nodes), found)
 
     def _add_neigh(self, out: Tensor, neighbor: Tensor) -> Tensor:
         """``out + fc_neigh(neighbor)``, summed by the product itself where it can be."""

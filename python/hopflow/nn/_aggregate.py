@@ -1,0 +1,66 @@
+"""The steps over edges that layers share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hopflow import function as fn
+from hopflow.graph import Graph
+
+Reducer = Callable[[str, str], fn.ReduceFunction]
+
+
+def aggregate(
+    graph: Graph, source: Tensor, reducer: Reducer, edge_weight: Tensor | None = None
+) -> Tensor:
+    """Reduce the source rows, times their edges' weights, at each destination.
+
+    Parameters
+    ----------
+    graph : Graph or Block
+        Its columns are left as they are.
+    source : Tensor
+        Shape [U, ...].
+    reducer : callable
+        ``fn.sum``, ``fn.mean``, ``fn.max`` or ``fn.min``.
+    edge_weight : Tensor, optional
+        Shape [E], or [E, ...] to broadcast with ``source``'s trailing dimensions.
+
+    Returns
+    -------
+    Tensor
+        Shape [V, ...], dtype of ``source``; 0 for a destination without in-edges.
+    """
+    with graph.local_scope():
+        graph.srcdata["_h"] = source
+        message: Any = fn.copy_u("_h", "_m")
+        if edge_weight is not None:
+            # Under autocast the rows may be narrower than the weights.
+            graph.edata["_w"] = edge_weight.to(source.dtype)
+            message = fn.u_mul_e("_h", "_w", "_m")
+        graph.update_all(message, reducer("_m", "_out"))
+        return graph.dstdata["_out"]
+
+
+def degree_scale(degrees: Tensor, power: float, x: Tensor) -> Tensor:
+    """``max(degree, 1) ** power`` to multiply rows of ``x`` with, in its dtype, [N, 1, ...].
+
+    Taken in float32 or wider: no 16-bit type can count a hub's edges.
+    """
+    wide = torch.promote_types(x.dtype, torch.float32)
+    scale = degrees.clamp(min=1).to(wide).pow(power).to(x.dtype)
+    return scale.view(-1, *[1] * (x.dim() - 1))
+
+
+def out_degree_scale(graph: Graph, power: float, x: Tensor) -> Tensor:
+    """:func:`degree_scale` of the sources."""
+    return degree_scale(graph.adjacency.out_degrees(), power, x)
+
+
+def in_degree_scale(graph: Graph, power: float, x: Tensor) -> Tensor:
+    """:func:`degree_scale` of the destinations."""
+    return degree_scale(graph.adjacency.in_degrees(), power, x)

@@ -1,0 +1,75 @@
+"""Checks that layers share: what they raise before any work is done."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from hopflow.graph import Graph
+from hopflow.ops import HopflowError
+
+
+def require_in_degrees(graph: Graph, allow: bool) -> None:
+    """Raise unless every destination has an in-edge, or ``allow`` says that it need not.
+
+    Parameters
+    ----------
+    graph : Graph or Block
+        Whose destinations are looked at; on CUDA the host waits for the answer.
+    allow : bool
+        A layer's ``allow_zero_in_degree``.
+
+    Raises
+    ------
+    HopflowError
+        A destination without in-edges, where DGL raises a ``DGLError``.
+    """
+    if allow:
+        return
+    empty = graph.adjacency.in_degrees() == 0
+    count = int(empty.sum())
+    if count:
+        raise HopflowError(
+            f"graph: {count} of {empty.shape[0]} destination nodes have no in-edge (the first is"
+            f" {int(empty.nonzero()[0])}): there are 0-in-degree nodes in the graph, and a layer's"
+            " output for them is invalid, which can cost accuracy without notice. Expected an"
+            " in-edge for each: hopflow.add_self_loop(graph) adds one, or construct the layer with"
+            " allow_zero_in_degree=True to accept such nodes"
+        )
+
+
+def require_rows(name: str, x: Tensor, num_rows: int) -> None:
+    """Raise a ValueError unless ``x`` has shape [num_rows, ..., features]."""
+    if x.dim() < 2 or x.shape[0] != num_rows:
+        raise ValueError(f"{name}: expected {num_rows} rows of features, got shape {list(x.shape)}")
+
+
+def require_edge_rows(name: str, x: Tensor, num_edges: int) -> None:
+    """Raise a ValueError unless ``x`` has one row an edge, shape [num_edges, ...]."""
+    if x.dim() < 1 or x.shape[0] != num_edges:
+        raise ValueError(
+            f"{name}: expected one row for each of the {num_edges} edges, got shape {list(x.shape)}"
+        )
+
+
+def require_width(name: str, x: Tensor, width: int) -> None:
+    """Raise a ValueError unless the last dimension of ``x`` is ``width``."""
+    if x.shape[-1] != width:
+        raise ValueError(f"{name}: expected {width} features a row, got shape {list(x.shape)}")
+
+
+def require_same_widths(source: Tensor, own: Tensor) -> None:
+    """Raise a ValueError unless sources and destinations have features of one shape."""
+    if source.shape[1:] != own.shape[1:]:
+        raise ValueError(
+            "feat: expected features of one shape for sources and destinations, got"
+            f" {list(source.shape)} and {list(own.shape)}"
+        )
+
+
+def require_one_step(graph: Graph, k: int) -> None:
+    """Raise a ValueError where ``k`` steps are to be made over a block, which has one."""
+    if graph.is_block and k > 1:
+        raise ValueError(
+            f"graph: a block carries features one step, the layer takes k = {k}; expected a graph,"
+            " or a layer with k = 1 for each block"
+        )
