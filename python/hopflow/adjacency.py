@@ -104,7 +104,9 @@ class Adjacency:
         self.needs_transpose = True
         if self._transpose is None:
             full = self.full()
-            self._transpose = ops.transpose_csc(full.indptr, full.indices, self.num_src)
+            # It outlives this call: it must serve a backward pass even if made under inference mode.
+            with torch.inference_mode(False):
+                self._transpose = ops.transpose_csc(full.indptr, full.indices, self.num_src)
         return self._transpose
 
     def destinations(self) -> Tensor:
