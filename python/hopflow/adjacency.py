@@ -69,19 +69,23 @@ class Adjacency:
         if self.rows is None:
             return self
         if self._full is None:
-            device = self.indptr.device
-            counts = torch.zeros(self.num_dst, dtype=torch.int64, device=device)
-            counts[self.rows.long()] = self.indptr.diff()
-            # Rows in rising order, and their edges with them.
-            order = torch.argsort(self.rows)
-            indptr = torch.zeros(self.num_dst + 1, dtype=torch.int64, device=device)
-            torch.cumsum(counts, 0, out=indptr[1:])
-            _, _, positions = ops.sample_neighbors(self.indptr, self.indices, order, -1, key=0)
-            eids = positions if self.eids is None else self.eids[positions.long()]
-            self._full = Adjacency(
-                indptr, self.indices[positions.long()], eids, self.num_src, self.num_dst
-            )
+            # It outlives this call: it must serve a backward pass even if made under inference
+            # mode.
+            with torch.inference_mode(False):
+                self._full = self._made_full(self.rows)
         return self._full
+
+    def _made_full(self, rows: Tensor) -> Adjacency:
+        device = self.indptr.device
+        counts = torch.zeros(self.num_dst, dtype=torch.int64, device=device)
+        counts[rows.long()] = self.indptr.diff()
+        # Rows in rising order, and their edges with them.
+        order = torch.argsort(rows)
+        indptr = torch.zeros(self.num_dst + 1, dtype=torch.int64, device=device)
+        torch.cumsum(counts, 0, out=indptr[1:])
+        _, _, positions = ops.sample_neighbors(self.indptr, self.indices, order, -1, key=0)
+        eids = positions if self.eids is None else self.eids[positions.long()]
+        return Adjacency(indptr, self.indices[positions.long()], eids, self.num_src, self.num_dst)
 
     def transpose_for(self, *operands: Tensor) -> ops.Transpose | None:
         """:meth:`transpose`, if it is at hand and the operands will have a backward pass.
@@ -104,7 +108,7 @@ class Adjacency:
         self.needs_transpose = True
         if self._transpose is None:
             full = self.full()
-            # It outlives this call: it must serve a backward pass even if made under inference mode.
+            # As in full().
             with torch.inference_mode(False):
                 self._transpose = ops.transpose_csc(full.indptr, full.indices, self.num_src)
         return self._transpose
