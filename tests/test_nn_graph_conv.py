@@ -8,6 +8,7 @@ from torch import Tensor
 
 import hopflow as hf
 from hopflow.nn import EdgeWeightNorm, GraphConv
+from hopflow.nn._checks import require_in_degrees
 
 NORMS = ["none", "both", "right", "left"]
 SEEDS = [5, 190, 17, 3, 60]
@@ -166,6 +167,21 @@ def test_zero_in_degrees(small_graph: hf.Graph) -> None:
     layer.set_allow_zero_in_degree(False)
     with pytest.raises(HF, match="in-edge"):
         layer(small_graph, x)
+
+
+def test_a_compiled_check_of_degrees(small_graph: hf.Graph) -> None:
+    """Where a model is compiled into one graph the check is a part of it."""
+
+    def run(graph: hf.Graph, x: Tensor, allow: bool) -> Tensor:
+        require_in_degrees(graph, allow)
+        return x + 1
+
+    compiled = torch.compile(run, fullgraph=True, backend="eager", dynamic=True)
+    x = small_graph.ndata["feat"]
+    assert torch.equal(compiled(hf.add_self_loop(small_graph), x, False), x + 1)
+    assert torch.equal(compiled(small_graph, x, True), x + 1)
+    with pytest.raises(RuntimeError, match="0-in-degree"):
+        compiled(small_graph, x, False)
 
 
 def test_wrong_inputs() -> None:

@@ -11,7 +11,13 @@ from hopflow import function as fn
 from hopflow import ops
 from hopflow.graph import Graph
 from hopflow.nn._aggregate import aggregate, in_degree_scale, out_degree_scale
-from hopflow.nn._checks import require_edge_rows, require_in_degrees, require_width
+from hopflow.nn._checks import (
+    assert_compiled,
+    is_compiling,
+    require_edge_rows,
+    require_in_degrees,
+    require_width,
+)
 from hopflow.nn._pairs import Features, as_pair
 
 NORMS = ("none", "both", "right", "left")
@@ -82,7 +88,9 @@ class EdgeWeightNorm(nn.Module):
         require_edge_rows("edge_weight", edge_weight, graph.num_edges())
         if self._norm == "none":
             return edge_weight
-        if self._norm == "both" and bool((edge_weight <= 0).any()):
+        if self._norm == "both" and is_compiling():
+            assert_compiled((edge_weight > 0).all(), "edge_weight: expected positive weights")
+        elif self._norm == "both" and bool((edge_weight <= 0).any()):
             raise ops.HopflowError(
                 'edge_weight: expected positive weights for norm="both", which takes square roots'
                 f" of their sums, got {edge_weight.min().item():g}"
