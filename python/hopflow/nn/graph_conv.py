@@ -109,8 +109,10 @@ class EdgeWeightNorm(nn.Module):
         with graph.local_scope():
             graph.dstdata["_in"] = scale(full.indptr, full.eids)
             if self._norm == "both":
-                t_indptr, _, positions = full.transpose()
+                t_indptr, t_rows, positions = full.transpose()
                 eids = positions if full.eids is None else full.eids[positions.long()]
+                # Right by construction: unmarked ids would make the host wait on CUDA.
+                ops.mark_csc(t_indptr, t_rows, eids, full.num_dst)
                 by_source = scale(t_indptr, eids)
             else:
                 by_source = weight.new_ones(graph.num_src_nodes())
