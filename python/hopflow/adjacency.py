@@ -33,8 +33,8 @@ class Adjacency:
     num_src: int
 
     __slots__ = (
-        "__weakref__", "_full", "_transpose", "eids", "indices", "indptr", "needs_transpose",
-        "num_dst", "num_src", "rows",
+        "__weakref__", "_full", "_positions", "_transpose", "eids", "indices", "indptr",
+        "needs_transpose", "num_dst", "num_src", "rows",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +49,7 @@ class Adjacency:
         self.indptr, self.indices, self.eids = indptr, indices, eids
         self.num_src, self.num_dst, self.rows = num_src, num_dst, rows
         self._full: Adjacency | None = None
+        self._positions: Tensor | None = None
         self._transpose: ops.Transpose | None = None
         self.needs_transpose = False  # whether anything has asked for it
         if rows is None:
@@ -117,6 +118,50 @@ class Adjacency:
         """Destination of the edge at each position, shape [E], dtype of ``indices`` or ``rows``."""
         local = ops.destinations(self.indptr, self.num_edges, self.indices.dtype)
         return local if self.rows is None else self.rows[local.long()]
+
+    def positions(self, eids: Tensor) -> Tensor:
+        """Position of each edge in ``eids``, int64.
+
+        The inverse of ``self.eids`` is made once and kept: as much memory again, and none where
+        edges came sorted.
+        """
+        if self.eids is None:
+            return eids.long()
+        if self._positions is None:
+            every = torch.arange(self.num_edges, dtype=self.eids.dtype, device=self.indices.device)
+            self._positions = self.in_edge_order(every)
+        return self._positions[eids.long()].long()
+
+    def ends(self, eids: Tensor) -> tuple[Tensor, Tensor]:
+        """Source and destination of each edge in ``eids``, int64; O(their number x log rows)."""
+        positions = self.positions(eids)
+        # The last row that begins at or before the position; empty rows before it begin there too.
+        rows = torch.searchsorted(self.indptr, positions, right=True) - 1
+        dst = rows if self.rows is None else self.rows[rows].long()
+        return self.indices[positions].long(), dst
+
+    def in_edges(self, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``(indptr, sources, eids)`` of the in-edges of each node, in position order."""
+        rows, indptr = self.row_numbers(nodes)
+        return ops.sample_neighbors(indptr, self.indices, rows, -1, key=0, eids=self.eids)
+
+    def out_edges(self, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``(indptr, destinations, eids)`` of the out-edges of each node, in the order of edge ids.
+
+        Reads the transpose, which is made once and kept.
+        """
+        eids = self.full().eids
+        t_indptr, t_rows, t_positions = self.transpose()
+        indptr, dst, at = ops.sample_neighbors(t_indptr, t_rows, nodes, -1, key=0)
+        positions = t_positions[at.long()].long()
+        if eids is None:
+            return indptr, dst, positions
+        found = eids[positions]
+        # Position order is the order of destinations: sort by edge id within each node.
+        order = torch.argsort(found)
+        owner = ops.destinations(indptr, found.shape[0], torch.int64)
+        order = order[torch.argsort(owner[order], stable=True)]
+        return indptr, dst[order], found[order]
 
     def in_edge_order(self, at_positions: Tensor) -> Tensor:
         """Reorder rows given by position, shape [E, ...], into the order of edge ids."""

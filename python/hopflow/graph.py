@@ -9,17 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hopflow import message, ops
+from hopflow import ops
 from hopflow.adjacency import Adjacency
 from hopflow.frame import Frame
-from hopflow.function import MessageFunction, ReduceFunction
 from hopflow.ids import as_node_ids
+from hopflow.passing import MessagePassing
+from hopflow.queries import ALL, is_all, is_one
 
-ALL = "__ALL__"
-"""Stands for every node or edge, as in DGL."""
 
-
-class Graph:
+class Graph(MessagePassing):
     """A directed graph with feature columns on its nodes and edges.
 
     Made by :func:`hopflow.graph`. Methods and columns are those of ``dgl.DGLGraph`` for one node
@@ -136,11 +134,10 @@ class Graph:
     def _degrees(
         self, count: Callable[[Tensor | None], Tensor], num_nodes: int, name: str, nodes: Any
     ) -> Tensor | int:
-        if isinstance(nodes, str) and nodes == ALL:
+        if is_all(nodes):
             return count(None).to(self._idtype)
         degrees = count(as_node_ids(name, nodes, num_nodes, device=self.device)).to(self._idtype)
-        is_one = hasattr(nodes, "__index__") and getattr(nodes, "ndim", 0) == 0
-        return int(degrees) if is_one else degrees
+        return int(degrees) if is_one(nodes) else degrees
 
     def _arange(self, n: int) -> Tensor:
         return torch.arange(n, dtype=self._idtype, device=self.device)
@@ -179,73 +176,9 @@ class Graph:
         finally:
             self._src_frame, self._dst_frame, self._edge_frame = saved
 
-    # --- message passing ---
-
-    def update_all(
-        self,
-        message_func: MessageFunction,
-        reduce_func: ReduceFunction,
-        apply_node_func: Callable[..., Any] | None = None,
-    ) -> None:
-        """Send a message along every edge and reduce them at the destinations.
-
-        Parameters
-        ----------
-        message_func : MessageFunction
-            A built-in of :mod:`hopflow.function`, such as ``fn.copy_u("h", "m")``.
-        reduce_func : ReduceFunction
-            Such as ``fn.mean("m", "h_N")``; its column of ``dstdata`` is written. A destination
-            without in-edges gets 0.
-        apply_node_func : None
-            Functions written in Python are not supported yet.
-
-        Raises
-        ------
-        KeyError
-            A column that is not there.
-        TypeError, ValueError
-            No built-in function, or feature shapes that do not go together.
-
-        References
-        ----------
-        https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.update_all.html
-        """
-        if apply_node_func is not None:
-            raise TypeError("apply_node_func: functions written in Python are not supported yet")
-        result = message.update_all(
-            self._adjacency, self._message_data(), message_func, reduce_func
-        )
-        self._dst_frame[reduce_func.out_field] = result
-
-    def apply_edges(self, func: MessageFunction, edges: Any = ALL) -> None:
-        """Compute an edge column from the ends of every edge.
-
-        Parameters
-        ----------
-        func : MessageFunction
-            A built-in of :mod:`hopflow.function`, such as ``fn.u_dot_v("h", "h", "score")``; its
-            column of ``edata`` is written, in the order of edge ids.
-        edges : str
-            All of them; a subset is not supported yet.
-
-        Raises
-        ------
-        KeyError
-            A column that is not there.
-        TypeError, ValueError
-            No built-in function, or feature shapes that do not go together.
-
-        References
-        ----------
-        https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.apply_edges.html
-        """
-        if not (isinstance(edges, str) and edges == ALL):
-            raise ValueError("edges: a subset of the edges is not supported yet")
-        result = message.apply_edges(self._adjacency, self._message_data(), func)
-        self._edge_frame[func.out_field] = result
-
-    def _message_data(self) -> dict[str, Frame]:
-        return {"u": self._src_frame, "v": self._dst_frame, "e": self._edge_frame}
+    def local_var(self) -> Graph:
+        """A graph with the same edges and columns; columns set or deleted on one stay its own."""
+        return self._with(self._adjacency, Frame.copy)
 
     # --- where it lives ---
 
@@ -319,6 +252,21 @@ class Graph:
     def long(self) -> Graph:
         """The graph with int64 ids."""
         return self._as_idtype(torch.int64)
+
+    def formats(self, formats: Any = None) -> Any:
+        """Accepted for DGL's sake and without effect: hopflow makes the forms that it needs.
+
+        Returns
+        -------
+        dict or Graph
+            Without an argument, every form as created; else a graph as of :meth:`local_var`.
+        """
+        if formats is None:
+            return {"created": ["coo", "csr", "csc"], "not created": []}
+        return self.local_var()
+
+    def create_formats_(self) -> None:
+        """Accepted for DGL's sake and without effect; see :meth:`formats`."""
 
     def _as_idtype(self, idtype: torch.dtype) -> Graph:
         if idtype == self._idtype:

@@ -81,10 +81,12 @@ def as_node_ids(
     *,
     dtype: torch.dtype = torch.int64,
     device: torch.device | None = None,
+    what: str = "node",
 ) -> Tensor:
     """:func:`as_ids` for nodes of a graph: takes a boolean mask too, and checks the range.
 
-    They are checked where they are and then moved to ``device``, if one is given.
+    They are checked where they are and then moved to ``device``, if one is given. ``what`` they are
+    is for messages: :func:`as_edge_ids` are edges.
 
     Raises
     ------
@@ -105,15 +107,20 @@ def as_node_ids(
     if isinstance(mask, Tensor) and mask.dtype == torch.bool:
         if mask.shape != (num_nodes,):
             raise ValueError(
-                f"{name}: expected a mask of {num_nodes} nodes, got shape {list(mask.shape)}"
+                f"{name}: expected a mask of {num_nodes} {what}s, got shape {list(mask.shape)}"
             )
         return mask.nonzero().squeeze(1).to(device=device, dtype=dtype)
     ids = as_ids(name, value)
-    check_range(name, ids, num_nodes)
+    check_range(name, ids, num_nodes, what=what)
     return ids.to(device=device, dtype=dtype)
 
 
-def check_range(name: str, ids: Tensor, num_nodes: int) -> None:
+def as_edge_ids(name: str, value: object, num_edges: int, *, device: torch.device) -> Tensor:
+    """:func:`as_node_ids` for edges: int64 ids, or a mask with one element for each edge."""
+    return as_node_ids(name, value, num_edges, device=device, what="edge")
+
+
+def check_range(name: str, ids: Tensor, num_nodes: int, *, what: str = "node") -> None:
     """Raise an IndexError that names the first id outside [0, ``num_nodes``)."""
     if ids.numel() == 0:
         return
@@ -122,5 +129,5 @@ def check_range(name: str, ids: Tensor, num_nodes: int) -> None:
         return
     at = int(((ids < 0) | (ids >= num_nodes)).nonzero()[0])
     raise IndexError(
-        f"{name}[{at}] is {int(ids[at])}, expected 0 <= id < {num_nodes} (number of nodes)"
+        f"{name}[{at}] is {int(ids[at])}, expected 0 <= id < {num_nodes} (number of {what}s)"
     )

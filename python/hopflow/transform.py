@@ -251,7 +251,7 @@ def to_block(
         raise ValueError(
             f"dst_nodes: expected distinct nodes, got {dst.shape[0] - unique.shape[0]} duplicates"
         )
-    indptr, neighbors, eids = _rows_of(adjacency, dst)
+    indptr, neighbors, eids = adjacency.in_edges(dst)
     if neighbors.shape[0] != adjacency.num_edges:
         raise ValueError(
             f"dst_nodes: {adjacency.num_edges - neighbors.shape[0]} of {adjacency.num_edges} edges"
@@ -260,9 +260,3 @@ def to_block(
     src_ids, _, local = ops.compact_ids(dst, neighbors.to(dst.dtype))
     local_adjacency = Adjacency(indptr, local, eids, src_ids.shape[0], dst.shape[0])
     return Block.from_parent(Parent.of(g), local_adjacency, src_ids, None)
-
-
-def _rows_of(adjacency: Adjacency, dst: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """All in-edges of the nodes ``dst``: indptr, sources, edge ids."""
-    rows, indptr = adjacency.row_numbers(dst)
-    return ops.sample_neighbors(indptr, adjacency.indices, rows, -1, key=0, eids=adjacency.eids)
