@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import hopflow as hf
 from hopflow import ops
 
 FLOATS = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
@@ -49,6 +50,37 @@ def random_csc(
     indptr, indices, eids = ops.coo_to_csc(src, dst, num_src, num_dst)
     eids = None if eids is None else eids.to(dtype)
     return Csc(indptr, indices.to(dtype), eids, num_src, num_dst)
+
+
+FORMS = ("graph", "sorted", "block", "sampled", "shuffled", "no_edges", "empty")
+
+
+def graph_form(form: str, idtype: torch.dtype = torch.int64, seed: int = 0) -> hf.Graph:
+    """A small random graph with duplicate edges and isolated nodes, stored in one of ``FORMS``."""
+    generator = torch.Generator().manual_seed(seed)
+    src, dst = (torch.randint(9, (30,), generator=generator) for _ in range(2))
+    if form == "empty":
+        return hf.graph(([], []), num_nodes=0, idtype=idtype)
+    if form == "no_edges":
+        return hf.graph(([], []), num_nodes=4, idtype=idtype)
+    if form == "block":
+        return hf.create_block((src, dst.clamp(max=5)), 9, 7, idtype=idtype)
+    if form == "sorted":
+        dst = dst.sort().values
+    graph = hf.graph((src, dst), num_nodes=11, idtype=idtype)
+    if form == "sampled":  # names the rows that may have edges
+        return hf.sample_neighbors(graph, torch.tensor([7, 10, 2, 3, 0]), 3)
+    if form == "shuffled":  # edge ids that do not rise within a row
+        adjacency = graph.adjacency
+        eids = torch.randperm(30, generator=generator)
+        arrays = (adjacency.indptr, adjacency.indices, eids)
+        return hf.graph(("csc", arrays), idtype=idtype)
+    return graph
+
+
+def edge_list(graph: hf.Graph) -> list[tuple[int, int]]:
+    """Source and destination of every edge, by id."""
+    return list(zip(*(x.tolist() for x in graph.edges()), strict=True))
 
 
 def native_threads() -> list[str]:

@@ -64,6 +64,13 @@ ID_TAKERS: dict[str, tuple[str, Callable[[hf.Graph, Any], Any]]] = {
     "to_block": ("dst_nodes", lambda g, x: hf.to_block(g, x)),
     "in_degrees": ("v", lambda g, x: g.in_degrees(x)),
     "out_degrees": ("u", lambda g, x: g.out_degrees(x)),
+    "in_edges": ("v", lambda g, x: g.in_edges(x)),
+    "out_edges": ("u", lambda g, x: g.out_edges(x)),
+    "edge_ids": ("v", lambda g, x: g.edge_ids(0, x)),
+    "has_edges_between": ("u", lambda g, x: g.has_edges_between(x, 0)),
+    "pull": ("v", lambda g, x: g.pull(x, fn.copy_u("h", "m"), fn.sum("m", "o"))),
+    "push": ("u", lambda g, x: g.push(x, fn.copy_u("h", "m"), fn.sum("m", "o"))),
+    "apply_nodes": ("v", lambda g, x: g.apply_nodes(lambda nodes: {}, x)),
     "graph": ("src", lambda g, x: hf.graph((x, [0] * _length(x)), num_nodes=3)),
     "create_block": ("dst", lambda g, x: hf.create_block(([0] * _length(x), x), 3, 3)),
     "csc": ("indices", lambda g, x: hf.graph(("csc", (_one_row(x), x)))),
@@ -183,14 +190,23 @@ def test_bad_columns(graph: hf.Graph) -> None:
 
 def test_bad_functions(graph: hf.Graph) -> None:
     copy, total = fn.copy_u("h", "m"), fn.sum("m", "o")
-    for bad in (lambda edges: {}, None, "copy_u", total, fn.copy_u):
+    for bad in (None, "copy_u", total, fn.copy_u):
         refused(TypeError, "message function|copy_u", lambda f=bad: graph.update_all(f, total))
         refused(TypeError, "message function", lambda f=bad: graph.apply_edges(f))
-    for bad in (lambda nodes: {}, None, "sum", copy, fn.sum):
+        refused(TypeError, "message function", lambda f=bad: graph.pull([], f, total))
+    for bad in (None, "sum", copy, fn.sum):
         refused(TypeError, "reduce function|mean", lambda f=bad: graph.update_all(copy, f))
+        refused(TypeError, "reduce function", lambda f=bad: graph.send_and_recv([], copy, f))
+    for bad in ("sum", copy, total, fn.sum):
+        refused(TypeError, "apply_node_func", lambda f=bad: graph.update_all(copy, total, f))
+        refused(TypeError, "apply_node_func", lambda f=bad: graph.apply_nodes(f))
     refused(ValueError, "'m'|'x'", lambda: graph.update_all(copy, fn.sum("x", "o")))
-    refused(TypeError, "apply_node", lambda: graph.update_all(copy, total, lambda nodes: {}))
-    refused(ValueError, "edges", lambda: graph.apply_edges(copy, edges=[0]))
+    refused(IndexError, "edges[0] is 4|edges", lambda: graph.apply_edges(copy, edges=[4]))
+    refused(ValueError, "edges|tuple of 3", lambda: graph.apply_edges(copy, edges=([0], [1], [0])))
+    refused(ValueError, "edges[1]|2|3", lambda: graph.apply_edges(copy, edges=([0, 1], [1, 2, 0])))
+    refused(ValueError, "no edge from 0 to 2", lambda: graph.send_and_recv(([0], [2]), copy, total))
+    refused(ValueError, "etype|'x'", lambda: graph.update_all(copy, total, etype="x"))
+    refused(ValueError, "ntype|'x'", lambda: graph.apply_nodes(lambda nodes: {}, ntype="x"))
     refused(TypeError, "u|int", lambda: fn.copy_u(1, "m"))
     refused(TypeError, "out|NoneType", lambda: fn.u_mul_e("h", "w", None))
     refused(TypeError, "msg", lambda: fn.sum(3, "o"))
@@ -265,6 +281,16 @@ def test_bad_options_of_transforms(graph: hf.Graph) -> None:
     refused(KeyError, "'nope'", lambda: hf.add_self_loop(graph, edge_feat_names=["nope"]))
     refused(ValueError, "form", lambda: graph.edges(form="src"))
     refused(ValueError, "order", lambda: graph.edges(order="dst"))
+    refused(ValueError, "form", lambda: graph.in_edges(0, form="src"))
+    refused(ValueError, "form", lambda: graph.out_edges(0, form="src"))
+    refused(ValueError, "no edge from 0 to 2", lambda: graph.edge_ids([0, 0], [1, 2]))
+    refused(ValueError, "v|3|2", lambda: graph.edge_ids([0, 1, 2], [0, 1]))
+    refused(ValueError, "v|one node|2", lambda: graph.predecessors([0, 1]))
+    refused(ValueError, "v|one node|2", lambda: graph.successors([0, 1]))
+    refused(ValueError, "etype|'x'", lambda: graph.find_edges(0, etype="x"))
+    refused(IndexError, "eid[1] is 4|4|edges", lambda: graph.find_edges([0, 4]))
+    refused(IndexError, "vid[0] is -1", lambda: graph.has_nodes(-1))
+    refused(ValueError, "eid|mask of 4 edges", lambda: graph.find_edges([True]))
 
 
 def test_after_a_refusal_everything_still_works(graph: hf.Graph) -> None:

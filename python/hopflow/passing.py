@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hopflow import message, udf
+from hopflow import message, ops, udf
 from hopflow.adjacency import Adjacency
 from hopflow.frame import Frame
 from hopflow.function import MessageFunction, ReduceFunction
-from hopflow.queries import ALL, Queries, is_all, require_etype
+from hopflow.queries import ALL, Queries, is_all, require_etype, require_ntype
 from hopflow.rows import Rows, write_rows
 from hopflow.udf import MessageUdf, NodeUdf, Passing
 
@@ -151,14 +151,17 @@ class MessagePassing(Queries):
         apply_node_func: NodeUdf | None = None,
         etype: Any = None,
     ) -> None:
-        """:meth:`send_and_recv` over the out-edges of nodes ``u``; one given twice counts once.
+        """:meth:`send_and_recv` over the out-edges of nodes ``u``, in the order of ``u``.
+
+        A node given twice counts once. Reads the edges by source, which are made once and kept.
 
         References
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.push.html
         """
         require_etype(etype)
-        nodes = torch.unique(self._node_ids("u", u, self._adjacency.num_src))
+        nodes = self._node_ids("u", u, self._adjacency.num_src)
+        nodes, _, _ = ops.compact_ids(nodes, nodes[:0])
         eids = self._adjacency.out_edges(nodes)[2].long()
         self.send_and_recv(eids, message_func, reduce_func, apply_node_func)
 
@@ -228,8 +231,7 @@ class MessagePassing(Queries):
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.apply_nodes.html
         """
-        if ntype not in (None, udf.NodeBatch.ntype):
-            raise ValueError(f"ntype: expected None or {udf.NodeBatch.ntype!r}, got {ntype!r}")
+        require_ntype(ntype)
         nodes = None if is_all(v) else self._node_ids("v", v, self._adjacency.num_dst)
         passing = self._all_edges()
         if nodes is not None:

@@ -34,6 +34,12 @@ def require_etype(etype: object) -> None:
         raise ValueError(f"etype: expected None, {ETYPE!r} or {CANONICAL!r}, got {etype!r}")
 
 
+def require_ntype(ntype: object) -> None:
+    """Raise unless a node type is the one that there is."""
+    if ntype is not None and ntype != NTYPE:
+        raise ValueError(f"ntype: expected None or {NTYPE!r}, got {ntype!r}")
+
+
 class Queries:
     """What a graph tells about its structure; a part of :class:`hopflow.Graph`.
 
@@ -81,7 +87,7 @@ class Queries:
 
     # --- nodes and edges ---
 
-    def has_nodes(self, vid: Any) -> Tensor | bool:
+    def has_nodes(self, vid: Any, ntype: Any = None) -> Tensor | bool:
         """Whether each id is a node's, bool, shape [n], or a bool for a single id.
 
         On a block its destination nodes are meant, as with ``nodes()``.
@@ -95,6 +101,7 @@ class Queries:
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.has_nodes.html
         """
+        require_ntype(ntype)
         ids = as_ids("vid", vid)
         if (ids < 0).any():
             at = int((ids < 0).nonzero()[0])

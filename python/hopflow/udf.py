@@ -60,7 +60,8 @@ class Passing:
         """Ids of the destinations, or of some of them."""
         if rows is None:
             rows = torch.arange(self.adjacency.num_dst, device=self.adjacency.indices.device)
-        return (rows if self.dst_ids is None else self.dst_ids[rows]).to(self.idtype)
+        # Copies: what the user does with them must not change the graph.
+        return (rows if self.dst_ids is None else self.dst_ids[rows]).to(self.idtype, copy=True)
 
 
 class EdgeBatch:
