@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import FORMS, IDS, edge_list, graph_form
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 import hopflow as hf
 from hopflow.adjacency import Adjacency
-from helpers import FORMS, IDS, edge_list, graph_form
 
-FORMS_WITH_EDGES = [form for form in FORMS if form not in ("no_edges", "empty")]
 Edges = list[tuple[int, int, int]]
 
 
@@ -93,7 +92,8 @@ def test_edges_between(form: str, idtype: torch.dtype) -> None:
     pairs = rows(u, v)
     between = {pair: [e for a, b, e in edges if (a, b) == pair] for pair in pairs}
     found = graph.has_edges_between(u, v)
-    assert isinstance(found, Tensor) and found.dtype == torch.bool
+    assert isinstance(found, Tensor)
+    assert found.dtype == torch.bool
     assert found.tolist() == [bool(between[pair]) for pair in pairs]
     got = graph.edge_ids(u, v, return_uv=True)
     assert all(x.dtype == idtype for x in got)
@@ -120,13 +120,16 @@ def test_edge_ids_of_random_pairs(seed: int, count: int) -> None:
 
 def test_single_ids_and_broadcasting() -> None:
     graph = hf.graph(([0, 0, 2, 0], [1, 2, 1, 1]), num_nodes=4)
-    assert graph.edge_ids(0, 1) == 0 and isinstance(graph.edge_ids(0, 1), int)
-    assert graph.has_edges_between(1, 0) is False and graph.has_edges_between(0, 2) is True
+    assert graph.edge_ids(0, 1) == 0
+    assert isinstance(graph.edge_ids(0, 1), int)
+    assert graph.has_edges_between(1, 0) is False
+    assert graph.has_edges_between(0, 2) is True
     assert graph.edge_ids(0, [2, 1]).tolist() == [1, 0]
     assert graph.edge_ids([0, 2], 1).tolist() == [0, 2]
     assert [x.tolist() for x in graph.edge_ids(0, 1, return_uv=True)] == [[0, 0], [1, 1], [0, 3]]
     assert graph.has_edges_between([0, 1, 2], [1]).tolist() == [True, False, True]
-    assert graph.has_nodes(3) is True and graph.has_nodes(4) is False
+    assert graph.has_nodes(3) is True
+    assert graph.has_nodes(4) is False
     assert graph.has_nodes([4, 0, 2**40]).tolist() == [False, True, False]
     assert graph.has_nodes([]).tolist() == []
     assert [x.tolist() for x in graph.find_edges(2)] == [[2], [1]]
@@ -135,10 +138,13 @@ def test_single_ids_and_broadcasting() -> None:
 
 def test_types_are_named_as_in_dgl() -> None:
     graph, block = graph_form("graph"), graph_form("block")
-    assert graph.ntypes == ["_N"] and block.ntypes == ["_N", "_N"]
-    assert graph.is_homogeneous and not block.is_homogeneous
+    assert graph.ntypes == ["_N"]
+    assert block.ntypes == ["_N", "_N"]
+    assert graph.is_homogeneous
+    assert not block.is_homogeneous
     for made in (graph, block):
-        assert made.etypes == ["_E"] and made.canonical_etypes == [("_N", "_E", "_N")]
+        assert made.etypes == ["_E"]
+        assert made.canonical_etypes == [("_N", "_E", "_N")]
         assert made.srctypes == made.dsttypes == ["_N"]
         for etype in ("_E", ("_N", "_E", "_N")):
             assert made.in_edges(0, "eid", etype=etype).tolist() == made.in_edges(0, "eid").tolist()
@@ -152,7 +158,8 @@ def test_local_var(form: str) -> None:
     assert type(local) is type(graph)
     local.srcdata["x"] = local.srcdata.pop("h") + 1
     local.edata["w"] = torch.ones(graph.num_edges())
-    assert list(graph.srcdata) == ["h"] and list(graph.edata) == []
+    assert list(graph.srcdata) == ["h"]
+    assert list(graph.edata) == []
     assert (local.ndata is local.srcdata) == (graph.ndata is graph.srcdata)
     graph.srcdata["h"] += 1  # in place: both see it
     assert graph.local_var().srcdata["h"].sum() == graph.num_src_nodes()
