@@ -205,6 +205,91 @@ def record_structure(graph: dgl.DGLGraph) -> dict[str, str]:
         }
 
 
+def message_udf(edges):
+    """A message in Python that reads all that an edge has."""
+    return {"m": edges.src["u"] * edges.data["e"] - edges.dst["v"]}
+
+
+def reduce_udf(nodes):
+    """A reducer in Python that depends on the order of the messages."""
+    box = nodes.mailbox["m"]
+    place = torch.arange(1, box.shape[1] + 1, dtype=box.dtype).view(1, -1, 1)
+    return {"out": (box * place).sum(1) + nodes.data["v"]}
+
+
+def apply_udf(nodes):
+    """A function of the nodes that keeps what was reduced."""
+    return {"out": nodes.data["out"] + 1, "more": nodes.data["v"] * 2}
+
+
+PASSES = {
+    "update_all": lambda g, *f: g.update_all(*f),
+    "send_and_recv": lambda g, *f: g.send_and_recv([5, 2, 7, 0], *f),
+    "pair": lambda g, *f: g.send_and_recv(g.find_edges([1, 3]), *f),
+    "push": lambda g, *f: g.push([4, 0, 1], *f),
+    "pull": lambda g, *f: g.pull([3, 0, 2], *f),
+}
+PAIRS = {
+    "python": (message_udf, reduce_udf),
+    "python_sum": (message_udf, fn.sum("m", "out")),
+    "mul_python": (fn.u_mul_e("u", "e", "m"), reduce_udf),
+    "mul_mean": (fn.u_mul_e("u", "e", "m"), fn.mean("m", "out")),
+    "add_max": (fn.u_add_v("u", "v", "m"), fn.max("m", "out")),
+}
+
+
+def record_passes(name: str, graph: dgl.DGLGraph) -> None:
+    """Python functions, and passing over some edges, into a new column and one that is there."""
+    data = operands(graph, WIDE)
+    put_all(f"passes/{name}/data", data)
+    # On a block DGL looks for a destination's columns among the sources' in all but update_all.
+    for what in PASSES if name == "graph" else ("update_all",):
+        run = PASSES[what]
+        for pair, functions in PAIRS.items():
+            for form in ("new", "old", "apply"):
+                if pair == "add_max" and (what == "pull" or form == "apply"):
+                    continue  # -inf where there are no in-edges
+                leaves = {side: x.clone().requires_grad_() for side, x in data.items()}
+                with graph.local_scope():
+                    graph.srcdata["u"], graph.dstdata["v"] = leaves["u"], leaves["v"]
+                    graph.edata["e"] = leaves["e"]
+                    if form == "old":
+                        graph.dstdata["out"] = -torch.ones(graph.num_dst_nodes(), 3)
+                    run(graph, *functions, *([apply_udf] if form == "apply" else []))
+                    got = {k: graph.dstdata[k] for k in ("out", "more") if k in graph.dstdata}
+                path = f"passes/{name}/{what}/{pair}/{form}"
+                put_all(path, got)
+                total = sum((x * cotangent(x.shape)).sum() for x in got.values())
+                total.backward()
+                grads = {side: x.grad for side, x in leaves.items() if x.grad is not None}
+                put_all(f"{path}/grad", grads)
+    for what, function in (("python", message_udf), ("dot", fn.u_dot_v("u", "v", "m"))):
+        with graph.local_scope():
+            graph.srcdata["u"], graph.dstdata["v"] = data["u"], data["v"]
+            graph.edata["e"] = data["e"]
+            graph.apply_edges(function, edges=[6, 1, 2])
+            put(f"passes/{name}/apply_edges/{what}", graph.edata["m"])
+
+
+def record_queries(name: str, graph: dgl.DGLGraph) -> None:
+    """What the graph tells about its edges."""
+    u = torch.arange(graph.num_src_nodes()).repeat_interleave(graph.num_dst_nodes())
+    v = torch.arange(graph.num_dst_nodes()).repeat(graph.num_src_nodes())
+    nodes, eids = torch.tensor([2, 0, 2, 3]), torch.tensor([4, 4, 0])
+    between = graph.has_edges_between(u, v)
+    answers = {
+        "find_edges": torch.stack(graph.find_edges(eids)),
+        "between": between.long(),
+        "first": graph.edge_ids(u[between], v[between]),
+        "all": torch.stack(graph.edge_ids(u, v, return_uv=True)),
+        "in_edges": torch.stack(graph.in_edges(nodes, "all")),
+        "out_edges": torch.stack(graph.out_edges(nodes, "all")),
+        "predecessors": graph.predecessors(2),
+        "successors": graph.successors(2),
+    }
+    put_all(f"queries/{name}", answers)
+
+
 def save(path: str, reprs: Mapping[str, str]) -> None:
     """Write everything recorded, with the versions it came from."""
     index, flat, offsets = {}, {"float32": [], "int64": []}, {"float32": 0, "int64": 0}
@@ -237,7 +322,11 @@ def main() -> None:
     record_messages("block/wide", block, operands(block, WIDE), MESSAGES)
     record_messages("no_edges/wide", no_edges, operands(no_edges, WIDE), MESSAGES)
     record_sage(graph, block)
-    save(sys.argv[1], record_structure(graph))
+    reprs = record_structure(graph)
+    for name in ("graph", "block"):
+        record_passes(name, made[name])
+        record_queries(name, made[name])
+    save(sys.argv[1], reprs)
 
 
 if __name__ == "__main__":
