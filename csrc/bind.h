@@ -27,6 +27,7 @@ void BindCsc(pybind11::module_& module);
 void BindDevice(pybind11::module_& module);
 void BindGather(pybind11::module_& module);
 void BindSample(pybind11::module_& module);
+void BindSampleWeighted(pybind11::module_& module);
 void BindSddmm(pybind11::module_& module);
 void BindSddmmBinary(pybind11::module_& module);
 void BindSpmm(pybind11::module_& module);

@@ -7,6 +7,7 @@
 #include "device.h"
 #include "gather.h"
 #include "sample.h"
+#include "sample_weighted.h"
 #include "sddmm.h"
 #include "sddmm_binary.h"
 #include "spmm.h"
@@ -128,5 +129,19 @@ template <>
 void InverseDegrees(I, const I*, double*, Workspace&) {
   NotBuilt();
 }
+
+I CountWeighted(I, I, const WeightedArgs<float>&, I*, I*, Workspace&) { NotBuilt(); }
+#define HOPFLOW_STUB(W)                                                                \
+  template <>                                                                          \
+  void SumRows(I, const I*, const W*, double*, Workspace&) {                           \
+    NotBuilt();                                                                        \
+  }                                                                                    \
+  template <>                                                                          \
+  void SampleWeighted(const WeightedArgs<W>&, const I*, const I*, I, I*, Workspace&) { \
+    NotBuilt();                                                                        \
+  }
+HOPFLOW_STUB(float)
+HOPFLOW_STUB(double)
+#undef HOPFLOW_STUB
 
 }  // namespace hopflow::cuda

@@ -25,6 +25,7 @@ PYBIND11_MODULE(_native, module) {
   hopflow::BindDevice(module);
   hopflow::BindGather(module);
   hopflow::BindSample(module);
+  hopflow::BindSampleWeighted(module);
   hopflow::BindSddmm(module);
   hopflow::BindSddmmBinary(module);
   hopflow::BindSpmm(module);

@@ -24,7 +24,7 @@ LAYERS = [
     {"ids", "frame", "function"},
     {"rng", "rows"},
     {"adjacency"},
-    {"message", "buckets"},
+    {"message", "buckets", "pools"},
     {"udf", "queries"},
     {"passing"},
     {"graph"},
@@ -103,7 +103,9 @@ def test_only_bindings_see_pybind11_and_no_file_sees_aten():
 
 
 @pytest.mark.skipif(not CSRC.is_dir(), reason="the sources are not beside the tests")
-@pytest.mark.parametrize("stem", ["blocks", "compact", "csc", "gather", "sample", "sddmm", "spmm"])
+@pytest.mark.parametrize(
+    "stem", ["blocks", "compact", "csc", "gather", "sample", "sample_weighted", "sddmm", "spmm"]
+)
 def test_an_operator_is_whole(stem):
     wanted = [
         CSRC / f"{stem}.h",

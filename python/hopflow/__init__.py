@@ -22,6 +22,7 @@ from hopflow.transform import (
     add_reverse_edges,
     add_self_loop,
     in_subgraph,
+    out_subgraph,
     remove_self_loop,
     to_block,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "in_subgraph",
     "nn",
     "ops",
+    "out_subgraph",
     "remove_self_loop",
     "sample_neighbors",
     "seed",

@@ -27,6 +27,31 @@ def sample_neighbors(
     out_neighbors: Tensor,
     out_eids: Tensor,
 ) -> None: ...
+def sum_rows(indptr: Tensor, weights: Tensor, sums: Tensor) -> None: ...
+def count_weighted(
+    indptr: Tensor,
+    num_edges: int,
+    seeds: Tensor,
+    fanout: int,
+    replace: bool,
+    excluded: Tensor | None,
+    out_indptr: Tensor,
+    out_excluded: Tensor,
+) -> int: ...
+def sample_weighted(
+    indptr: Tensor,
+    num_edges: int,
+    sums: Tensor | None,
+    weights: Tensor | None,
+    seeds: Tensor,
+    fanout: int,
+    replace: bool,
+    key: int,
+    excluded: Tensor | None,
+    out_indptr: Tensor,
+    out_excluded: Tensor,
+    out_positions: Tensor,
+) -> None: ...
 def compact_ids(
     seeds: Tensor,
     neighbors: Tensor,

@@ -34,6 +34,7 @@ class Parent:
     sources: dict[str, Column]
     destinations: dict[str, Column]
     edges: dict[str, Column]
+    num_edges: int
 
     @classmethod
     def of(cls, graph: Graph) -> Parent:
@@ -41,7 +42,8 @@ class Parent:
         sources = graph.srcdata.snapshot()
         same = graph.dstdata is graph.srcdata
         destinations = sources if same else graph.dstdata.snapshot()
-        return cls(graph.idtype, sources, destinations, graph.edata.snapshot())
+        edges = graph.edata.snapshot()
+        return cls(graph.idtype, sources, destinations, edges, graph.num_edges())
 
 
 class Block(Graph):

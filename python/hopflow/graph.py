@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +33,8 @@ class Graph(MessagePassing):
     """
 
     is_block = False
+    sample_neighbors: ClassVar[Callable[..., Graph]]
+    """:func:`hopflow.sample_neighbors`, which sees to it that it is here."""
     _pins: tuple[ops.Pin, ...] = ()  # keep page-locked memory locked
 
     def __init__(self, adjacency: Adjacency, *, idtype: torch.dtype = torch.int64) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,9 +12,10 @@ from torch import Tensor
 from hopflow import ops
 from hopflow.adjacency import Adjacency
 from hopflow.block import Block, Parent
-from hopflow.frame import EID, NID, Frame, inherit
+from hopflow.frame import EID, NID, Frame, LazyColumn, inherit
 from hopflow.graph import Graph
 from hopflow.ids import as_node_ids
+from hopflow.pools import EdgePool, pool_of
 
 
 def _require_graph(graph: object) -> Graph:
@@ -167,11 +169,49 @@ def in_subgraph(
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.in_subgraph.html
     """
+    return _edge_subgraph(graph, nodes, "in", relabel_nodes, store_ids, output_device)
+
+
+def out_subgraph(
+    graph: Graph,
+    nodes: Any,
+    *,
+    relabel_nodes: bool = False,
+    store_ids: bool = True,
+    output_device: Any = None,
+) -> Graph:
+    """The graph with only the edges that leave ``nodes``.
+
+    Parameters
+    ----------
+    graph : Graph
+        A graph. Its out-edges are made when first asked for, O(E), and kept.
+    nodes : Tensor, numpy array, sequence of int or boolean mask
+        Sources to keep; duplicates count once.
+    relabel_nodes, store_ids, output_device
+        As in :func:`in_subgraph`.
+
+    Returns
+    -------
+    Graph
+        Edges come grouped by source, in the order of ``nodes``.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.out_subgraph.html
+    """
+    return _edge_subgraph(graph, nodes, "out", relabel_nodes, store_ids, output_device)
+
+
+def _edge_subgraph(
+    graph: Graph, nodes: Any, edge_dir: str, relabel_nodes: bool, store_ids: bool, device: Any
+) -> Graph:
+    """The graph with only the edges that enter or leave ``nodes``."""
     graph = _require_graph(graph)
-    _require_none("output_device", output_device)
-    made = subgraph_of_seeds(
-        graph, as_node_ids("nodes", nodes, graph.num_nodes(), device=graph.device), -1
-    )
+    _require_none("output_device", device)
+    seeds = as_node_ids("nodes", nodes, graph.num_nodes(), device=graph.device)
+    pool = pool_of(graph.adjacency, edge_dir=edge_dir)
+    made = subgraph_of_seeds(graph, seeds, -1, pool=pool, edge_dir=edge_dir)
     if not store_ids:
         del made.edata[EID]
     if not relabel_nodes:
@@ -187,18 +227,39 @@ def in_subgraph(
 
 
 def subgraph_of_seeds(
-    graph: Graph, seeds: Tensor, fanout: int, *, replace: bool = False, key: int = 0
+    graph: Graph,
+    seeds: Tensor,
+    fanout: int,
+    *,
+    pool: EdgePool,
+    edge_dir: str = "in",
+    replace: bool = False,
+    key: int = 0,
+    excluded: Tensor | None = None,
 ) -> Graph:
-    """The graph's nodes with at most ``fanout`` in-edges of each seed; work O(edges kept)."""
-    full = graph.adjacency.full()
+    """The graph's nodes with at most ``fanout`` edges of each seed; work O(edges kept).
+
+    ``pool`` holds the in-edges or, with ``edge_dir`` "out", the out-edges to choose from.
+    """
+    num_nodes = graph.num_nodes()
     seeds, _, _ = ops.compact_ids(seeds, seeds.new_empty(0))
-    indptr, neighbors, eids = ops.sample_neighbors(
-        full.indptr, full.indices, seeds, fanout, replace=replace, key=key, eids=full.eids
+    indptr, neighbors, positions = pool.sample(
+        seeds, fanout, key=key, replace=replace, excluded=excluded
     )
-    adjacency = Adjacency(indptr, neighbors, None, graph.num_nodes(), graph.num_nodes(), rows=seeds)
+    if edge_dir == "in":
+        adjacency = Adjacency(indptr, neighbors, None, num_nodes, num_nodes, rows=seeds)
+    else:
+        # Grouped by source; stored by destination, of which there is a row for those that occur.
+        sources = ops.gather_rows(seeds, ops.destinations(indptr, neighbors.shape[0], seeds.dtype))
+        rows, _, local = ops.compact_ids(neighbors[:0], neighbors)
+        by_row = ops.coo_to_csc(
+            sources.to(neighbors.dtype), local.to(neighbors.dtype), num_nodes, rows.shape[0]
+        )
+        adjacency = Adjacency(*by_row, num_nodes, num_nodes, rows=rows)
     made = Graph(adjacency, idtype=graph.idtype)
     made._src_frame = made._dst_frame = graph.ndata.copy()
-    columns = inherit(graph.edata.snapshot(), lambda: eids, EID, graph.idtype)
+    eids = LazyColumn(partial(pool.eids_at, positions))
+    columns = inherit(graph.edata.snapshot(), eids.read, EID, graph.idtype)
     made._edge_frame = Frame(made.num_edges(), "edge", graph.device, columns)
     return made
 

@@ -6,6 +6,7 @@ from hopflow.dataloading.sampler import (
     MultiLayerFullNeighborSampler,
     MultiLayerNeighborSampler,
     NeighborSampler,
+    Sampler,
 )
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "MultiLayerFullNeighborSampler",
     "MultiLayerNeighborSampler",
     "NeighborSampler",
+    "Sampler",
 ]

@@ -8,14 +8,12 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from hopflow import ops, rng
-from hopflow.block import Block
-from hopflow.dataloading.sampler import MiniBatch
 from hopflow.graph import Graph
 
 _Item = TypeVar("_Item")
@@ -30,11 +28,25 @@ def list_of(items: weakref.WeakSet[_Item]) -> list[_Item]:
             continue
 
 
-class Sampler(Protocol):
+class AnySampler(Protocol):
     """What the loader needs of a sampler."""
 
-    def sample(self, g: Graph, seed_nodes: Tensor) -> MiniBatch:
+    def sample(self, g: Graph, seed_nodes: Tensor, /) -> Any:
         """Sample one mini-batch."""
+
+
+def move(batch: Any, device: torch.device) -> Any:
+    """A sampler's batch with every tensor and graph in it on a device."""
+    if isinstance(batch, (Tensor, Graph)):
+        return batch.to(device)
+    if isinstance(batch, dict):
+        return {key: move(value, device) for key, value in batch.items()}
+    if isinstance(batch, (list, tuple)):
+        moved = [move(value, device) for value in batch]
+        if hasattr(batch, "_fields"):  # a named tuple
+            return type(batch)(*moved)
+        return type(batch)(moved)
+    return batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +54,7 @@ class Plan:
     """All that fixes the batches of an epoch; worker threads hold this and nothing else."""
 
     graph: Graph
-    sampler: Sampler
+    sampler: AnySampler
     device: torch.device
     indices: Tensor  # seeds, in the loader's order
     order: Tensor | None  # the epoch's permutation of them; None: as they come
@@ -50,24 +62,21 @@ class Plan:
     seed: int
     epoch: int
 
-    def prepare(self, batch: int) -> MiniBatch:
+    def prepare(self, batch: int) -> Any:
         """Make one batch: a function of the plan and the batch's number."""
         rows = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
         # A copy either way: a sampler may do what it likes with its seeds.
         seeds = self.indices[rows].clone() if self.order is None else self.indices[self.order[rows]]
         try:
             with rng.batch_stream(self.seed, self.epoch, batch):
-                input_nodes, output_nodes, blocks = self.sampler.sample(self.graph, seeds)
+                made = self.sampler.sample(self.graph, seeds)
         except StopIteration as error:
             # It would end the consumer's loop as if the epoch were over (cf. PEP 479).
             raise RuntimeError(f"the sampler raised StopIteration in batch {batch}") from error
-        if self.device == self.graph.device:
-            return input_nodes, output_nodes, blocks
-        moved = [cast(Block, block.to(self.device)) for block in blocks]
-        return input_nodes.to(self.device), output_nodes.to(self.device), moved
+        return made if self.device == self.graph.device else move(made, self.device)
 
 
-class Epoch(Iterator[MiniBatch]):
+class Epoch(Iterator[Any]):
     """One pass over the seeds: yields batches in order, prepared here or by worker threads.
 
     Parameters
@@ -97,7 +106,7 @@ class Epoch(Iterator[MiniBatch]):
         self._num_batches = num_batches
         self._next = self._submitted = position["batch"]
         self._ahead = num_workers * prefetch_factor
-        self._pending: deque[Future[MiniBatch]] = deque()
+        self._pending: deque[Future[Any]] = deque()
         self._lock = threading.Lock()  # several threads may consume one epoch
         self._is_closed = False
         self._pool: ThreadPoolExecutor | None = None
@@ -110,7 +119,7 @@ class Epoch(Iterator[MiniBatch]):
                 initargs=(1,),
             )
 
-    def __next__(self) -> MiniBatch:
+    def __next__(self) -> Any:
         with self._lock:
             is_over = self._next >= self._num_batches
             if not is_over:

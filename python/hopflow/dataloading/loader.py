@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from hopflow import ops, rng
-from hopflow.dataloading.epoch import Epoch, Plan, Sampler, list_of
+from hopflow.adjacency import Adjacency
+from hopflow.dataloading.epoch import AnySampler, Epoch, Plan, list_of
 from hopflow.dataloading.habits import Habits
 from hopflow.dataloading.native import NativeEpoch, is_plain
 from hopflow.dataloading.on_device import DeviceEpoch, FeatureCaches
-from hopflow.dataloading.sampler import MiniBatch
+from hopflow.dataloading.sampler import NeighborSampler
 from hopflow.graph import Graph
 from hopflow.ids import as_node_ids
 
@@ -63,8 +64,9 @@ class DataLoader:
         The graph.
     indices : Tensor, numpy array, sequence of int or boolean mask
         The nodes to make batches of.
-    graph_sampler : BlockSampler
-        Usually a :class:`NeighborSampler`. Any object with ``sample(graph, seeds)`` will do.
+    graph_sampler : Sampler
+        Usually a :class:`NeighborSampler`. Any object with ``sample(graph, seeds)`` will do; what
+        it returns is what the loader yields, moved to ``device``.
     device : str or torch.device, optional
         Where blocks go; the graph's device by default.
     use_ddp, ddp_seed
@@ -90,7 +92,8 @@ class DataLoader:
         Threads that prepare batches ahead of the consumer, one batch a thread; 0 prepares each
         batch in the calling thread, with all of OpenMP's threads. The threads of a built-in sampler
         are native and never hold Python's lock; they also gather the columns that the latest
-        batches had read (docs/loader.md). Any other sampler runs in Python's threads.
+        batches had read (docs/loader.md). Any other sampler, and one that draws by weight, runs in
+        Python's threads.
     prefetch_factor : int
         Batches prepared ahead, for each worker.
     persistent_workers : bool
@@ -113,7 +116,7 @@ class DataLoader:
         self,
         graph: Graph,
         indices: Any,
-        graph_sampler: Sampler,
+        graph_sampler: AnySampler,
         device: str | torch.device | None = None,
         use_ddp: bool = False,
         ddp_seed: int = 0,
@@ -185,19 +188,19 @@ class DataLoader:
         """Prepare for batches of a graph; another one may be put in the old one's place."""
         self._adopted, self._adjacency = graph, graph.adjacency.full()
         self._scratch = ops.ScratchCache()  # as large as its graph
-        pins: list[ops.Pin | None] = []
+        self._pins: list[ops.Pin | None] = []
         if self._use_uva:
             tensors = [*self._adjacency.arrays(), *graph.ndata.values(), *graph.edata.values()]
-            pins = [ops.pin_memory(x) for x in tensors]
+            self._pins += [ops.pin_memory(x) for x in tensors]
         # Epochs and their batches hold the pins through this, so that they may outlive the loader.
-        self._caches = FeatureCaches(graph, self._gpu_cache, self.device, pins)
+        self._caches = FeatureCaches(graph, self._gpu_cache, self.device, self._pins)
 
     def __len__(self) -> int:
         """Batches an epoch."""
         full, rest = divmod(self.indices.shape[0], self.batch_size)
         return full + (rest > 0 and not self.drop_last)
 
-    def __iter__(self) -> Iterator[MiniBatch]:
+    def __iter__(self) -> Iterator[Any]:
         """Start an epoch. Several may be under way; ``state_dict`` tells of the latest."""
         if not self._resume or self._position is None:
             self._position = self._next_epoch()
@@ -221,25 +224,28 @@ class DataLoader:
             epoch=self._position["epoch"],
         )
         epoch: Epoch | NativeEpoch | DeviceEpoch
-        if is_plain(plan) and self._samples_on_device:
-            epoch = DeviceEpoch(
-                plan,
-                self._position,
-                self._adjacency,
-                num_batches=len(self),
-                habits=self._habits,
-                caches=self._caches,
-            )
-        elif is_plain(plan):
-            epoch = NativeEpoch(
-                plan,
-                self._position,
-                num_batches=len(self),
-                num_workers=self.num_workers,
-                prefetch_factor=self.prefetch_factor,
-                habits=self._habits,
-                cache=self._scratch,
-            )
+        if is_plain(plan):
+            adjacency = self._edges()
+            if self._samples_on_device:
+                epoch = DeviceEpoch(
+                    plan,
+                    self._position,
+                    adjacency,
+                    num_batches=len(self),
+                    habits=self._habits,
+                    caches=self._caches,
+                )
+            else:
+                epoch = NativeEpoch(
+                    plan,
+                    self._position,
+                    adjacency,
+                    num_batches=len(self),
+                    num_workers=self.num_workers,
+                    prefetch_factor=self.prefetch_factor,
+                    habits=self._habits,
+                    cache=self._scratch,
+                )
         else:
             epoch = Epoch(
                 plan,
@@ -250,6 +256,15 @@ class DataLoader:
             )
         self._running.add(epoch)
         return epoch
+
+    def _edges(self) -> Adjacency:
+        """The edges that a built-in sampler draws from, where the epoch can reach them."""
+        adjacency = cast(NeighborSampler, self.graph_sampler).edges_of(self.graph).adjacency
+        if adjacency is not self._adjacency:
+            self._adjacency = adjacency
+            if self._use_uva:
+                self._pins += [ops.pin_memory(x) for x in adjacency.arrays()]
+        return adjacency
 
     def _next_epoch(self) -> dict[str, int]:
         if self._fixed_seed is None:

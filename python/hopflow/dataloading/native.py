@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from hopflow import ops
+from hopflow.adjacency import Adjacency
 from hopflow.block import Parent
 from hopflow.dataloading.epoch import Plan, list_of
 from hopflow.dataloading.habits import (
@@ -29,13 +30,16 @@ from hopflow.dataloading.side import SideStream
 
 
 def is_plain(plan: Plan) -> bool:
-    """Whether the batches come from a built-in sampler as it is."""
+    """Whether the batches come from a built-in sampler as it is, drawn without weights."""
+    if not isinstance(plan.sampler, NeighborSampler):
+        return False
     sampler = type(plan.sampler)
     return (
-        issubclass(sampler, NeighborSampler)
-        and sampler.sample is BlockSampler.sample
+        sampler.sample is BlockSampler.sample
         and sampler.sample_blocks is NeighborSampler.sample_blocks
-        and not {"sample", "sample_blocks"} & vars(plan.sampler).keys()
+        and sampler.edges_of is NeighborSampler.edges_of
+        and not {"sample", "sample_blocks", "edges_of"} & vars(plan.sampler).keys()
+        and plan.sampler.edges_of(plan.graph).weights is None
     )
 
 
@@ -68,6 +72,8 @@ class NativeEpoch(Iterator[MiniBatch]):
         What fixes the batches; its sampler is a plain :class:`NeighborSampler`.
     position : dict
         ``position["batch"]`` is where to start and counts the batches yielded.
+    adjacency : Adjacency
+        The edges to draw from.
     num_batches : int
         Batches of the whole epoch.
     num_workers, prefetch_factor : int
@@ -82,6 +88,7 @@ class NativeEpoch(Iterator[MiniBatch]):
         self,
         plan: Plan,
         position: dict[str, int],
+        adjacency: Adjacency,
         *,
         num_batches: int,
         num_workers: int,
@@ -91,7 +98,7 @@ class NativeEpoch(Iterator[MiniBatch]):
     ) -> None:
         self._plan, self._position = plan, position
         self._sampler = sampler = cast(NeighborSampler, plan.sampler)
-        self._adjacency = full = plan.graph.adjacency.full()
+        self._adjacency = full = adjacency
         self._habits = habits
         self._learns = num_workers > 0
         self._lock = threading.Lock()  # several threads may consume one epoch

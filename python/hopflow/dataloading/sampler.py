@@ -14,7 +14,8 @@ from hopflow.block import Block, Parent
 from hopflow.frame import LazyColumn, Take, take_rows
 from hopflow.graph import Graph
 from hopflow.ids import as_node_ids
-from hopflow.sampling import check_fanout
+from hopflow.pools import EdgePool
+from hopflow.sampling import check_edge_dir, check_fanout, edge_pool
 
 Blocks: TypeAlias = list[Block]
 MiniBatch = tuple[Tensor, Tensor, Blocks]
@@ -32,7 +33,7 @@ def blocks_of(
     Parameters
     ----------
     parent, adjacency : Parent, Adjacency
-        The graph's columns and its edges, one row for every node.
+        The graph's columns and the edges sampled from, one row for every node.
     sampled : SampledBlocks
         Hops, from the seeds outwards.
     take : callable, optional
@@ -41,7 +42,7 @@ def blocks_of(
     blocks: Blocks = []
     num_dst = sampled.output_nodes.shape[0]
     for level, hop in enumerate(sampled.hops):
-        eids = LazyColumn(partial(_edge_ids, adjacency.eids, hop.positions))
+        eids = LazyColumn(partial(_edge_ids, adjacency.eids, hop.positions, parent.num_edges))
         block = Block.from_parent(
             parent,
             Adjacency(hop.indptr, hop.indices, None, hop.num_src, num_dst),
@@ -57,10 +58,10 @@ def blocks_of(
     return blocks[::-1]
 
 
-def _edge_ids(eids: Tensor | None, positions: Tensor) -> Tensor:
+def _edge_ids(eids: Tensor | None, positions: Tensor, num_edges: int) -> Tensor:
     if eids is None:
         return positions
-    return ops.mark_ids(take_rows("eids", eids, positions), eids.shape[0])
+    return ops.mark_ids(take_rows("eids", eids, positions), num_edges)
 
 
 def _names(what: str, value: Sequence[str] | None) -> list[str]:
@@ -71,7 +72,25 @@ def _names(what: str, value: Sequence[str] | None) -> list[str]:
     return list(value)
 
 
-class BlockSampler:
+class Sampler:
+    """Base of all samplers: a subclass implements :meth:`sample`.
+
+    What it returns, any nest of tensors, graphs, tuples, lists and dicts, is what the DataLoader
+    yields. It runs in the loader's worker threads, several batches at a time. For the same batches
+    with any number of workers its random choices must come from hopflow's samplers, whose stream
+    inside a loader is the batch's own.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.dataloading.Sampler.html
+    """
+
+    def sample(self, g: Graph, indices: Any) -> Any:
+        """Sample one mini-batch from the graph, for these of the loader's indices."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement sample(g, indices)")
+
+
+class BlockSampler(Sampler):
     """Base of the samplers that turn seeds into blocks.
 
     A subclass implements :meth:`sample_blocks`; :meth:`sample` checks and merges the seeds before
@@ -101,11 +120,15 @@ class BlockSampler:
         self.prefetch_labels = _names("prefetch_labels", prefetch_labels)
         self.prefetch_edge_feats = _names("prefetch_edge_feats", prefetch_edge_feats)
 
-    def sample_blocks(self, g: Graph, seed_nodes: Tensor) -> MiniBatch:
-        """Sample the blocks of distinct seeds: ``(input_nodes, output_nodes, blocks)``."""
+    def sample_blocks(self, g: Graph, seed_nodes: Tensor, exclude_eids: Any = None) -> MiniBatch:
+        """Sample the blocks of distinct seeds: ``(input_nodes, output_nodes, blocks)``.
+
+        ``exclude_eids`` names edges that must not be in them; a subclass whose batches are never
+        asked for without some edges need not take it.
+        """
         raise TypeError(f"{type(self).__name__} does not implement sample_blocks(g, seed_nodes)")
 
-    def sample(self, g: Graph, seed_nodes: Any) -> MiniBatch:
+    def sample(self, g: Graph, seed_nodes: Any, exclude_eids: Any = None) -> MiniBatch:
         """Sample one mini-batch.
 
         Parameters
@@ -115,6 +138,8 @@ class BlockSampler:
         seed_nodes : Tensor, numpy array, sequence of int or boolean mask
             Nodes whose output is wanted. Duplicates are merged in order of first appearance;
             ``blocks[-1].seed_inverse`` then leads from each given seed to its row.
+        exclude_eids : Tensor, numpy array or sequence of int, optional
+            Ids of edges that must not be in any block.
 
         Returns
         -------
@@ -139,7 +164,9 @@ class BlockSampler:
             "seed_nodes", seed_nodes, g.num_nodes(), dtype=g.idtype, device=g.device
         )
         seeds, inverse, _ = ops.compact_ids(given, given.new_empty(0))
-        input_nodes, output_nodes, blocks = self.sample_blocks(g, seeds)
+        # Only where there are some: DGL's older samplers do not take them.
+        more = {} if exclude_eids is None else {"exclude_eids": exclude_eids}
+        input_nodes, output_nodes, blocks = self.sample_blocks(g, seeds, **more)
         if seeds.shape != given.shape:
             blocks[-1].seed_inverse = inverse.long()
         self.prefetch(blocks)
@@ -163,19 +190,28 @@ class BlockSampler:
 
 
 class NeighborSampler(BlockSampler):
-    """Keep at most ``fanouts[l]`` in-edges of every node at layer ``l``, drawn uniformly.
+    """Keep at most ``fanouts[l]`` in-edges of every node at layer ``l``, drawn at random.
 
-    Without replacement every in-edge of a node is equally likely to be kept, the last one included.
+    Without replacement and without ``prob`` every in-edge of a node is equally likely to be kept,
+    the last one included.
 
     Parameters
     ----------
     fanouts : sequence of int
         In-edges kept a node, one number a layer, from the input layer to the output layer; -1 keeps
         all.
-    edge_dir : {"in"}
-        Out-edges are not supported yet.
-    prob, mask : None
-        Weighted and masked sampling are not supported yet.
+    edge_dir : {"in", "out"}
+        With "out" out-edges are kept instead, and blocks are those of the reversed graph: messages
+        flow from the ends of a seed's out-edges to the seed. ``edata[hopflow.EID]`` are the edges'
+        own ids. (DGL 2.1 fails here.)
+    prob : str or Tensor, optional
+        Edge column, or its name: the weight of each edge, any real dtype, not negative. Each draw
+        takes an edge with a probability proportional to its weight, without replacement among those
+        not taken yet. Edges of weight 0 are never taken; a node with fewer others than the fanout
+        keeps all of these.
+    mask : str or Tensor, optional
+        Edge column of bool, or its name: only edges that are True are drawn, all alike. Not
+        together with ``prob``.
     replace : bool
         Draw with replacement.
     prefetch_node_feats, prefetch_labels, prefetch_edge_feats : sequence of str, optional
@@ -184,6 +220,11 @@ class NeighborSampler(BlockSampler):
         The DataLoader moves blocks.
     fused : bool
         Accepted for DGL's sake and without effect.
+
+    Notes
+    -----
+    What out-edges, weights and masks need is prepared with the first batch, O(E), and kept until
+    the column changes. Only weighted batches are made in Python's threads (docs/loader.md).
 
     References
     ----------
@@ -214,36 +255,67 @@ class NeighborSampler(BlockSampler):
         self.fanouts = [check_fanout(f"fanouts[{i}]", f) for i, f in enumerate(fanouts)]
         if not self.fanouts:
             raise ValueError("fanouts: expected at least one layer, got none")
-        if edge_dir != "in":
-            raise ValueError(f'edge_dir: expected "in", got {edge_dir!r}')
-        if prob is not None or mask is not None:
-            raise ValueError("prob, mask: expected None; weighted sampling is not supported yet")
+        self.edge_dir = check_edge_dir(edge_dir)
+        for name, column in (("prob", prob), ("mask", mask)):
+            if not (column is None or isinstance(column, (str, Tensor))):
+                raise TypeError(
+                    f"{name}: expected the name of an edge column or a torch.Tensor, got"
+                    f" {type(column).__name__}"
+                )
+        if prob is not None and mask is not None:
+            raise ValueError("prob, mask: expected one of them at most, got both")
+        self.prob, self.mask = prob, mask
         self.replace = bool(replace)
 
-    def sample_blocks(self, g: Graph, seed_nodes: Tensor) -> MiniBatch:
+    def edges_of(self, g: Graph) -> EdgePool:
+        """The edges of a graph that are drawn.
+
+        Raises
+        ------
+        KeyError
+            A column that the graph lacks.
+        TypeError, ValueError
+            Not one number an edge, or a weight that is negative, infinite or NaN.
+        """
+        return edge_pool(g, self.edge_dir, self.prob, self.mask)
+
+    def sample_blocks(self, g: Graph, seed_nodes: Tensor, exclude_eids: Any = None) -> MiniBatch:
         """Sample the blocks of distinct seeds, one hop after the other, from the output back.
+
+        Edges of ``exclude_eids`` are left out before the draw: a node still gets as many edges as
+        the fanout says, if it has as many others. They cost O(1) each, whatever the degrees.
 
         Raises
         ------
         IndexError, TypeError, ValueError
-            Seeds that are not nodes of the graph, or not distinct (:meth:`sample` merges them).
+            Seeds or edges that are not the graph's, seeds that are not distinct (:meth:`sample`
+            merges them), or bad weights.
         """
-        full = g.adjacency.full()
+        pool = self.edges_of(g)
+        excluded = pool.excluded("exclude_eids", exclude_eids)
         seed_nodes = as_node_ids(
             "seed_nodes", seed_nodes, g.num_nodes(), dtype=g.idtype, device=g.device
         )
         fanouts = self.fanouts[::-1]
-        sampled = ops.sample_blocks(
-            full.indptr, full.indices, seed_nodes, fanouts,
-            keys=[rng.next_key(fanout) for fanout in fanouts], replace=self.replace,
-            idtype=g.idtype,
+        sampled = pool.sample_blocks(
+            seed_nodes, fanouts, keys=[rng.next_key(fanout) for fanout in fanouts],
+            replace=self.replace, idtype=g.idtype, excluded=excluded,
         )  # fmt: skip
         if sampled.seed_inverse is not None:
             raise ValueError("seed_nodes: expected distinct nodes; sample() merges duplicates")
-        return sampled.input_nodes, seed_nodes, blocks_of(Parent.of(g), full, sampled)
+        return sampled.input_nodes, seed_nodes, blocks_of(Parent.of(g), pool.adjacency, sampled)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.fanouts}, replace={self.replace})"
+        return f"{type(self).__name__}({self.fanouts}, replace={self.replace}{self._options()})"
+
+    def _options(self) -> str:
+        """What is not as usual, for messages."""
+        told = "" if self.edge_dir == "in" else ", edge_dir='out'"
+        for name in ("prob", "mask"):
+            column = getattr(self, name)
+            if column is not None:
+                told += f", {name}={column!r}" if isinstance(column, str) else f", {name}=Tensor"
+        return told
 
 
 MultiLayerNeighborSampler = NeighborSampler

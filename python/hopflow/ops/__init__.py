@@ -40,6 +40,12 @@ from hopflow.ops.gather import gather_rows, gather_rows_reference
 from hopflow.ops.pinned import Pin, RowCache, is_pinned, pin_memory, require_fit
 from hopflow.ops.pool import PoolUsage, pool_usage, pooled, set_pool_limit, set_pool_pinned
 from hopflow.ops.sample import sample_neighbors, sample_neighbors_reference, stream_key
+from hopflow.ops.sample_weighted import (
+    RowWeights,
+    row_weights,
+    sample_weighted,
+    sample_weighted_reference,
+)
 from hopflow.ops.sddmm import sddmm, sddmm_reference
 from hopflow.ops.sddmm_binary import sddmm_binary, sddmm_binary_reference
 from hopflow.ops.spmm import (
@@ -61,6 +67,7 @@ __all__ = [
     "Pin",
     "PoolUsage",
     "RowCache",
+    "RowWeights",
     "SampledBlocks",
     "SampledHop",
     "ScratchCache",
@@ -92,10 +99,13 @@ __all__ = [
     "pooled",
     "register_owner",
     "require_fit",
+    "row_weights",
     "sample_blocks",
     "sample_blocks_reference",
     "sample_neighbors",
     "sample_neighbors_reference",
+    "sample_weighted",
+    "sample_weighted_reference",
     "sddmm",
     "sddmm_binary",
     "sddmm_binary_reference",

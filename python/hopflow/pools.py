@@ -1,0 +1,263 @@
+"""The edges that a sampler may draw, prepared once: in-edges or out-edges, masked, by weight."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hopflow import ops
+from hopflow.adjacency import Adjacency
+from hopflow.ids import as_ids
+
+
+class EdgePool:
+    """Edges to draw from, as the in-edges of the nodes that are sampled for.
+
+    Parameters
+    ----------
+    adjacency : Adjacency
+        The edges; ``eids`` lead to the graph's, which may be more. For out-edges it is turned
+        around: ``indices`` are their destinations.
+    num_edges : int
+        Edges of the graph.
+    weights : RowWeights, optional
+        Of the edge at each position; by default all are alike.
+    """
+
+    def __init__(
+        self, adjacency: Adjacency, num_edges: int, weights: ops.RowWeights | None = None
+    ) -> None:
+        self.adjacency, self.num_edges, self.weights = adjacency, num_edges, weights
+
+    def excluded(self, name: str, eids: object) -> Tensor | None:
+        """Rising positions of edges that must not be drawn, int64, from their ids; O(their number).
+
+        Parameters
+        ----------
+        name : str
+            The operand, for messages.
+        eids : Tensor, numpy array, sequence of int or None
+            Edges of the graph; duplicates count once. None excludes nothing.
+
+        Raises
+        ------
+        IndexError
+            An id is no edge.
+        TypeError, ValueError
+            No ids.
+        """
+        if eids is None:
+            return None
+        if isinstance(eids, dict):
+            raise TypeError(f"{name}: expected edge ids, got a dict; there is one edge type")
+        ids = as_ids(name, eids)
+        outside = (ids < 0) | (ids >= self.num_edges)
+        if bool(outside.any()):
+            at = int(outside.nonzero()[0])
+            raise IndexError(
+                f"{name}[{at}] is {int(ids[at])}, expected 0 <= id < {self.num_edges}"
+                " (number of edges)"
+            )
+        ids = ids.to(device=self.adjacency.indices.device, dtype=torch.int64)
+        if self.adjacency.eids is not None:
+            ids = _positions(self.adjacency, self.num_edges)[ids].long()
+            ids = ids[ids >= 0]  # the others are not in the pool
+        rising: Tensor = torch.unique(ids)
+        return rising
+
+    def sample(
+        self,
+        seeds: Tensor,
+        fanout: int,
+        *,
+        key: int,
+        replace: bool = False,
+        excluded: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """At most ``fanout`` edges of each seed: ``(indptr, neighbors, positions)``.
+
+        ``excluded`` as :meth:`excluded` gives it.
+        """
+        edges = self.adjacency
+        if self.weights is None and excluded is None:
+            return ops.sample_neighbors(
+                edges.indptr, edges.indices, seeds, fanout, key=key, replace=replace
+            )
+        indptr, positions = ops.sample_weighted(
+            edges.indptr, edges.num_edges, seeds, fanout, key=key, replace=replace,
+            weights=self.weights, excluded=excluded,
+        )  # fmt: skip
+        return indptr, ops.gather_rows(edges.indices, positions), positions
+
+    def eids_at(self, positions: Tensor) -> Tensor:
+        """The graph's ids of the edges at these positions."""
+        if self.adjacency.eids is None:
+            return positions
+        return ops.mark_ids(ops.gather_rows(self.adjacency.eids, positions), self.num_edges)
+
+    def sample_blocks(
+        self,
+        seeds: Tensor,
+        fanouts: Sequence[int],
+        *,
+        keys: Sequence[int],
+        replace: bool,
+        idtype: torch.dtype,
+        excluded: Tensor | None = None,
+    ) -> ops.SampledBlocks:
+        """All hops of a batch; what :func:`hopflow.ops.sample_blocks` does, in one pass if it can.
+
+        The seeds may repeat only where they may there.
+        """
+        edges = self.adjacency
+        if self.weights is None and excluded is None:
+            return ops.sample_blocks(
+                edges.indptr, edges.indices, seeds, fanouts, keys=keys, replace=replace,
+                idtype=idtype,
+            )  # fmt: skip
+        seeds = seeds.to(edges.indices.dtype)
+        nodes, inverse, _ = ops.compact_ids(seeds, seeds[:0])
+        output_nodes, hops = nodes, []
+        for fanout, key in zip(fanouts, keys, strict=True):
+            indptr, neighbors, positions = self.sample(
+                nodes, fanout, key=key, replace=replace, excluded=excluded
+            )
+            nodes, _, local = ops.compact_ids(nodes, neighbors)
+            hops.append(ops.SampledHop(indptr, local.to(torch.int32), positions, nodes.shape[0]))
+        return ops.SampledBlocks(
+            nodes.to(idtype),
+            output_nodes.to(idtype),
+            None if output_nodes.shape == seeds.shape else inverse.long(),
+            nodes,
+            hops,
+        ).mark(edges.num_dst, edges.num_edges)
+
+
+# Made once for a graph's edges and kept as long as these: the latest pools, and the position of
+# each edge in an adjacency's order.
+_MOST_POOLS = 4
+_lock = threading.Lock()
+_pools: weakref.WeakKeyDictionary[Adjacency, dict[tuple[object, ...], _Kept]] = (
+    weakref.WeakKeyDictionary()
+)
+_inverses: weakref.WeakKeyDictionary[Adjacency, Tensor] = weakref.WeakKeyDictionary()
+
+
+class _Kept:
+    """A pool and the columns that it was made of: alive, their ``id`` is theirs alone."""
+
+    def __init__(self, pool: EdgePool, columns: tuple[Tensor | None, ...]) -> None:
+        self.pool, self.columns = pool, columns
+
+
+def _positions(adjacency: Adjacency, num_edges: int) -> Tensor:
+    """Position of each edge of the graph, shape [num_edges]; -1 for those that are not there."""
+    with _lock:
+        found = _inverses.get(adjacency)
+        if found is None:
+            eids = adjacency.eids
+            assert eids is not None
+            dtype, device = ops.id_dtype(num_edges), eids.device
+            found = torch.full((num_edges,), -1, dtype=dtype, device=device)
+            found[eids.long()] = torch.arange(eids.shape[0], dtype=dtype, device=device)
+            _inverses[adjacency] = found
+        return found
+
+
+def _state(column: Tensor | None) -> tuple[object, ...]:
+    if column is None:
+        return ()
+    return id(column), column._version, column.data_ptr()
+
+
+def pool_of(
+    adjacency: Adjacency,
+    *,
+    edge_dir: str = "in",
+    prob: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> EdgePool:
+    """The edges to draw from; O(E) the first time, then kept while the columns do not change.
+
+    Parameters
+    ----------
+    adjacency : Adjacency
+        A graph's edges.
+    edge_dir : {"in", "out"}
+        Which edges of a node are drawn.
+    prob : Tensor, optional
+        Weight of each edge, shape [E], any real dtype. Edges of weight 0 are left out.
+    mask : Tensor, optional
+        bool or uint8, shape [E]: edges that may be drawn.
+
+    Raises
+    ------
+    ValueError
+        A weight that is negative, infinite or NaN.
+    """
+    columns = (prob, mask)
+    if edge_dir == "in" and prob is None and mask is None:
+        return EdgePool(adjacency.full(), adjacency.num_edges)
+    if any(column is not None and column.is_inference() for column in columns):
+        # Its changes leave no trace: it is read each time.
+        return _make(adjacency, edge_dir, prob, mask)
+    key = (edge_dir, _state(prob), _state(mask))
+    with _lock:
+        kept = _pools.setdefault(adjacency, {})
+        found = kept.get(key)
+        if found is None:
+            found = _Kept(_make(adjacency, edge_dir, prob, mask), columns)
+            kept[key] = found
+            while len(kept) > _MOST_POOLS:
+                del kept[next(iter(kept))]
+        kept[key] = kept.pop(key)  # the latest comes last
+        return found.pool
+
+
+def _make(
+    adjacency: Adjacency, edge_dir: str, prob: Tensor | None, mask: Tensor | None
+) -> EdgePool:
+    """What :func:`pool_of` returns, made now."""
+    full = adjacency.full()
+    num_nodes, num_edges = full.num_dst, full.num_edges
+    indptr, indices, eids = full.indptr, full.indices, full.eids
+    if edge_dir == "out":
+        indptr, indices, positions = full.transpose()
+        eids = positions if eids is None else eids[positions.long()]
+    weights, mask = None, None if mask is None else mask.bool()
+    if prob is not None:
+        values = _as_weights(prob)
+        weights = values if eids is None else values[eids.long()]
+        mask = values > 0 if mask is None else mask & (values > 0)
+    if mask is not None:
+        is_kept = mask if eids is None else mask[eids.long()]
+        if not bool(is_kept.all()):
+            at = is_kept.nonzero().squeeze(1)
+            before = torch.zeros(num_edges + 1, dtype=torch.int64, device=at.device)
+            torch.cumsum(is_kept, 0, out=before[1:])
+            indptr, indices = before[indptr], indices[at]
+            eids = at.to(ops.id_dtype(num_edges)) if eids is None else eids[at]
+            weights = None if weights is None else weights[at]
+    if indices is full.indices:
+        chosen = full.map(lambda x: x.view_as(x))  # not the graph's own: it would be kept by itself
+    else:
+        chosen = Adjacency(indptr, indices, eids, num_nodes, num_nodes)
+    prepared = None if weights is None else ops.row_weights(indptr, weights)
+    return EdgePool(chosen, num_edges, prepared)
+
+
+def _as_weights(prob: Tensor) -> Tensor:
+    """Weights in float32 if that holds them, else float64; a bad one raises a ValueError."""
+    is_narrow = prob.dtype in (torch.float32, torch.float16, torch.bfloat16)
+    values = prob.detach().to(torch.float32 if is_narrow else torch.float64)
+    is_bad = ~(values >= 0) | torch.isinf(values)
+    if bool(is_bad.any()):
+        at = int(is_bad.nonzero()[0])
+        raise ValueError(
+            f"prob: expected finite weights >= 0, got {float(values[at])} for edge {at}"
+        )
+    return values
