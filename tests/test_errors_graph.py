@@ -254,8 +254,25 @@ def test_bad_options_of_sampling(graph: hf.Graph) -> None:
         refused(TypeError, "fanout|int", lambda f=bad: hf.sample_neighbors(graph, [0], f))
     for bad in (-2, 2**31, 2**63, 2**70):
         refused(ValueError, "fanout", lambda f=bad: hf.sample_neighbors(graph, [0], f))
-    refused(ValueError, "edge_dir|out", lambda: hf.sample_neighbors(graph, [0], 1, "out"))
-    refused(ValueError, "prob", lambda: hf.sample_neighbors(graph, [0], 1, prob="w"))
+    refused(ValueError, "edge_dir|both", lambda: hf.sample_neighbors(graph, [0], 1, "both"))
+    refused(ValueError, "prob|[4, 2]", lambda: hf.sample_neighbors(graph, [0], 1, prob="w"))
+    refused(KeyError, "nope|'w'", lambda: hf.sample_neighbors(graph, [0], 1, prob="nope"))
+    refused(TypeError, "prob|int", lambda: hf.sample_neighbors(graph, [0], 1, prob=3))
+    for bad in (-1.0, float("nan"), float("inf"), -float("inf")):
+        w = torch.tensor([1.0, 1.0, bad, 1.0])
+        refused(ValueError, "prob|edge 2", lambda w=w: hf.sample_neighbors(graph, [0], 1, prob=w))
+    for bad in (torch.ones(3), torch.ones(4, 1), torch.ones(())):
+        refused(
+            ValueError, "prob|4 edges", lambda w=bad: hf.sample_neighbors(graph, [0], 1, prob=w)
+        )
+    complex_ones = torch.ones(4, dtype=torch.complex64)
+    refused(TypeError, "prob|real", lambda: hf.sample_neighbors(graph, [0], 1, prob=complex_ones))
+    for error, bad in ((IndexError, [4]), (IndexError, [-1]), (TypeError, [0.5]), (TypeError, {})):
+        refused(
+            error,
+            "exclude_edges",
+            lambda e=bad: hf.sample_neighbors(graph, [0], 1, exclude_edges=e),
+        )
     for bad in ("a", 1.5, None, True):
         refused(TypeError, "seed|int", lambda s=bad: hf.seed(s))
 
@@ -268,6 +285,7 @@ def test_bad_options_of_transforms(graph: hf.Graph) -> None:
         hf.remove_self_loop,
         hf.to_block,
         lambda g: hf.in_subgraph(g, [0]),
+        lambda g: hf.out_subgraph(g, [0]),
         lambda g: hf.sample_neighbors(g, [0], 1),
     ):
         refused(ValueError, "graph|block", lambda c=call: c(block))

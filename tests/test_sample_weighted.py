@@ -219,7 +219,7 @@ def test_a_hub_is_drawn_by_weight() -> None:
 
 
 def test_weights_that_float64_cannot_add() -> None:
-    """1e-30 is lost beside 1e30; once the large ones are gone the small ones are drawn by weight."""
+    """1e-30 is lost beside 1e30; once the large are gone, the small are drawn by weight."""
     copies = 30_000
     values = [1e30, 1e-30, 3e-30, 1e30, 6e-30]
     indptr, weights = copies_of(values, copies)

@@ -97,7 +97,8 @@ class EdgePool:
         """The graph's ids of the edges at these positions."""
         if self.adjacency.eids is None:
             return positions
-        return ops.mark_ids(ops.gather_rows(self.adjacency.eids, positions), self.num_edges)
+        eids = self.adjacency.eids.index_select(0, positions)
+        return ops.mark_ids(eids, self.num_edges)
 
     def sample_blocks(
         self,
