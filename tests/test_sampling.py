@@ -260,3 +260,116 @@ def test_a_hub_costs_no_more_than_its_fanout() -> None:
         part.edata[hf.EID], part.edges()
     assert part.num_edges() == 3
     assert seen.most < 100
+
+
+# --- by weight, beside excluded edges, along out-edges ---
+
+
+@pytest.mark.parametrize("idtype", [torch.int32, torch.int64])
+@pytest.mark.parametrize("options", [{}, {"prob": "weight"}])
+@pytest.mark.parametrize("fanout", [-1, 0, 1, 4, 1000])
+def test_out_edges_keep_their_direction(
+    small_graph: hf.Graph, fanout: int, options: dict[str, Any], idtype: torch.dtype
+) -> None:
+    graph = small_graph._as_idtype(idtype)
+    part = hf.sample_neighbors(graph, SEEDS, fanout, edge_dir="out", **options)
+    degrees = graph.out_degrees(SEEDS).tolist()
+    kept = [d if fanout < 0 else min(d, fanout) for d in degrees]
+    assert part.out_degrees(SEEDS).tolist() == kept
+    assert part.num_edges() == sum(kept)
+    assert part.num_nodes() == 200
+    assert part.idtype == part.edata[hf.EID].dtype == idtype
+    assert pairs(part) == parents(graph, part)
+    # Edges come grouped by seed, in the order of the seeds.
+    assert [u for u, _ in pairs(part)] == [s for s, k in zip(SEEDS, kept) for _ in range(k)]
+    assert torch.equal(part.edata["weight"], graph.edata["weight"][part.edata[hf.EID].long()])
+
+
+def test_messages_on_sampled_out_edges(small_graph: hf.Graph) -> None:
+    part = hf.sample_neighbors(small_graph, SEEDS, 3, edge_dir="out")
+    part.update_all(fn.copy_u("feat", "m"), fn.sum("m", "o"))
+    src, dst = part.edges()
+    want = torch.zeros(200, 5).index_add_(0, dst, small_graph.ndata["feat"][src])
+    torch.testing.assert_close(part.ndata["o"], want)
+
+
+def test_out_subgraph(small_graph: hf.Graph) -> None:
+    part = hf.out_subgraph(small_graph, SEEDS)
+    src, _ = small_graph.edges()
+    want = [(src == s).nonzero().flatten().tolist() for s in SEEDS]
+    got = part.edata[hf.EID].tolist()
+    assert sorted(got) == sorted(sum(want, []))
+    assert src[got].tolist() == [s for s, eids in zip(SEEDS, want) for _ in eids]
+    assert pairs(part) == parents(small_graph, part)
+    bare = hf.out_subgraph(small_graph, SEEDS, store_ids=False)
+    assert list(bare.edata) == ["weight"]
+    small = hf.out_subgraph(small_graph, [7, 190], relabel_nodes=True)
+    old = small.ndata[hf.NID]
+    u, v = small.edges()
+    assert list(zip(old[u].tolist(), old[v].tolist())) == parents(small_graph, small)
+    assert 190 not in old.tolist()
+    assert hf.out_subgraph(small_graph, []).num_edges() == 0
+    empty = hf.out_subgraph(hf.graph(([], []), num_nodes=3), [0, 2])
+    assert (empty.num_nodes(), empty.num_edges()) == (3, 0)
+
+
+def test_graphs_whose_edges_have_an_order_of_their_own() -> None:
+    """Edge ids, not positions: the first edges given enter the last node."""
+    graph = hf.graph(([0, 1, 2, 0, 1], [2, 2, 2, 1, 0]))
+    graph.edata["w"] = torch.tensor([0.0, 1.0, 0.0, 1.0, 1.0])
+    eids = [hf.sample_neighbors(graph, [2], 2, prob="w").edata[hf.EID].tolist() for _ in range(9)]
+    assert eids == [[1]] * 9
+    part = hf.sample_neighbors(graph, [2, 1], 2, exclude_edges=[1, 3])
+    assert part.edata[hf.EID].tolist() == [0, 2]
+    part = hf.sample_neighbors(graph, [0, 1], -1, edge_dir="out", exclude_edges=[0, 4])
+    assert part.edata[hf.EID].tolist() == [3, 1]
+    part = hf.sample_neighbors(graph, [0, 1, 2], 5, edge_dir="out", prob="w", exclude_edges=[4])
+    assert part.edata[hf.EID].tolist() == [3, 1]
+
+
+@pytest.mark.parametrize("options", [{}, {"prob": "weight"}, {"edge_dir": "out"}])
+@pytest.mark.parametrize("replace", [False, True])
+def test_excluded_edges_do_not_come(
+    small_graph: hf.Graph, replace: bool, options: dict[str, Any]
+) -> None:
+    excluded = np.arange(0, 2000, 2)
+    part = hf.sample_neighbors(
+        small_graph, range(200), 3, replace=replace, exclude_edges=excluded, **options
+    )
+    assert bool((part.edata[hf.EID] % 2 == 1).all())
+    ends = small_graph.edges()[0 if "edge_dir" in options else 1]
+    left = torch.bincount(ends[1::2], minlength=200)
+    want = torch.where(left > 0, 3, 0) if replace else left.clamp(max=3)
+    got = torch.bincount(part.edges()[0 if "edge_dir" in options else 1], minlength=200)
+    assert torch.equal(got, want)
+
+
+def test_a_bool_prob_is_a_mask(small_graph: hf.Graph) -> None:
+    mask = torch.rand(2000) < 0.3
+    small_graph.edata["m"] = mask
+    part = hf.sample_neighbors(small_graph, range(200), -1, prob="m")
+    assert part.edata[hf.EID].sort().values.tolist() == mask.nonzero().flatten().tolist()
+
+
+def test_excluding_costs_nothing_where_edges_are_many() -> None:
+    """Excluded edges are found by their ids: no array of a hub's edges, nor of all, is made."""
+    degree = 300_000
+    graph = hf.graph((torch.arange(degree), torch.zeros(degree, dtype=torch.int64)))
+    graph.edata["w"] = torch.ones(degree)
+    for options in ({}, {"prob": "w"}):
+        hf.sample_neighbors(graph, [0], 5, exclude_edges=[1], **options)  # what is made once
+
+        class Sizes(TorchDispatchMode):
+            most = 0
+
+            def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+                result = func(*args, **(kwargs or {}))
+                if isinstance(result, torch.Tensor) and "view" not in str(func):
+                    Sizes.most = max(Sizes.most, result.numel())
+                return result
+
+        with Sizes():
+            part = hf.sample_neighbors(graph, [0], 5, exclude_edges=[1, 7], **options)
+            eids = part.edata[hf.EID].tolist()
+        assert len(set(eids)) == 5
+        assert Sizes.most < 1000, options
