@@ -110,7 +110,7 @@ def weighted_case(name: str, count: int, fanout: int, heavy: bool) -> Case:
 def exclude_case(name: str, count: int, fanout: int, heavy: bool) -> Case:
     """One hop over one graph, beside excluded edges."""
     return Case(
-        name=f"sample_excluding.{name}.{count}x{fanout}",
+        name=f"sample_weighted.{name}.{count}x{fanout}.excluding",
         what=f"One hop of {count:,} seeds over the {name}-shaped graph, fanout {fanout}, beside"
         " 1,000 excluded edges",
         entries=[

@@ -155,6 +155,7 @@ class _Kept:
         self.pool, self.columns = pool, columns
 
 
+@torch.inference_mode(False)
 def _positions(adjacency: Adjacency, num_edges: int) -> Tensor:
     """Position of each edge of the graph, shape [num_edges]; -1 for those that are not there."""
     with _lock:
@@ -219,6 +220,8 @@ def pool_of(
         return found.pool
 
 
+# What is kept serves calls with gradients too, even if the first was made without.
+@torch.inference_mode(False)
 def _make(
     adjacency: Adjacency, edge_dir: str, prob: Tensor | None, mask: Tensor | None
 ) -> EdgePool:

@@ -67,6 +67,7 @@ class Plan:
         rows = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
         # A copy either way: a sampler may do what it likes with its seeds.
         seeds = self.indices[rows].clone() if self.order is None else self.indices[self.order[rows]]
+        seeds = seeds.to(self.graph.device)
         try:
             with rng.batch_stream(self.seed, self.epoch, batch):
                 made = self.sampler.sample(self.graph, seeds)
