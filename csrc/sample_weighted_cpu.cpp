@@ -6,6 +6,7 @@
 #include "check.h"
 #include "parallel.h"
 #include "pick_edges.h"
+#include "prefetch.h"
 #include "weighted_row.h"
 
 namespace hopflow::cpu {
@@ -14,6 +15,7 @@ namespace {
 constexpr std::int64_t kSumGrain = 65536;
 constexpr std::int64_t kCountGrain = 4096;
 constexpr std::int64_t kPickGrain = 2048;
+constexpr std::int64_t kAhead = 8;  // seeds whose rows are on their way
 
 // What PickWeighted asks for; see there.
 class Tools {
@@ -108,6 +110,16 @@ void SampleWeighted(const WeightedArgs<W>& args, const std::int64_t* out_indptr,
     std::vector<std::int64_t> edges;
     std::vector<double> before;
     for (std::int64_t i = begin; i < end; ++i) {
+      if (i + 2 * kAhead < end) Prefetch(args.indptr + args.seeds[i + 2 * kAhead]);
+      if (args.sums != nullptr && i + kAhead < end) {
+        const std::int64_t node = args.seeds[i + kAhead];
+        // Where the row's total is, and where most searches begin.
+        const std::int64_t first = args.indptr[node], last = args.indptr[node + 1];
+        if (first < last) {
+          Prefetch(args.sums + last - 1);
+          Prefetch(args.sums + first + (last - first) / 2);
+        }
+      }
       const std::int64_t num_picks = out_indptr[i + 1] - out_indptr[i];
       const std::size_t room = num_picks + out_excluded[i + 1] - out_excluded[i];
       if (edges.size() < room) {

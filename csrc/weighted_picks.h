@@ -32,15 +32,14 @@ struct WeightedRow {
 // The first i in [low, high) with f(i), which once true stays true; or high.
 template <typename F>
 HOPFLOW_HOST_DEVICE inline std::int64_t FirstWhere(std::int64_t low, std::int64_t high, F&& f) {
-  while (low < high) {
-    const std::int64_t middle = low + (high - low) / 2;
-    if (f(middle)) {
-      high = middle;
-    } else {
-      low = middle + 1;
-    }
+  // Halves without a branch on f, which no processor could foresee.
+  std::int64_t count = high - low;
+  while (count > 1) {
+    const std::int64_t half = count / 2;
+    low += half * static_cast<std::int64_t>(!f(low + half - 1));
+    count -= half;
   }
-  return low;
+  return count == 1 && !f(low) ? low + 1 : low;
 }
 
 // Uniform on [0, 1), in steps of 2^-53.
