@@ -30,9 +30,9 @@ LAYERS = [
     {"graph"},
     {"block"},
     {"convert", "transform"},
-    {"sampling"},
+    {"sampling", "rewire", "interop"},
     {"dataloading", "nn", "datasets"},
-    {"train", "doctor", "bench", "benchmarks"},
+    {"train", "doctor", "bench", "benchmarks", "as_dgl"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -151,7 +151,16 @@ def test_importing_hopflow_is_light():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     loaded = set(done.stdout.split())
     assert "hopflow" in loaded, done.stderr
-    assert not loaded & {"pandas", "ogb", "matplotlib", "pyarrow", "rich", "typer", "scipy"}
+    assert not loaded & {
+        "pandas",
+        "ogb",
+        "matplotlib",
+        "pyarrow",
+        "rich",
+        "typer",
+        "scipy",
+        "networkx",
+    }
 
 
 # Where tensors live on the CPU by intention: random seeds, the loader's order, parameters, and the

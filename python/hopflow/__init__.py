@@ -15,7 +15,17 @@ from hopflow.block import Block
 from hopflow.convert import create_block, graph
 from hopflow.frame import EID, NID
 from hopflow.graph import Graph
+from hopflow.interop import from_networkx, from_pyg, from_scipy, to_networkx, to_pyg
 from hopflow.ops import HopflowError
+from hopflow.rewire import (
+    reverse,
+    to_bfloat16,
+    to_bidirected,
+    to_double,
+    to_float,
+    to_half,
+    to_simple,
+)
 from hopflow.rng import seed
 from hopflow.sampling import sample_neighbors
 from hopflow.transform import (
@@ -41,6 +51,9 @@ __all__ = [
     "create_block",
     "dataloading",
     "datasets",
+    "from_networkx",
+    "from_pyg",
+    "from_scipy",
     "function",
     "graph",
     "in_subgraph",
@@ -48,7 +61,16 @@ __all__ = [
     "ops",
     "out_subgraph",
     "remove_self_loop",
+    "reverse",
     "sample_neighbors",
     "seed",
+    "to_bfloat16",
+    "to_bidirected",
     "to_block",
+    "to_double",
+    "to_float",
+    "to_half",
+    "to_networkx",
+    "to_pyg",
+    "to_simple",
 ]

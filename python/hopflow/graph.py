@@ -182,6 +182,10 @@ class Graph(MessagePassing):
         """A graph with the same edges and columns; columns set or deleted on one stay its own."""
         return self._with(self._adjacency, Frame.copy)
 
+    def clone(self) -> Graph:
+        """:meth:`local_var`: as in DGL, the columns' memory is shared."""
+        return self.local_var()
+
     # --- where it lives ---
 
     def to(self, device: str | torch.device | int) -> Graph:

@@ -1,0 +1,386 @@
+"""Graphs from and to other libraries: scipy, networkx, PyTorch Geometric.
+
+None of them is needed to import hopflow, or by anything else in it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hopflow.convert import Device, graph
+from hopflow.frame import EID, NID
+from hopflow.graph import Graph
+from hopflow.transform import _require_graph
+
+# Columns that PyTorch Geometric calls otherwise.
+_PYG_NODE = {"feat": "x", "label": "y", NID: "n_id"}
+_PYG_EDGE = {"feat": "edge_attr", EID: "e_id"}
+
+
+def _require(name: str, package: str, what: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f"{what} needs {package}: pip install {package} ({error})", name=name
+        ) from error
+
+
+# --- scipy
+
+
+def from_scipy(
+    sp_mat: Any,
+    eweight_name: str | None = None,
+    idtype: torch.dtype | None = None,
+    device: Device | None = None,
+) -> Graph:
+    """Make a graph of a scipy sparse matrix: an edge from row to column for each stored entry.
+
+    Parameters
+    ----------
+    sp_mat : scipy sparse matrix or array
+        Square, in any format. Entries stored twice are two edges; edges are numbered in the order
+        of storage: by rows for CSR, by columns for CSC.
+    eweight_name : str, optional
+        Edge column for the entries, shape [E], in the matrix's dtype.
+    idtype : torch.dtype, optional
+        int32 or int64; int64 by default.
+    device : str or torch.device, optional
+        The CPU by default.
+
+    Raises
+    ------
+    TypeError
+        Not a sparse matrix.
+    ValueError
+        Not a square one.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.from_scipy.html
+    """
+    if not hasattr(sp_mat, "tocoo") or not hasattr(sp_mat, "shape"):
+        raise TypeError(f"sp_mat: expected a scipy sparse matrix, got {type(sp_mat).__name__}")
+    if len(sp_mat.shape) != 2 or sp_mat.shape[0] != sp_mat.shape[1]:
+        raise ValueError(
+            f"sp_mat: expected a square matrix, got shape {tuple(map(int, sp_mat.shape))}"
+        )
+    coo = sp_mat.tocoo()
+    ends = coo.row.astype(np.int64), coo.col.astype(np.int64)
+    made = graph(ends, num_nodes=int(sp_mat.shape[0]), idtype=idtype)
+    if eweight_name is not None:
+        made.edata[eweight_name] = torch.from_numpy(np.array(coo.data))
+    return made if device is None else made.to(device)
+
+
+# --- networkx
+
+
+def from_networkx(
+    nx_graph: Any,
+    node_attrs: Iterable[str] | None = None,
+    edge_attrs: Iterable[str] | None = None,
+    edge_id_attr_name: str | None = None,
+    idtype: torch.dtype | None = None,
+    device: Device | None = None,
+) -> Graph:
+    """Make a graph of a networkx graph; its nodes are numbered in sorted order.
+
+    Parameters
+    ----------
+    nx_graph : networkx.Graph, DiGraph, MultiGraph or MultiDiGraph
+        An undirected graph gives both directions of every edge, a self-loop once.
+    node_attrs, edge_attrs : iterable of str, optional
+        Attributes to keep as columns; numbers, sequences, arrays or tensors of one shape each.
+    edge_id_attr_name : str, optional
+        Edge attribute that holds the ids 0 to E - 1; by default edges are numbered as networkx
+        lists them.
+    idtype : torch.dtype, optional
+        int32 or int64; int64 by default.
+    device : str or torch.device, optional
+        The CPU by default.
+
+    Raises
+    ------
+    ImportError
+        networkx is not installed.
+    TypeError
+        No networkx graph, or nodes that cannot be sorted.
+    ValueError
+        Edge attributes asked of an undirected graph, an attribute that a node or edge lacks or that
+        is no column of numbers, or edge ids that are not 0 to E - 1, each once.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.from_networkx.html
+    """
+    nx = _require("networkx", "networkx", "from_networkx")
+    if not isinstance(nx_graph, nx.Graph):
+        raise TypeError(f"nx_graph: expected a networkx graph, got {type(nx_graph).__name__}")
+    node_attrs = _attribute_names("node_attrs", node_attrs)
+    edge_attrs = _attribute_names("edge_attrs", edge_attrs)
+    if not nx_graph.is_directed():
+        for name, value in (("edge_attrs", edge_attrs), ("edge_id_attr_name", edge_id_attr_name)):
+            if value:
+                raise ValueError(
+                    f"{name}: expected None for an undirected graph, whose edges become two each,"
+                    f" got {value!r}; use nx_graph.to_directed()"
+                )
+    try:
+        nodes = sorted(nx_graph.nodes)
+    except TypeError as error:
+        raise TypeError(f"nx_graph: expected nodes that can be sorted ({error})") from None
+    number = {node: i for i, node in enumerate(nodes)}
+    # Always, though the numbers be the same: it settles the order in which edges are listed.
+    relabeled = nx.relabel_nodes(nx_graph, number)
+    directed = relabeled if relabeled.is_directed() else relabeled.to_directed(as_view=False)
+    listed = list(directed.edges(data=True))
+    if edge_id_attr_name is not None:
+        listed = _by_edge_id(listed, edge_id_attr_name)
+    ends = np.asarray([edge[:2] for edge in listed], dtype=np.int64).reshape(-1, 2)
+    made = graph(
+        (ends[:, 0].copy(), ends[:, 1].copy()), num_nodes=len(nodes), idtype=idtype or torch.int64
+    )
+    for name in node_attrs:
+        rows = [relabeled.nodes[i] for i in range(len(nodes))]
+        made.ndata[name] = _column("node", name, rows)
+    for name in edge_attrs:
+        made.edata[name] = _column("edge", name, [edge[2] for edge in listed])
+    return made if device is None else made.to(device)
+
+
+def _attribute_names(what: str, names: Iterable[str] | None) -> list[str]:
+    if names is None:
+        return []
+    if isinstance(names, str):
+        raise TypeError(f"{what}: expected a list of attribute names, got {names!r}")
+    return list(names)
+
+
+def _by_edge_id(listed: list[Any], name: str) -> list[Any]:
+    placed: list[Any] = [None] * len(listed)
+    for edge in listed:
+        if name not in edge[2]:
+            raise ValueError(f"edge {edge[:2]} has no attribute {name!r}, expected its id")
+        at = edge[2][name]
+        if not hasattr(at, "__index__") or isinstance(at, bool) or not 0 <= at < len(listed):
+            raise ValueError(
+                f"edge {edge[:2]}: expected {name!r} in 0 to {len(listed) - 1}, got {at!r}"
+            )
+        if placed[int(at)] is not None:
+            raise ValueError(f"edge {edge[:2]}: another edge has the id {int(at)} too")
+        placed[int(at)] = edge
+    return placed
+
+
+def _column(what: str, name: str, rows: Sequence[dict[str, Any]]) -> Tensor:
+    for i, row in enumerate(rows):
+        if name not in row:
+            raise ValueError(f"{what} {i} has no attribute {name!r}")
+    values = [row[name] for row in rows]
+    try:
+        if values and isinstance(values[0], Tensor):
+            return torch.stack(values)
+        if values and isinstance(values[0], (np.ndarray, np.generic)):
+            return torch.from_numpy(np.stack(values))
+        return torch.tensor(values, device="cpu")
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{what} attribute {name!r}: expected numbers, or arrays of one shape ({error})"
+        ) from None
+
+
+def to_networkx(
+    g: Graph,
+    node_attrs: Iterable[str] | None = None,
+    edge_attrs: Iterable[str] | None = None,
+) -> Any:
+    """Make a networkx graph; each edge has its id as the attribute ``"id"``.
+
+    Parameters
+    ----------
+    g : Graph
+        A graph on the CPU.
+    node_attrs, edge_attrs : iterable of str, optional
+        Columns to keep: a row each, as a tensor.
+
+    Returns
+    -------
+    networkx.MultiDiGraph
+        With the nodes 0 to N - 1 and the edges in the order of their ids.
+
+    Raises
+    ------
+    ImportError
+        networkx is not installed.
+    KeyError
+        A column that is not there.
+    ValueError
+        The graph is on a GPU.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.to_networkx.html
+    """
+    nx = _require("networkx", "networkx", "to_networkx")
+    g = _require_graph(g)
+    if g.device.type != "cpu":
+        raise ValueError(f"g: expected a graph on the CPU, got one on {g.device}; use g.cpu()")
+    nodes = {name: g.ndata[name] for name in _attribute_names("node_attrs", node_attrs)}
+    edges = {name: g.edata[name] for name in _attribute_names("edge_attrs", edge_attrs)}
+    made = nx.MultiDiGraph()
+    for i in range(g.num_nodes()):
+        made.add_node(i, **{name: column[i] for name, column in nodes.items()})
+    src, dst = (x.tolist() for x in g.edges())
+    for i, (u, v) in enumerate(zip(src, dst)):
+        key = made.add_edge(u, v, id=i)
+        # Set apart: a column may be called "key", as add_edge's own argument is.
+        made.edges[u, v, key].update({name: column[i] for name, column in edges.items()})
+    return made
+
+
+# --- PyTorch Geometric
+
+
+def from_pyg(data: Any) -> Graph:
+    """Make a graph of a ``torch_geometric.data.Data``.
+
+    Edges keep their order and every tensor with one row a node or edge becomes a column: ``x`` is
+    ``ndata["feat"]``, ``y`` is ``ndata["label"]``, ``edge_attr`` is ``edata["feat"]``, another
+    ``edge_NAME`` is ``edata["NAME"]``; ``n_id`` and ``e_id`` are ``ndata[hopflow.NID]`` and
+    ``edata[hopflow.EID]``; all others keep their names. Tensors are shared, not copied.
+
+    Parameters
+    ----------
+    data : torch_geometric.data.Data
+        A homogeneous graph with ``edge_index``.
+
+    Raises
+    ------
+    ImportError
+        torch_geometric is not installed.
+    TypeError
+        Something else, such as ``HeteroData``.
+    ValueError
+        There is no ``edge_index``, or two attributes would be one column.
+
+    Warns
+    -----
+    UserWarning
+        Attributes that belong to the graph as a whole are left out.
+
+    References
+    ----------
+    https://pytorch-geometric.readthedocs.io/en/latest/generated/torch_geometric.data.Data.html
+    """
+    pyg = _require("torch_geometric.data", "torch_geometric", "from_pyg")
+    if not isinstance(data, pyg.Data):
+        raise TypeError(f"data: expected a torch_geometric.data.Data, got {type(data).__name__}")
+    edge_index = data.edge_index if "edge_index" in data else None
+    if not isinstance(edge_index, Tensor) or edge_index.dim() != 2 or edge_index.shape[0] != 2:
+        got = "none" if edge_index is None else f"{type(edge_index).__name__}"
+        if isinstance(edge_index, Tensor):
+            got = f"shape {list(edge_index.shape)}"
+        raise ValueError(f"data: expected edge_index of shape [2, E], got {got}")
+    made = graph((edge_index[0], edge_index[1]), num_nodes=int(data.num_nodes))
+    node_names = {pyg_name: name for name, pyg_name in _PYG_NODE.items()}
+    edge_names = {pyg_name: name for name, pyg_name in _PYG_EDGE.items()}
+    origin: dict[tuple[str, str], str] = {}
+    left_out = []
+    for key in sorted(data.keys() if callable(data.keys) else data.keys):
+        value = data[key]
+        if key in ("edge_index", "num_nodes") or value is None:
+            continue
+        if not isinstance(value, Tensor) or not value.dim():
+            left_out.append(key)
+        elif _is_of_edges(data, key, made):
+            name = edge_names.get(key, key.removeprefix("edge_"))
+            _set_once(made.edata, ("edge", name), key, value, origin)
+        elif value.shape[0] == made.num_nodes():
+            name = node_names.get(key, key)
+            _set_once(made.ndata, ("node", name), key, value, origin)
+        else:
+            left_out.append(key)
+    if left_out:
+        warnings.warn(
+            f"from_pyg leaves out what has no row for each node or edge: {', '.join(left_out)}",
+            UserWarning,
+            stacklevel=2,
+        )
+    return made
+
+
+def _is_of_edges(data: Any, key: str, made: Graph) -> bool:
+    if data[key].shape[0] != made.num_edges():
+        return False
+    # With as many edges as nodes only the name tells.
+    return made.num_edges() != made.num_nodes() or key == "e_id" or "edge" in key
+
+
+def _set_once(
+    frame: Any, column: tuple[str, str], key: str, value: Tensor, origin: dict[tuple[str, str], str]
+) -> None:
+    if column in origin:
+        raise ValueError(
+            f"data: {origin[column]!r} and {key!r} would both be the {column[0]} column"
+            f" {column[1]!r}; rename one"
+        )
+    origin[column] = key
+    frame[column[1]] = value
+
+
+def to_pyg(g: Graph) -> Any:
+    """Make a ``torch_geometric.data.Data``; the inverse of :func:`from_pyg`.
+
+    ``ndata["feat"]`` is ``x``, ``ndata["label"]`` is ``y``, other node columns keep their names;
+    ``edata["feat"]`` is ``edge_attr``, another edge column ``NAME`` is ``edge_NAME``.
+
+    Parameters
+    ----------
+    g : Graph
+        A graph.
+
+    Returns
+    -------
+    torch_geometric.data.Data
+        ``edge_index`` int64, in the order of edge ids, on the graph's device.
+
+    Raises
+    ------
+    ImportError
+        torch_geometric is not installed.
+    ValueError
+        Two columns would be one attribute, or one would be taken for something else.
+
+    References
+    ----------
+    https://pytorch-geometric.readthedocs.io/en/latest/generated/torch_geometric.data.Data.html
+    """
+    pyg = _require("torch_geometric.data", "torch_geometric", "to_pyg")
+    g = _require_graph(g)
+    attributes: dict[str, Tensor] = {}
+    taken = {"edge_index": "the edges", "num_nodes": "the number of nodes"}
+    for what, frame, names, prefix in (
+        ("node", g.ndata, _PYG_NODE, ""),
+        ("edge", g.edata, _PYG_EDGE, "edge_"),
+    ):
+        for name in frame:
+            key = names.get(name, prefix + name)
+            column = f"the {what} column {name!r}"
+            if key in taken:
+                raise ValueError(f"{column} and {taken[key]} would both be {key!r}; rename one")
+            if what == "node" and (key.startswith("edge_") or key == "e_id"):
+                raise ValueError(f"{column} would be taken for one of edges; rename it")
+            taken[key] = column
+            attributes[key] = frame[name]
+    src, dst = g.edges()
+    edge_index = torch.stack([src.long(), dst.long()])
+    return pyg.Data(edge_index=edge_index, num_nodes=g.num_nodes(), **attributes)

@@ -1,0 +1,172 @@
+"""Graphs with the same nodes and other edges: reversed, without duplicates, both ways; casts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hopflow import ops
+from hopflow.frame import EID
+from hopflow.graph import Graph
+from hopflow.transform import _derived, _require_graph, add_reverse_edges
+
+_AGGREGATORS = ("arbitrary", "sum", "mean")
+
+
+def reverse(g: Graph, copy_ndata: bool = True, copy_edata: bool = False) -> Graph:
+    """Turn every edge around; edge ``e`` stays edge ``e``.
+
+    Parameters
+    ----------
+    g : Graph
+        A graph.
+    copy_ndata, copy_edata : bool
+        Keep the node columns, the edge columns.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.reverse.html
+    """
+    g = _require_graph(g)
+    src, dst = g.adjacency.coo()
+    made = _without_columns(_derived(g, dst, src), copy_ndata)
+    if copy_edata:
+        made._edge_frame = g.edata.copy()
+    return made
+
+
+def to_simple(
+    g: Graph,
+    return_counts: str | None = "count",
+    writeback_mapping: bool = False,
+    copy_ndata: bool = True,
+    copy_edata: bool = False,
+    aggregator: str = "arbitrary",
+) -> Any:
+    """Merge edges of the same ends into one; the result's are sorted by source, then destination.
+
+    Parameters
+    ----------
+    g : Graph
+        A graph.
+    return_counts : str, optional
+        Edge column for the number of edges merged, int64, shape [E']; None: leave it out.
+    writeback_mapping : bool
+        Return the new edge of each old one too, dtype ``g.idtype``, shape [E].
+    copy_ndata : bool
+        Keep the node columns.
+    copy_edata : bool
+        Combine the edge columns of the edges merged.
+    aggregator : {"arbitrary", "sum", "mean"}
+        How: those of the edge with the lowest id, whose id is then in ``edata[hopflow.EID]``, or
+        their sum or mean, which needs floating-point columns.
+
+    Returns
+    -------
+    Graph, or (Graph, Tensor)
+
+    Raises
+    ------
+    ValueError
+        An unknown aggregator.
+    TypeError
+        An edge column that cannot be summed.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.to_simple.html
+    """
+    g = _require_graph(g)
+    if aggregator not in _AGGREGATORS:
+        raise ValueError(
+            f"aggregator: expected one of {', '.join(_AGGREGATORS)}, got {aggregator!r}"
+        )
+    if copy_edata and aggregator != "arbitrary":
+        for key in g.edata:
+            if not g.edata[key].is_floating_point():
+                raise TypeError(
+                    f"edge column {key!r}: expected floating point to compute the {aggregator},"
+                    f" got {str(g.edata[key].dtype).replace('torch.', '')}"
+                )
+    src, dst = (x.long() for x in g.adjacency.coo())
+    # By destination, then stably by source: a product src * N + dst could overflow.
+    order = torch.argsort(dst, stable=True)
+    order = order[torch.argsort(src[order], stable=True)]
+    src, dst = src[order], dst[order]
+    is_first = torch.ones(src.shape[0], dtype=torch.bool, device=g.device)
+    is_first[1:] = (src[1:] != src[:-1]) | (dst[1:] != dst[:-1])
+    first = is_first.nonzero().squeeze(1)
+    end = torch.full((1,), src.shape[0], dtype=torch.int64, device=g.device)
+    indptr = torch.cat([first, end])
+    made = _without_columns(_derived(g, src[first], dst[first]), copy_ndata)
+    if copy_edata and aggregator == "arbitrary":
+        for key in g.edata:
+            made.edata[key] = ops.gather_rows(g.edata[key], order[first])
+        made.edata[EID] = order[first].to(g.idtype)
+    elif copy_edata:
+        for key in g.edata:
+            made.edata[key] = ops.segment_reduce(
+                indptr, g.edata[key], reduce=aggregator, eids=order
+            )
+    if return_counts is not None:
+        made.edata[return_counts] = indptr.diff()
+    if not writeback_mapping:
+        return made
+    mapping = torch.empty_like(order)
+    mapping[order] = torch.cumsum(is_first, 0) - 1
+    return made, mapping.to(g.idtype)
+
+
+def to_bidirected(g: Graph, copy_ndata: bool = False, readonly: bool | None = None) -> Graph:
+    """The simple graph that has (u, v) and (v, u) where ``g`` has either; no edge columns.
+
+    Parameters
+    ----------
+    g : Graph
+        A graph.
+    copy_ndata : bool
+        Keep the node columns.
+    readonly : optional
+        Accepted for DGL's sake and without effect.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.to_bidirected.html
+    """
+    both = add_reverse_edges(_require_graph(g), copy_ndata=copy_ndata)
+    made = to_simple(both, return_counts=None)
+    assert isinstance(made, Graph)
+    return made
+
+
+def _without_columns(made: Graph, keep: bool) -> Graph:
+    if not keep:
+        for key in list(made.ndata):
+            del made.ndata[key]
+    return made
+
+
+def _cast(name: str, dtype: torch.dtype) -> Callable[[Graph], Graph]:
+    def function(g: Graph) -> Graph:
+        if not isinstance(g, Graph):
+            raise TypeError(f"g: expected a hopflow.Graph, got {type(g).__name__}")
+
+        def to(x: Tensor) -> Tensor:
+            return x.to(dtype) if x.is_floating_point() else x
+
+        return g._with(g.adjacency, lambda frame: frame.map(to, g.device))
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"The graph with its floating-point columns as {str(dtype).replace('torch.', '')}."
+    )
+    return function
+
+
+to_bfloat16 = _cast("to_bfloat16", torch.bfloat16)
+to_half = _cast("to_half", torch.float16)
+to_float = _cast("to_float", torch.float32)
+to_double = _cast("to_double", torch.float64)
