@@ -265,7 +265,7 @@ def _read_split_dict(path: Path) -> dict[str, Array]:
 
     safe_globals = getattr(torch.serialization, "safe_globals", None)
     try:
-        with nullcontext() if safe_globals is None else safe_globals(_numpy_globals()):
+        with nullcontext() if safe_globals is None else safe_globals(numpy_globals()):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(loaded, Mapping):
             raise TypeError(f"expected a dict, got {type(loaded).__name__}")
@@ -277,7 +277,7 @@ def _read_split_dict(path: Path) -> dict[str, Array]:
         ) from error
 
 
-def _numpy_globals() -> list[Any]:
+def numpy_globals() -> list[Any]:
     import torch
 
     rebuild = np.empty(0).__reduce__()[0]  # numpy's own function, private and twice renamed
