@@ -1,0 +1,427 @@
+"""Programs written for DGL run on hopflow, unmodified."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import hopflow as hf
+from hopflow import as_dgl
+from hopflow.as_dgl.names import GRAPH, MODULES
+
+HERE = Path(__file__).resolve().parent
+SCRIPTS = HERE / "dgl_scripts"
+PAGE = HERE.parent / "docs" / "dgl.md"
+
+
+@pytest.fixture
+def dgl():
+    """The stand-in for DGL, for one test."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "dgl"]:
+        pytest.skip(f"a real {name} is imported")
+    as_dgl.install()
+    import dgl
+
+    yield dgl
+    as_dgl.uninstall()
+
+
+def run(*arguments, cwd, **options):
+    """``python -m hopflow.as_dgl`` with this hopflow; nothing is asked of a terminal."""
+    path = os.pathsep.join([str(Path(hf.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [sys.executable, "-m", "hopflow.as_dgl", *map(str, arguments)],
+        capture_output=True, text=True, cwd=cwd, stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "2"}, **options,
+    )  # fmt: skip
+
+
+def write_csv(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with gzip.open(path, "wt") as file:
+        np.savetxt(file, array, delimiter=",", fmt="%g")
+
+
+@pytest.fixture
+def ogb_root(tmp_path):
+    """A folder in which ogb finds "ogbn-arxiv": 1,500 nodes whose features tell their class."""
+    pytest.importorskip("ogb")
+    folder, rng, n = tmp_path / "dataset" / "ogbn_arxiv", np.random.default_rng(0), 1500
+    label = rng.integers(40, size=n)
+    write_csv(folder / "raw" / "edge.csv.gz", rng.integers(n, size=(6000, 2)))
+    write_csv(folder / "raw" / "num-node-list.csv.gz", [n])
+    write_csv(folder / "raw" / "num-edge-list.csv.gz", [6000])
+    write_csv(folder / "raw" / "node-feat.csv.gz", np.eye(40)[label] + rng.normal(0, 0.1, (n, 40)))
+    write_csv(folder / "raw" / "node_year.csv.gz", np.full(n, 2015))
+    write_csv(folder / "raw" / "node-label.csv.gz", label)
+    for key, ids in (
+        ("train", range(1100)),
+        ("valid", range(1100, 1300)),
+        ("test", range(1300, n)),
+    ):
+        write_csv(folder / "split" / "time" / f"{key}.csv.gz", ids)
+    (folder / "RELEASE_v1.txt").write_text("")
+    return folder.parent
+
+
+# --- whole programs
+
+
+def test_the_tutorial_runs_twice(ogb_root, tmp_path):
+    for attempt in range(2):
+        done = run(SCRIPTS / "tutorial.py", ogb_root, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "tutorial done: 1500 nodes" in done.stdout
+        assert done.stdout.rstrip().endswith("2 batches")
+        # The first run parses the text, the second reads what the first has saved.
+        assert ("Saving..." in done.stdout) == (attempt == 0)
+
+
+@pytest.mark.parametrize("options", [["--dt", "bfloat16"], ["--int32"]])
+def test_node_classification_runs_twice(ogb_root, tmp_path, options):
+    script = SCRIPTS / "node_classification.py"
+    arguments = [script, "--dataset-dir", ogb_root, "--epochs", "15", *options]
+    first, second = (run(*arguments, cwd=tmp_path) for _ in range(2))
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    found = re.search(r"Test accuracy (\S+)", first.stdout)
+    assert found, first.stdout
+    assert float(found[1]) > 0.1  # 40 classes
+    # One seed, one result, to the last digit printed.
+    assert second.stdout[second.stdout.index("Epoch") :] == first.stdout[first.stdout.index("E") :]
+
+
+@pytest.mark.slow
+def test_node_classification_learns_a_real_graph(shared_data, tmp_path):
+    pytest.importorskip("ogb")
+    source, folder = shared_data / "facebook-page-page", tmp_path / "dataset" / "ogbn_arxiv"
+    shutil.copytree(source / "raw", folder / "raw")
+    shutil.copytree(source / "split" / "random", folder / "split" / "time")
+    write_csv(folder / "raw" / "node_year.csv.gz", np.zeros(22_470))
+    (folder / "RELEASE_v1.txt").write_text("")
+    done = run(SCRIPTS / "node_classification.py", "--epochs", "4", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[-1]) > 0.8
+
+
+def test_a_pickled_split_of_numpy_arrays_loads(ogb_root, tmp_path):
+    split = ogb_root / "ogbn_arxiv" / "split" / "time"
+    ids = {"train": np.arange(9), "valid": np.arange(9, 12), "test": np.arange(12, 20)}
+    torch.save(ids, split / "split_dict.pt")
+    script = tmp_path / "s.py"
+    script.write_text(
+        "from ogb.nodeproppred import DglNodePropPredDataset\n"
+        "from dgl.data import AsNodePredDataset\n"
+        f"dataset = DglNodePropPredDataset('ogbn-arxiv', root={str(ogb_root)!r})\n"
+        "print(AsNodePredDataset(dataset).val_idx.tolist())\n"
+    )
+    done = run(script, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[9, 10, 11]"
+
+
+def test_a_file_of_the_real_dgl_is_named(ogb_root, tmp_path):
+    processed = ogb_root / "ogbn_arxiv" / "processed" / "dgl_data_processed"
+    processed.parent.mkdir()
+    processed.write_bytes(bytes.fromhex("3fa1b446f04f2edd02000000000000000200000000000000"))
+    done = run(SCRIPTS / "tutorial.py", ogb_root, cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"{processed}: written by the real DGL, expected a file of hopflow's" in done.stderr
+
+
+# --- the command
+
+
+@pytest.fixture
+def script(tmp_path):
+    """A script in a folder of its own beside a module that it imports."""
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    (folder / "beside.py").write_text("value = 7\n")
+
+    def write(text):
+        (folder / "script.py").write_text(text)
+        return folder / "script.py"
+
+    return write
+
+
+def test_the_command_is_like_python(script, tmp_path):
+    path = script(
+        "import sys, beside, dgl\n"
+        "print(__name__, sys.argv, sys.path[0], __file__, beside.value)\n"
+        "print(sys.modules['__main__'].beside is beside, dgl.__version__)\n"
+        "sys.exit(5)\n"
+    )
+    done = run("scripts/script.py", "--flag", "x", cwd=tmp_path)
+    assert done.returncode == 5, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == (
+        f"__main__ ['scripts/script.py', '--flag', 'x'] {path.parent} scripts/script.py 7"
+    )
+    assert second == f"True 2.1.0+hopflow.{hf.__version__}"
+
+
+def test_the_command_reports_failures_as_python_does(script, tmp_path):
+    path = script("def f():\n    raise KeyError('boo')\n\nf()\n")
+    done = run(path, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("KeyError: 'boo'")
+    assert 'script.py", line 2, in f' in done.stderr
+    assert run(tmp_path / "none.py", cwd=tmp_path).returncode == 2
+    assert "can't open file" in run(tmp_path / "none.py", cwd=tmp_path).stderr
+    assert run(cwd=tmp_path).returncode == 2
+    assert "usage:" in run("--help", cwd=tmp_path).stdout
+    assert "unknown option -x" in run("-x", cwd=tmp_path).stderr
+
+
+def test_the_command_runs_modules(tmp_path):
+    (tmp_path / "mine.py").write_text("import dgl.nn, sys\nprint(__name__, sys.argv[1:])\n")
+    done = run("-m", "mine", "a", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["__main__", "['a']"]
+
+
+# --- names
+
+
+def test_modules_resolve_however_they_are_imported(dgl):
+    import dgl.function as fn
+    import dgl.nn.pytorch as dglnn
+    from dgl.base import ALL, EID, NID, DGLError
+    from dgl.dataloading import MultiLayerNeighborSampler
+    from dgl.nn.pytorch.conv import SAGEConv
+
+    assert fn.copy_u is hf.function.copy_u
+    assert dglnn.SAGEConv is SAGEConv is dgl.nn.SAGEConv is hf.nn.SAGEConv
+    assert MultiLayerNeighborSampler is hf.dataloading.MultiLayerNeighborSampler
+    assert (ALL, EID, NID, DGLError) == ("__ALL__", hf.EID, hf.NID, hf.HopflowError)
+    assert dgl.graph is hf.graph
+    assert isinstance(hf.graph(([0], [1])), dgl.DGLGraph)
+    assert dgl.sampling.sample_neighbors is hf.sample_neighbors
+    assert dgl.random.seed is dgl.seed is hf.seed
+    assert "graph" in dir(dgl)
+    assert "knn_graph" not in dir(dgl)
+    names: dict[str, object] = {}
+    exec("from dgl.function import *", names)
+    assert names["u_mul_e"] is fn.u_mul_e
+
+
+def test_what_is_missing_says_so(dgl):
+    advice = r"hopflow does not provide dgl\.knn_graph; docs/dgl\.md"
+    with pytest.raises(AttributeError, match=advice):
+        dgl.knn_graph  # noqa: B018
+    with pytest.raises(ImportError, match=advice):
+        from dgl import knn_graph  # noqa: F401
+    with pytest.raises(ModuleNotFoundError, match=r"hopflow does not provide dgl\.sparse"):
+        import dgl.sparse
+    with pytest.raises(ImportError, match=r"hopflow does not provide dgl\.distributed"):
+        from dgl import distributed  # noqa: F401
+    assert not hasattr(dgl, "no_such_thing")
+    assert not hasattr(dgl, "Block")  # hopflow's own
+
+
+def test_names_that_hopflow_gains_are_found(dgl, monkeypatch):
+    monkeypatch.setattr(hf.nn, "SGConv", "a layer", raising=False)
+    monkeypatch.setattr(hf.dataloading, "ShaDowKHopSampler", "a sampler", raising=False)
+    assert dgl.nn.SGConv == dgl.nn.pytorch.conv.SGConv == "a layer"
+    assert dgl.dataloading.ShaDowKHopSampler == "a sampler"
+
+
+def test_a_real_dgl_is_refused(monkeypatch):
+    fake = type(sys)("dgl")
+    fake.__file__ = "/somewhere/dgl/__init__.py"
+    monkeypatch.setitem(sys.modules, "dgl", fake)
+    with pytest.raises(hf.HopflowError, match=r"got the real one from /somewhere/dgl/__init__\.py"):
+        as_dgl.install()
+    assert sys.modules["dgl"] is fake
+
+
+def test_installing_twice_and_uninstalling(dgl):
+    as_dgl.install()
+    assert sys.modules["dgl"] is dgl
+    assert sum(type(finder).__name__ == "Finder" for finder in sys.meta_path) == 1
+    as_dgl.uninstall()
+    assert not [name for name in sys.modules if name.split(".")[0] == "dgl"]
+    as_dgl.install()
+
+
+def test_samplers_in_worker_threads_import_dgl(dgl, small_graph):
+    class Sampler(dgl.dataloading.BlockSampler):
+        def sample_blocks(self, g, seed_nodes):
+            import dgl.sampling
+            from dgl.base import NID
+
+            frontier = dgl.sampling.sample_neighbors(g, seed_nodes, 3)
+            block = dgl.to_block(frontier, seed_nodes)
+            return block.srcdata[NID], seed_nodes, [block]
+
+    def batches(num_workers):
+        loader = dgl.dataloading.DataLoader(
+            small_graph,
+            torch.arange(100),
+            Sampler(),
+            batch_size=10,
+            num_workers=num_workers,
+            seed=3,
+        )
+        return [input_nodes.tolist() for input_nodes, _, _ in loader]
+
+    assert batches(3) == batches(0)
+
+
+# --- the page
+
+
+def rows():
+    """(module, name, whether it is said to be there) of every row of the page's tables."""
+    module, found = "", []
+    for line in PAGE.read_text().splitlines():
+        heading = re.match(r"##+ `([\w.]+)`", line)
+        if heading:
+            module = heading[1]
+        elif line.startswith("#"):
+            module = ""
+        cells = [cell.strip() for cell in line.split("|")]
+        if module and len(cells) == 5 and cells[2] in ("yes", "no"):
+            found += [
+                (module, name, cells[2] == "yes") for name in re.findall(r"`(\w+)`", cells[1])
+            ]
+    return found
+
+
+def test_the_page_lists_every_name_once():
+    listed = [(module, name) for module, name, _ in rows()]
+    assert len(listed) == len(set(listed))
+    pages = {"dgl", "dgl.function", "dgl.dataloading", "dgl.nn.pytorch", "dgl.ops", "dgl.sampling"}
+    wanted = {(module, name) for module in pages for name in MODULES[module].public}
+    wanted |= {("dgl.DGLGraph", name) for name in GRAPH}
+    missing = wanted - set(listed)
+    assert not missing, f"docs/dgl.md does not list {sorted(missing)}"
+
+
+def test_the_page_tells_the_truth(dgl):
+    wrong = []
+    graph = hf.graph(([0], [1]))
+    for module, name, is_there in rows():
+        owner = graph if module == "dgl.DGLGraph" else sys.modules[module]
+        if hasattr(owner, name) != is_there:
+            wrong.append(f"{module}.{name} is {'not ' if is_there else ''}there")
+    assert not wrong, f"docs/dgl.md should say: {', '.join(wrong)}"
+
+
+# --- dgl.ops
+
+
+@pytest.mark.parametrize("reduce_op", ["sum", "mean", "max", "min"])
+@pytest.mark.parametrize("op", ["add", "sub", "mul", "div", "copy_u", "copy_e"])
+def test_spmm_on_graphs(dgl, small_graph, op, reduce_op):
+    u = torch.rand(200, 5, dtype=torch.float64) + 1
+    e = torch.rand(2000, 1, dtype=torch.float64) + 1
+    src, dst = small_graph.edges()
+    plain = {"add": u[src] + e, "sub": u[src] - e, "mul": u[src] * e, "div": u[src] / e,
+             "copy_u": u[src], "copy_e": e}[op]  # fmt: skip
+    if op.startswith("copy"):
+        out = getattr(dgl.ops, f"{op}_{reduce_op}")(small_graph, u if op == "copy_u" else e)
+    else:
+        out = getattr(dgl.ops, f"u_{op}_e_{reduce_op}")(small_graph, u, e)
+    name = {"sum": "sum", "mean": "mean", "max": "amax", "min": "amin"}[reduce_op]
+    wanted = torch.zeros(200, plain.shape[1], dtype=torch.float64).index_reduce_(
+        0, dst, plain, name.replace("sum", "mean"), include_self=False
+    )
+    if reduce_op == "sum":
+        wanted = torch.zeros_like(wanted).index_add_(0, dst, plain)
+    torch.testing.assert_close(out, wanted)
+    assert "lhs" not in small_graph.ndata
+
+
+def test_sddmm_on_graphs_and_blocks(dgl, small_graph):
+    block = hf.to_block(small_graph)
+    for g in (small_graph, block):
+        u = torch.rand(g.num_src_nodes(), 3)
+        v = torch.rand(g.num_dst_nodes(), 3)
+        e = torch.rand(g.num_edges(), 3)
+        src, dst = g.edges()
+        torch.testing.assert_close(dgl.ops.u_add_v(g, u, v), u[src] + v[dst])
+        torch.testing.assert_close(dgl.ops.e_div_u(g, e, u), e / u[src])
+        torch.testing.assert_close(dgl.ops.v_sub_e(g, v, e), v[dst] - e)
+        torch.testing.assert_close(dgl.ops.u_dot_v(g, u, v), (u[src] * v[dst]).sum(1, keepdim=True))
+        assert torch.equal(dgl.ops.copy_v(g, v), v[dst])
+        assert torch.equal(dgl.ops.copy_u(g, u), u[src])
+        assert torch.equal(dgl.ops.gsddmm(g, "mul", u, u, "u", "u"), u[src] * u[src])
+
+
+def test_ops_give_gradients_and_errors(dgl):
+    g = hf.graph(([0, 1, 1], [1, 1, 2]))
+    u = torch.rand(3, 2, dtype=torch.float64, requires_grad=True)
+    e = torch.rand(3, 1, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda u, e: dgl.ops.u_mul_e_sum(g, u, e), (u, e))
+    with pytest.raises(ValueError, match="op: expected add, sub"):
+        dgl.ops.gspmm(g, "dot", "sum", u, e)
+    with pytest.raises(ValueError, match="reduce_op: expected"):
+        dgl.ops.gspmm(g, "add", "prod", u, e)
+    with pytest.raises(ValueError, match="lhs_data: expected a tensor for mul, got None"):
+        dgl.ops.gspmm(g, "mul", "sum", None, e)
+    with pytest.raises(ValueError, match='lhs_target: expected "u", "v" or "e"'):
+        dgl.ops.gsddmm(g, "mul", u, e, lhs_target="src")
+
+
+def test_segment_reduce(dgl):
+    x = torch.arange(6.0).view(6, 1)
+    lengths = torch.tensor([1, 0, 3, 2])
+    assert dgl.ops.segment_reduce(lengths, x).flatten().tolist() == [0, 0, 6, 9]
+    assert dgl.ops.segment_reduce(lengths, x, reducer="min").flatten().tolist() == [0, 0, 1, 4]
+    with pytest.raises(ValueError, match="add up to the 6 rows of value, got 5"):
+        dgl.ops.segment_reduce(lengths[:3] + torch.tensor([0, 0, 1]), x)
+    with pytest.raises(ValueError, match="seglen: expected lengths of at least 0, got -1"):
+        dgl.ops.segment_reduce(torch.tensor([7, -1]), x)
+
+
+# --- odds and ends
+
+
+def test_heterograph_of_one_type(dgl):
+    made = dgl.heterograph({("n", "e", "n"): ([0, 1], [1, 2])}, num_nodes_dict={"n": 5})
+    assert (made.num_nodes(), made.num_edges()) == (5, 2)
+    for bad in (
+        {("a", "e", "b"): ([0], [1])},
+        {("a", "e", "a"): ([0], [1]), ("a", "f", "a"): ([0], [1])},
+    ):
+        with pytest.raises(dgl.DGLError, match="hopflow has no graphs of several types"):
+            dgl.heterograph(bad)
+
+
+def test_as_node_pred_dataset(dgl, small_graph):
+    class Mine:
+        name = "mine"
+
+        def __getitem__(self, i):
+            return small_graph
+
+    with pytest.raises(ValueError, match="node column 'train_mask', or split_ratio"):
+        dgl.data.AsNodePredDataset(Mine())
+    made = dgl.data.AsNodePredDataset(Mine(), [0.5, 0.25, 0.25])
+    assert [len(x) for x in (made.train_idx, made.val_idx, made.test_idx)] == [100, 50, 50]
+    assert made.num_classes == 4
+    assert "train_mask" not in small_graph.ndata
+    torch.manual_seed(0)
+    again = dgl.data.AsNodePredDataset(Mine(), [0.5, 0.25, 0.25])
+    torch.manual_seed(0)
+    same = dgl.data.AsNodePredDataset(Mine(), [0.5, 0.25, 0.25])
+    assert torch.equal(again.train_idx, same.train_idx)
+    parts = torch.cat([made.train_idx, made.val_idx, made.test_idx])
+    assert torch.equal(parts.sort().values, torch.arange(200))
+    with pytest.raises(ValueError, match="split_ratio: expected three shares"):
+        dgl.data.AsNodePredDataset(Mine(), [0.9, 0.9, 0.1])
+    synthetic = dgl.data.AsNodePredDataset(hf.datasets.load("arxiv-like"))
+    assert synthetic[0].ndata["label"].dim() == 1
+    assert len(synthetic.train_idx) == 90_941
+    assert synthetic.num_classes == 40
