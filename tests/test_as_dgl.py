@@ -16,6 +16,7 @@ import torch
 
 import hopflow as hf
 from hopflow import as_dgl
+from hopflow.as_dgl.modules import DglModule
 from hopflow.as_dgl.names import GRAPH, MODULES
 
 HERE = Path(__file__).resolve().parent
@@ -26,8 +27,8 @@ PAGE = HERE.parent / "docs" / "dgl.md"
 @pytest.fixture
 def dgl():
     """The stand-in for DGL, for one test."""
-    for name in [name for name in sys.modules if name.split(".")[0] == "dgl"]:
-        pytest.skip(f"a real {name} is imported")
+    if "dgl" in sys.modules and not isinstance(sys.modules["dgl"], DglModule):
+        pytest.skip("the real DGL is imported")
     as_dgl.install()
     import dgl
 
@@ -86,17 +87,19 @@ def test_the_tutorial_runs_twice(ogb_root, tmp_path):
         assert ("Saving..." in done.stdout) == (attempt == 0)
 
 
-@pytest.mark.parametrize("options", [["--dt", "bfloat16"], ["--int32"]])
+@pytest.mark.parametrize(
+    "options", [["--int32"], pytest.param(["--dt", "bfloat16"], marks=pytest.mark.slow)]
+)
 def test_node_classification_runs_twice(ogb_root, tmp_path, options):
     script = SCRIPTS / "node_classification.py"
-    arguments = [script, "--dataset-dir", ogb_root, "--epochs", "15", *options]
+    arguments = [script, "--dataset-dir", ogb_root, "--epochs", "4", *options]
     first, second = (run(*arguments, cwd=tmp_path) for _ in range(2))
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
-    found = re.search(r"Test accuracy (\S+)", first.stdout)
-    assert found, first.stdout
-    assert float(found[1]) > 0.1  # 40 classes
+    assert re.search(r"Test accuracy 0\.\d+$", first.stdout.rstrip())
     # One seed, one result, to the last digit printed.
-    assert second.stdout[second.stdout.index("Epoch") :] == first.stdout[first.stdout.index("E") :]
+    assert (
+        second.stdout[second.stdout.index("Epoch") :] == first.stdout[first.stdout.index("Epoch") :]
+    )
 
 
 @pytest.mark.slow
@@ -107,7 +110,7 @@ def test_node_classification_learns_a_real_graph(shared_data, tmp_path):
     shutil.copytree(source / "split" / "random", folder / "split" / "time")
     write_csv(folder / "raw" / "node_year.csv.gz", np.zeros(22_470))
     (folder / "RELEASE_v1.txt").write_text("")
-    done = run(SCRIPTS / "node_classification.py", "--epochs", "4", cwd=tmp_path)
+    done = run(SCRIPTS / "node_classification.py", "--epochs", "8", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.split()[-1]) > 0.8
 
