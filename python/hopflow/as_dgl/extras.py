@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from hopflow.convert import Device, graph
-from hopflow.graph import ALL, Graph
+from hopflow.graph import Graph
 from hopflow.ops import HopflowError
+from hopflow.queries import ALL
 
 
 def is_all(arg: object) -> bool:
