@@ -5,7 +5,9 @@
 #include "compact.h"
 #include "csc.h"
 #include "device.h"
+#include "edge_softmax.h"
 #include "gather.h"
+#include "gatv2_scores.h"
 #include "sample.h"
 #include "sample_weighted.h"
 #include "sddmm.h"
@@ -94,6 +96,22 @@ HOPFLOW_FOR_IDS3(HOPFLOW_STUB)
 #undef HOPFLOW_STUB
 
 #define HOPFLOW_STUB(T, Id)                                                       \
+  template <>                                                                     \
+  void EdgeSoftmax(const EdgeSoftmaxArgs<T, Id>&, Workspace&) {                   \
+    NotBuilt();                                                                   \
+  }                                                                               \
+  template <>                                                                     \
+  void EdgeSoftmaxBackward(const EdgeSoftmaxArgs<T, Id>&, Workspace&) {           \
+    NotBuilt();                                                                   \
+  }                                                                               \
+  template <>                                                                     \
+  void Gatv2Scores(const Gatv2Args<T, Id>&, Workspace&) {                         \
+    NotBuilt();                                                                   \
+  }                                                                               \
+  template <>                                                                     \
+  void Gatv2ScoresBackward(const Gatv2Args<T, Id>&, Workspace&) {                 \
+    NotBuilt();                                                                   \
+  }                                                                               \
   template <>                                                                     \
   void Spmm(const SpmmArgs<T, Id>&, Reduce, Workspace&) {                         \
     NotBuilt();                                                                   \

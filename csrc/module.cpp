@@ -23,7 +23,9 @@ PYBIND11_MODULE(_native, module) {
   hopflow::BindCompact(module);
   hopflow::BindCsc(module);
   hopflow::BindDevice(module);
+  hopflow::BindEdgeSoftmax(module);
   hopflow::BindGather(module);
+  hopflow::BindGatv2Scores(module);
   hopflow::BindSample(module);
   hopflow::BindSampleWeighted(module);
   hopflow::BindSddmm(module);

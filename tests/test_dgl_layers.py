@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from hopflow.nn import (
     APPNPConv,
     EdgeConv,
     EdgeWeightNorm,
+    GATConv,
+    GATv2Conv,
     GINConv,
     GINEConv,
     GraphConv,
@@ -49,6 +52,21 @@ def cases() -> dict[str, Make]:
             made[f"edge_conv/{normed}/{form}"] = lambda normed=normed: EdgeConv(
                 3, 2, normed, allow_zero_in_degree=True
             )
+    for residual in (False, True):
+        for width in (3, 6):
+            options = {"residual": residual, "allow_zero_in_degree": True}
+            made[f"gat_pair/{residual}/{width}/pair"] = partial(
+                GATConv, (width, width), 3, 2, **options
+            )
+            for form in FORMS:
+                for kind in ("plain", "weighted"):
+                    made[f"gat/{residual}/{width}/{kind}/{form}"] = partial(
+                        GATConv, width, 3, 2, **options
+                    )
+                for shared in (False, True):
+                    made[f"gatv2/{residual}/{width}/{shared}/{form}"] = partial(
+                        GATv2Conv, width, 3, 2, share_weights=shared, **options
+                    )
     return made
 
 

@@ -82,6 +82,21 @@ def gather_rows(x: Tensor, ids: Tensor, out: Tensor) -> None: ...
 def gather_cached_rows(
     x: Tensor, ids: Tensor, cached: Tensor, slots: Tensor, num_hits: Tensor, out: Tensor
 ) -> None: ...
+def edge_softmax(
+    x: Tensor, grad: Tensor | None, indptr: Tensor, eids: Tensor | None, out: Tensor
+) -> None: ...
+def gatv2_scores(
+    u: Tensor,
+    v: Tensor,
+    attn: Tensor,
+    slope: float,
+    indptr: Tensor,
+    indices: Tensor,
+    eids: Tensor | None,
+    grad: Tensor | None,
+    out: Tensor,
+    out_attn: Tensor | None,
+) -> None: ...
 def spmm_binary(
     op: str,
     lhs: Tensor,

@@ -131,6 +131,29 @@ def record_all(made: dict[str, dgl.DGLGraph]) -> None:
             out.backward(cotangent(out.shape))
             path = f"edge_weight_norm/{norm}/{form}"
             put_all(path, {"edge_weight": weight, "edge_weight_grad": weight.grad, "out": out})
+    # Attention: with a residual that keeps its width (6) and one that is projected (3).
+    for residual in (False, True):
+        for width in (3, 6):
+            options = {"residual": residual, "allow_zero_in_degree": True}
+            for kind in ("plain", "weighted"):
+                record_forms(
+                    f"gat/{residual}/{width}/{kind}",
+                    lambda w=width, o=options: dglnn.GATConv(w, 3, 2, **o),
+                    made, width, extra=None if kind == "plain" else "edge_weight",
+                )  # fmt: skip
+            record_forms(
+                f"gat_pair/{residual}/{width}",
+                lambda w=width, o=options: dglnn.GATConv((w, w), 3, 2, **o),
+                made, width, forms=("pair",),
+            )  # fmt: skip
+            for shared in (False, True):
+                record_forms(
+                    f"gatv2/{residual}/{width}/{shared}",
+                    lambda w=width, o=options, s=shared: dglnn.GATv2Conv(
+                        w, 3, 2, share_weights=s, **o
+                    ),
+                    made, width,
+                )  # fmt: skip
 
 
 def main() -> None:

@@ -36,7 +36,9 @@ from hopflow.ops.device import (
     num_threads,
     set_num_threads,
 )
+from hopflow.ops.edge_softmax import edge_softmax, edge_softmax_reference
 from hopflow.ops.gather import gather_rows, gather_rows_reference
+from hopflow.ops.gatv2_scores import gatv2_scores, gatv2_scores_reference
 from hopflow.ops.pinned import Pin, RowCache, is_pinned, pin_memory, require_fit
 from hopflow.ops.pool import PoolUsage, pool_usage, pooled, set_pool_limit, set_pool_pinned
 from hopflow.ops.sample import sample_neighbors, sample_neighbors_reference, stream_key
@@ -84,9 +86,13 @@ __all__ = [
     "cuda_devices",
     "cuda_is_built",
     "destinations",
+    "edge_softmax",
+    "edge_softmax_reference",
     "first_ids",
     "gather_rows",
     "gather_rows_reference",
+    "gatv2_scores",
+    "gatv2_scores_reference",
     "id_dtype",
     "instruction_set",
     "is_pinned",

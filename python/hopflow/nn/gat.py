@@ -1,0 +1,179 @@
+"""The graph attention layer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hopflow.function import u_add_v
+from hopflow.graph import Graph
+from hopflow.nn._attention import (
+    GAIN,
+    Activation,
+    as_sizes,
+    heads,
+    reset_linear,
+    residual_layer,
+    weighted_sum,
+)
+from hopflow.nn._checks import require_edge_rows, require_in_degrees
+from hopflow.nn._pairs import Features, as_pair
+from hopflow.nn.functional import edge_softmax
+
+
+class GATConv(nn.Module):
+    r"""Graph attention: neighbours weighted by a learned score of both ends of an edge.
+
+    .. math::
+        h_v' = \sum_{u \to v} \alpha_{uv} W h_u, \quad
+        \alpha_{uv} = softmax_u(LeakyReLU(a_l^T W h_u + a_r^T W h_v))
+
+    Scores and weights are one number an edge and head; the weighted sum is one kernel, so that
+    nothing of the size E x H x D is written.
+
+    Parameters
+    ----------
+    in_feats : int or (int, int)
+        Width of the input features, or of the sources' and the destinations'; a pair has a
+        projection for each.
+    out_feats : int
+        Width of each head's output.
+    num_heads : int
+        Number of heads H.
+    feat_drop, attn_drop : float
+        Dropout of features and of attention.
+    negative_slope : float
+        Of the leaky rectifier.
+    residual : bool
+        Add the destination's own features, projected where the widths differ.
+    activation : callable, optional
+        Applied to the output.
+    allow_zero_in_degree : bool
+        Accept destinations without in-edges, whose output is the bias and the residual alone.
+    bias : bool
+        Learn a bias; the residual's projection has it, if there is one.
+
+    References
+    ----------
+    Veličković et al., "Graph attention networks", ICLR 2018;
+    https://www.dgl.ai/dgl_docs/generated/dgl.nn.pytorch.conv.GATConv.html
+    """
+
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        in_feats: int | tuple[int, int],
+        out_feats: int,
+        num_heads: int,
+        feat_drop: float = 0.0,
+        attn_drop: float = 0.0,
+        negative_slope: float = 0.2,
+        residual: bool = False,
+        activation: Activation | None = None,
+        allow_zero_in_degree: bool = False,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        src_feats, dst_feats = as_sizes(in_feats)
+        self._num_heads, self._out_feats = num_heads, out_feats
+        self._allow_zero_in_degree = allow_zero_in_degree
+        width = out_feats * num_heads
+        if isinstance(in_feats, tuple):
+            self.fc_src = nn.Linear(src_feats, width, bias=False)
+            self.fc_dst = nn.Linear(dst_feats, width, bias=False)
+        else:
+            self.fc = nn.Linear(src_feats, width, bias=False)
+        self.attn_l = nn.Parameter(torch.empty(1, num_heads, out_feats))
+        self.attn_r = nn.Parameter(torch.empty(1, num_heads, out_feats))
+        self.feat_drop, self.attn_drop = nn.Dropout(feat_drop), nn.Dropout(attn_drop)
+        self.leaky_relu = nn.LeakyReLU(negative_slope)
+        self.res_fc = residual_layer(dst_feats, out_feats, num_heads, wanted=residual, bias=bias)
+        if bias and not isinstance(self.res_fc, nn.Linear):
+            self.bias = nn.Parameter(torch.empty(width))
+        else:
+            self.register_buffer("bias", None)
+        self.activation = activation
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new parameters."""
+        for name in ("fc", "fc_src", "fc_dst"):
+            if hasattr(self, name):
+                reset_linear(getattr(self, name))
+        nn.init.xavier_normal_(self.attn_l, gain=GAIN)
+        nn.init.xavier_normal_(self.attn_r, gain=GAIN)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+        if isinstance(self.res_fc, nn.Linear):
+            reset_linear(self.res_fc)
+
+    def set_allow_zero_in_degree(self, set_value: bool) -> None:
+        """Change ``allow_zero_in_degree``."""
+        self._allow_zero_in_degree = set_value
+
+    def forward(
+        self,
+        graph: Graph,
+        feat: Features,
+        edge_weight: Tensor | None = None,
+        get_attention: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Compute the layer.
+
+        Parameters
+        ----------
+        graph : Graph or Block
+            Where messages flow.
+        feat : Tensor or (Tensor, Tensor)
+            Source rows, shape [U, ..., D_in], whose first are the destinations'; or the rows of
+            each side.
+        edge_weight : Tensor, optional
+            A factor for each edge's attention, after the softmax, shape [E].
+        get_attention : bool
+            Return the attention as well.
+
+        Returns
+        -------
+        Tensor
+            Shape [V, ..., H, D].
+        Tensor, optional
+            The attention, shape [E, ..., H, 1], in the order of edge ids.
+
+        Raises
+        ------
+        HopflowError
+            A destination without in-edges, unless ``allow_zero_in_degree``.
+        TypeError, ValueError
+            Operands whose shapes do not go together.
+        """
+        require_in_degrees(graph, self._allow_zero_in_degree)
+        source, own = as_pair(graph, feat)
+        if edge_weight is not None:
+            require_edge_rows("edge_weight", edge_weight, graph.num_edges())
+        is_one = not isinstance(feat, tuple)
+        source = self.feat_drop(source)
+        own = source[: graph.num_dst_nodes()] if is_one else self.feat_drop(own)
+        sizes = self._num_heads, self._out_feats
+        src_layer = self.fc_src if hasattr(self, "fc_src") else self.fc
+        feat_src = heads(src_layer(source), *sizes)
+        if is_one and src_layer is getattr(self, "fc", None):
+            feat_dst = feat_src[: graph.num_dst_nodes()]
+        else:
+            feat_dst = heads((self.fc_dst if hasattr(self, "fc_dst") else self.fc)(own), *sizes)
+        with graph.local_scope():
+            graph.srcdata["el"] = (feat_src * self.attn_l).sum(-1, keepdim=True)
+            graph.dstdata["er"] = (feat_dst * self.attn_r).sum(-1, keepdim=True)
+            graph.apply_edges(u_add_v("el", "er", "e"))
+            scores = self.leaky_relu(graph.edata["e"])
+        attention = self.attn_drop(edge_softmax(graph, scores))
+        if edge_weight is not None:
+            attention = attention * edge_weight.view(-1, *[1] * (attention.dim() - 1))
+        out = weighted_sum(graph, feat_src, attention)
+        if self.res_fc is not None:
+            out = out + self.res_fc(own).view(*own.shape[:-1], -1, self._out_feats)
+        if self.bias is not None:
+            out = out + self.bias.view(self._num_heads, self._out_feats)
+        if self.activation is not None:
+            out = self.activation(out)
+        return (out, attention) if get_attention else out

@@ -1,0 +1,159 @@
+"""The second graph attention layer, whose ranking of neighbours depends on who asks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hopflow import ops
+from hopflow.graph import Graph
+from hopflow.nn._attention import (
+    GAIN,
+    Activation,
+    as_sizes,
+    heads,
+    reset_linear,
+    residual_layer,
+    weighted_sum,
+)
+from hopflow.nn._checks import require_in_degrees
+from hopflow.nn._pairs import Features, as_pair
+from hopflow.nn.functional import edge_softmax
+
+
+class GATv2Conv(nn.Module):
+    r"""Graph attention whose score is computed after the rectifier.
+
+    .. math::
+        h_v' = \sum_{u \to v} \alpha_{uv} W_{src} h_u, \quad
+        \alpha_{uv} = softmax_u(a^T LeakyReLU(W_{src} h_u + W_{dst} h_v))
+
+    The scores are one kernel (:func:`hopflow.ops.gatv2_scores`) and so is the weighted sum: nothing
+    of the size E x H x D is written.
+
+    Parameters
+    ----------
+    in_feats : int or (int, int)
+        Width of the input features, or of the sources' and the destinations'.
+    out_feats : int
+        Width of each head's output.
+    num_heads : int
+        Number of heads H.
+    feat_drop, attn_drop : float
+        Dropout of features and of attention.
+    negative_slope : float
+        Of the leaky rectifier.
+    residual : bool
+        Add the destination's own features, projected where the widths differ.
+    activation : callable, optional
+        Applied to the output.
+    allow_zero_in_degree : bool
+        Accept destinations without in-edges, whose output is the residual alone.
+    bias : bool
+        Learn biases of the projections.
+    share_weights : bool
+        One projection for both sides; with one width of input only.
+
+    References
+    ----------
+    Brody, Alon, Yahav, "How attentive are graph attention networks?", ICLR 2022;
+    https://www.dgl.ai/dgl_docs/generated/dgl.nn.pytorch.conv.GATv2Conv.html
+    """
+
+    def __init__(
+        self,
+        in_feats: int | tuple[int, int],
+        out_feats: int,
+        num_heads: int,
+        feat_drop: float = 0.0,
+        attn_drop: float = 0.0,
+        negative_slope: float = 0.2,
+        residual: bool = False,
+        activation: Activation | None = None,
+        allow_zero_in_degree: bool = False,
+        bias: bool = True,
+        share_weights: bool = False,
+    ) -> None:
+        super().__init__()
+        src_feats, dst_feats = as_sizes(in_feats)
+        self._num_heads, self._out_feats = num_heads, out_feats
+        self._allow_zero_in_degree = allow_zero_in_degree
+        width = out_feats * num_heads
+        # As in DGL, a pair of widths has a projection each, whatever share_weights says.
+        self.share_weights = share_weights and not isinstance(in_feats, tuple)
+        self.fc_src = nn.Linear(src_feats, width, bias=bias)
+        self.fc_dst = self.fc_src if self.share_weights else nn.Linear(dst_feats, width, bias=bias)
+        self.attn = nn.Parameter(torch.empty(1, num_heads, out_feats))
+        self.feat_drop, self.attn_drop = nn.Dropout(feat_drop), nn.Dropout(attn_drop)
+        self.leaky_relu = nn.LeakyReLU(negative_slope)
+        self.res_fc = residual_layer(dst_feats, out_feats, num_heads, wanted=residual, bias=bias)
+        self.activation = activation
+        self.bias = bias
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new parameters."""
+        reset_linear(self.fc_src)
+        if not self.share_weights:
+            reset_linear(self.fc_dst)
+        nn.init.xavier_normal_(self.attn, gain=GAIN)
+        if isinstance(self.res_fc, nn.Linear):
+            reset_linear(self.res_fc)
+
+    def set_allow_zero_in_degree(self, set_value: bool) -> None:
+        """Change ``allow_zero_in_degree``."""
+        self._allow_zero_in_degree = set_value
+
+    def forward(
+        self, graph: Graph, feat: Features, get_attention: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Compute the layer.
+
+        Parameters
+        ----------
+        graph : Graph or Block
+            Where messages flow.
+        feat : Tensor or (Tensor, Tensor)
+            Source rows, shape [U, D_in], whose first are the destinations'; or the rows of each
+            side.
+        get_attention : bool
+            Return the attention as well.
+
+        Returns
+        -------
+        Tensor
+            Shape [V, H, D].
+        Tensor, optional
+            The attention, shape [E, H, 1], in the order of edge ids.
+
+        Raises
+        ------
+        HopflowError
+            A destination without in-edges, unless ``allow_zero_in_degree``.
+        TypeError, ValueError
+            Operands whose shapes do not go together.
+        """
+        require_in_degrees(graph, self._allow_zero_in_degree)
+        source, own = as_pair(graph, feat)
+        is_one = not isinstance(feat, tuple)
+        source = self.feat_drop(source)
+        own = source[: graph.num_dst_nodes()] if is_one else self.feat_drop(own)
+        sizes = self._num_heads, self._out_feats
+        feat_src = heads(self.fc_src(source), *sizes)
+        if is_one and self.share_weights:
+            feat_dst = feat_src[: graph.num_dst_nodes()]
+        else:
+            feat_dst = heads(self.fc_dst(own), *sizes)
+        full = graph.adjacency.full()
+        scores = ops.gatv2_scores(
+            full.indptr, full.indices, feat_src, feat_dst, self.attn[0].to(feat_src.dtype),
+            negative_slope=self.leaky_relu.negative_slope, eids=full.eids,
+            transpose=full.transpose_for(feat_src),
+        )  # fmt: skip
+        attention = self.attn_drop(edge_softmax(graph, scores.unsqueeze(-1)))
+        out = weighted_sum(graph, feat_src, attention)
+        if self.res_fc is not None:
+            out = out + self.res_fc(own).view(own.shape[0], -1, self._out_feats)
+        if self.activation is not None:
+            out = self.activation(out)
+        return (out, attention) if get_attention else out

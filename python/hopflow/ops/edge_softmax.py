@@ -1,0 +1,145 @@
+"""Softmax over the in-edges of every destination."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hopflow import _native
+from hopflow.ops._library import define
+from hopflow.ops._place import check_indptr, check_permutation
+from hopflow.ops._shapes import (
+    accumulator_dtype,
+    optional_ids,
+    require_features,
+    require_same_device,
+)
+from hopflow.ops.csc import destinations
+from hopflow.ops.pool import empty
+from hopflow.ops.spmm import require_indptr
+
+
+def _kernel(x: Tensor, indptr: Tensor, eids: Tensor | None) -> Tensor:
+    out = empty(x.shape, x.dtype, x.device)
+    check_indptr("indptr", indptr, x.shape[0])
+    check_permutation("eids", eids)
+    _native.edge_softmax(x.contiguous(), None, indptr, eids, out)
+    return out
+
+
+def _fake(x: Tensor, indptr: Tensor, eids: Tensor | None) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, indptr, eids = inputs
+    ctx.save_for_backward(output, indptr, eids)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    out, indptr, eids = ctx.saved_tensors
+    return _edge_softmax_backward(out, grad, indptr, eids), None, None
+
+
+_edge_softmax = define(
+    "edge_softmax(Tensor x, Tensor indptr, Tensor? eids) -> Tensor",
+    kernel=_kernel,
+    fake=_fake,
+    setup=_setup,
+    backward=_backward,
+)
+
+
+def _backward_kernel(out: Tensor, grad: Tensor, indptr: Tensor, eids: Tensor | None) -> Tensor:
+    result = empty(out.shape, out.dtype, out.device)
+    check_indptr("indptr", indptr, out.shape[0])
+    check_permutation("eids", eids)
+    _native.edge_softmax(out.contiguous(), grad.contiguous(), indptr, eids, result)
+    return result
+
+
+def _backward_fake(out: Tensor, grad: Tensor, indptr: Tensor, eids: Tensor | None) -> Tensor:
+    return out.new_empty(out.shape)
+
+
+def _backward_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _backward_backward(ctx: Any, grad_result: Tensor) -> tuple[Tensor | None, ...]:
+    # result = out * (grad - sum of out * grad), the sum over a destination's in-edges.
+    out, grad, indptr, eids = ctx.saved_tensors
+
+    def at_edges(x: Tensor) -> Tensor:
+        total, _ = torch.ops.hopflow.segment_reduce(x, indptr, eids, "sum")
+        return torch.ops.hopflow.segment_reduce_backward(  # type: ignore[no-any-return]
+            total, None, indptr, eids, out.shape[0], "sum"
+        )
+
+    grad_out = grad_result * (grad - at_edges(out * grad)) - grad * at_edges(grad_result * out)
+    return grad_out, _edge_softmax_backward(out, grad_result, indptr, eids), None, None
+
+
+_edge_softmax_backward = define(
+    "edge_softmax_backward(Tensor out, Tensor grad, Tensor indptr, Tensor? eids) -> Tensor",
+    kernel=_backward_kernel,
+    fake=_backward_fake,
+    setup=_backward_setup,
+    backward=_backward_backward,
+)
+
+
+def edge_softmax(indptr: Tensor, x: Tensor, *, eids: Tensor | None = None) -> Tensor:
+    """Softmax of edge scores over the in-edges of each destination, each column by itself.
+
+    ``out[e] = exp(x[e] - m) / sum(exp(x[f] - m) for every in-edge f of e's destination)`` with
+    ``m`` the largest of them. Computed in float32 or wider, in edge order; differentiable, twice.
+    Same as ``dgl.nn.functional.edge_softmax``.
+
+    Parameters
+    ----------
+    indptr : Tensor
+        Shape [V + 1]; the in-edges of ``v`` are at positions ``indptr[v]:indptr[v + 1]``.
+    x : Tensor
+        Scores, shape [E, ...]; float32, float64, float16 or bfloat16.
+    eids : Tensor, optional
+        Edge at each position, a permutation, shape [E]; None if edge ``e`` is at position ``e``.
+
+    Returns
+    -------
+    Tensor
+        Shape and dtype of ``x``.
+
+    Raises
+    ------
+    IndexError, ValueError, TypeError
+        Ids, shapes, dtypes or devices do not match.
+
+    References
+    ----------
+    Veličković et al., "Graph attention networks", ICLR 2018;
+    https://www.dgl.ai/dgl_docs/generated/dgl.nn.functional.edge_softmax.html
+    """
+    x, indptr = require_features("x", x), require_indptr(indptr)
+    eids = optional_ids("eids", eids)
+    require_same_device("x", x, "indptr", indptr)
+    num_edges = x.shape[0]
+    width = x.shape[1:].numel()
+    result: Tensor = _edge_softmax(x.reshape(num_edges, width), indptr, eids).view(x.shape)
+    return result
+
+
+def edge_softmax_reference(indptr: Tensor, x: Tensor, *, eids: Tensor | None = None) -> Tensor:
+    """What :func:`edge_softmax` computes, in plain torch."""
+    num_dst = indptr.shape[0] - 1
+    at = x if eids is None else x[eids.long()]
+    at = at.to(accumulator_dtype(x.dtype)).flatten(1) if x.dim() > 1 else at.unsqueeze(1)
+    dst = destinations(indptr.long(), x.shape[0], torch.int64).unsqueeze(1).expand_as(at)
+    most = torch.zeros(num_dst, at.shape[1], dtype=at.dtype)
+    most = most.scatter_reduce(0, dst, at, "amax", include_self=False)
+    power = (at - most.gather(0, dst)).exp()
+    total = torch.zeros_like(most).scatter_add(0, dst, power)
+    out = (power / total.gather(0, dst)).to(x.dtype).view(x.shape)
+    return out if eids is None else torch.empty_like(out).index_copy(0, eids.long(), out)
