@@ -13,7 +13,7 @@ from pathlib import Path
 import cuda_cases
 import pytest
 import torch
-from helpers import FLOATS, IDS, random_csc
+from helpers import FLOATS, IDS, operands, random_csc
 
 import hopflow as hf
 from hopflow import ops
@@ -276,6 +276,68 @@ def test_weighted_spmm_and_sddmm(cuda, heads, dtype):
         scores = ops.sddmm(indptr, indices, x.to(cuda), v.to(cuda), eids=eids)
         expected = ops.sddmm_reference(csc.indptr, csc.indices, x, v, eids=csc.eids)
         torch.testing.assert_close(scores.cpu(), expected, rtol=tolerance, atol=2 * tolerance)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("op", ["add", "sub", "mul", "div", "dot"])
+def test_messages_of_two_operands(cuda, op, dtype):
+    """Reduced and written out, with the CPU's bits where a CPU is there, else the reference's."""
+    *arrays, csc = csc_on(cuda, hub=100)
+    tolerance = {torch.float64: 1e-12, torch.float32: 1e-5}.get(dtype, 2e-2)
+    for targets in (("u", "e"), ("v", "u"), ("e", "v")):
+        for shapes in (((3, 20), (3, 20)), ((2, 5), (1, 5))):
+            given = [x.to(cuda) for x in operands(csc, targets, shapes, dtype)]
+            sides = {"lhs_target": targets[0], "rhs_target": targets[1]}
+            for reduce in (None, "sum", "mean", "max", "min"):
+                name = "sddmm_binary" if reduce is None else "spmm_binary"
+                how = {} if reduce is None else {"reduce": reduce}
+                pairs = []
+                for place, leaves in ((cuda, given), ("cpu", [x.cpu() for x in given])):
+                    here = place == cuda
+                    function = getattr(ops, name if here else f"{name}_reference")
+                    leaves = [x.clone().requires_grad_() for x in leaves]
+                    indptr, indices, eids = arrays if here else csc[:3]
+                    out = function(indptr, indices, op, *leaves, **sides, **how, eids=eids)
+                    out.backward(torch.ones_like(out))
+                    pairs.append([out, *(x.grad for x in leaves)])
+                # Messages of halves are equal now and then; torch shares such a gradient.
+                count = 1 if reduce in ("max", "min") and dtype.itemsize == 2 else 3
+                for got, expected in list(zip(*pairs))[:count]:
+                    torch.testing.assert_close(
+                        got.cpu(), expected.cpu(), rtol=tolerance, atol=100 * tolerance
+                    )
+                if not is_emulated():
+                    ours = getattr(ops, name)(
+                        *csc[:2], op, *(x.cpu() for x in given), **sides, **how, eids=csc.eids
+                    )
+                    assert_same(pairs[0][0], ours)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_attention(cuda, dtype):
+    indptr, indices, eids, csc = csc_on(cuda, hub=100)
+    tolerance = {torch.float64: 1e-12, torch.float32: 1e-5}.get(dtype, 2e-2)
+    scores = torch.randn(csc.num_edges, 3).to(dtype)
+    shapes = ((csc.num_src, 3, 20), (csc.num_dst, 3, 20), (3, 20))
+    rows = [torch.randn(shape).to(dtype) for shape in shapes]
+    for name, given in (("edge_softmax", [scores]), ("gatv2_scores", rows)):
+        structure = (indptr,) if name == "edge_softmax" else (indptr, indices)
+        pairs = []
+        for place in (cuda, torch.device("cpu")):
+            here = place == cuda and not pairs
+            leaves = [x.to(place).requires_grad_() for x in given]
+            function = getattr(ops, name if here else f"{name}_reference")
+            index = structure if here else csc[: len(structure)]
+            out = function(*index, *leaves, eids=eids if here else csc.eids)
+            out.backward(
+                torch.cos(torch.arange(out.numel(), device=place)).view(out.shape).to(dtype)
+            )
+            pairs.append([out, *(x.grad for x in leaves)])
+        for got, expected in zip(*pairs):
+            torch.testing.assert_close(got.cpu(), expected, rtol=tolerance, atol=20 * tolerance)
+        if not is_emulated() and dtype != torch.float64:
+            ours = getattr(ops, name)(*csc[: len(structure)], *given, eids=csc.eids)
+            assert_same(pairs[0][0], ours)
 
 
 @pytest.mark.parametrize("reduce", ["sum", "mean", "max", "min"])

@@ -118,9 +118,8 @@ def test_questions_of_kind(graph):
     assert (graph.ntypes, graph.etypes) == (["_N"], ["_E"])
     assert graph.canonical_etypes == [("_N", "_E", "_N")]
     assert graph.create_formats_() is None
-    assert graph.formats()["created"] == ["csc"]
-    assert graph.formats(["csr", "coo"]) is graph
-    assert graph.formats("csc") is graph
+    assert "csc" in graph.formats()["created"]
+    assert ends(graph.formats(["csr", "coo"])) == ends(graph)
     with pytest.raises(ValueError, match=r'formats: expected "coo", "csr" or "csc", got \'dense\''):
         graph.formats("dense")
 

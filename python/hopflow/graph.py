@@ -262,13 +262,26 @@ class Graph(MessagePassing):
     def formats(self, formats: Any = None) -> Any:
         """Accepted for DGL's sake and without effect: hopflow makes the forms that it needs.
 
+        Parameters
+        ----------
+        formats : str or list of str, optional
+            Of "coo", "csr", "csc".
+
         Returns
         -------
         dict or Graph
             Without an argument, every form as created; else a graph as of :meth:`local_var`.
+
+        Raises
+        ------
+        ValueError
+            An unknown format.
         """
         if formats is None:
             return {"created": ["coo", "csr", "csc"], "not created": []}
+        for name in [formats] if isinstance(formats, str) else formats:
+            if name not in ("coo", "csr", "csc"):
+                raise ValueError(f'formats: expected "coo", "csr" or "csc", got {name!r}')
         return self.local_var()
 
     def create_formats_(self) -> None:
