@@ -30,7 +30,7 @@ LAYERS = [
     {"graph"},
     {"block"},
     {"convert", "transform"},
-    {"sampling", "rewire", "interop"},
+    {"sampling", "rewire", "interop", "functional"},
     {"dataloading", "nn", "datasets"},
     {"train", "doctor", "bench", "benchmarks", "as_dgl"},
     {"cli"},

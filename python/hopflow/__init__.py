@@ -8,6 +8,7 @@ from hopflow import (
     dataloading,
     datasets,
     function,
+    functional,
     nn,
     ops,  # first: loads torch and the native module in the right order
 )
@@ -55,6 +56,7 @@ __all__ = [
     "from_pyg",
     "from_scipy",
     "function",
+    "functional",
     "graph",
     "in_subgraph",
     "nn",

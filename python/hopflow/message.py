@@ -113,9 +113,9 @@ def apply_edges(
     message = _require_message(message)
     lhs = data[message.lhs][message.lhs_field]
     if message.rhs is None or message.rhs_field is None:
-        return (
-            lhs if message.lhs == "e" else ops.gather_rows(lhs, adjacency.coo()[message.lhs == "v"])
-        )
+        if message.lhs == "e":
+            return lhs
+        return ops.gather_rows(lhs, adjacency.coo()[message.lhs == "v"])
     rhs = data[message.rhs][message.rhs_field]
     if not lhs.is_floating_point() and lhs.dtype == rhs.dtype:
         return _combine_integers(adjacency, message, lhs, rhs)

@@ -165,6 +165,7 @@ _DATA_UTILS = _words("""
 
 _SAME = {"DGLError": "hopflow:HopflowError", "ALL": "hopflow.graph:ALL"}
 _FILES = "hopflow.as_dgl.files"
+_FUNCTIONAL = ("hopflow.functional", "hopflow.nn.functional", "hopflow.nn")
 
 MODULES: dict[str, DglNames] = {
     "dgl": DglNames(
@@ -185,11 +186,11 @@ MODULES: dict[str, DglNames] = {
         sources=("hopflow.dataloading.negative_sampler", "hopflow.dataloading"),
     ),
     "dgl.nn": DglNames(public=_CONV + _NN, sources=("hopflow.nn",)),
-    "dgl.nn.functional": DglNames(public=["edge_softmax"], sources=("hopflow.nn",)),
+    "dgl.nn.functional": DglNames(public=["edge_softmax"], sources=_FUNCTIONAL),
     "dgl.nn.pytorch": DglNames(public=_CONV + _NN, sources=("hopflow.nn",)),
     "dgl.nn.pytorch.conv": DglNames(public=_CONV, sources=("hopflow.nn",)),
-    "dgl.nn.pytorch.softmax": DglNames(public=["edge_softmax"], sources=("hopflow.nn",)),
-    "dgl.ops": DglNames(public=_OPS, sources=("hopflow.as_dgl.graph_ops", "hopflow.nn")),
+    "dgl.nn.pytorch.softmax": DglNames(public=["edge_softmax"], sources=_FUNCTIONAL),
+    "dgl.ops": DglNames(public=_OPS, sources=_FUNCTIONAL),
     "dgl.sampling": DglNames(public=_SAMPLING, sources=("hopflow", "hopflow.sampling")),
     "dgl.data": DglNames(public=_DATA, sources=("hopflow.as_dgl.data", _FILES)),
     "dgl.data.utils": DglNames(public=_DATA_UTILS, sources=("hopflow.as_dgl.data", _FILES)),

@@ -1,15 +1,22 @@
-"""``dgl.ops``: message passing on tensors, with the graph as the first argument."""
+"""Message passing on tensors, with the graph as the first argument: the names of ``dgl.ops``.
+
+``gspmm`` and ``gsddmm`` combine and reduce; every pair of them has a name of its own, such as
+``u_mul_e_sum(g, x, y)`` or ``u_add_v(g, x, y)``. No column of the graph is read or written.
+
+>>> import hopflow.functional as HF
+>>> HF.copy_u_mean(graph, x)  # doctest: +SKIP
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from hopflow import ops
+from hopflow import message, ops
 from hopflow.function import BINARY_OPS, TARGETS, MessageFunction, ReduceFunction
 from hopflow.graph import Graph
 from hopflow.ids import as_ids
@@ -53,11 +60,14 @@ def gspmm(
         raise ValueError(f"reduce_op: expected {', '.join(ops.REDUCERS)}, got {reduce_op!r}")
     if op not in (*_COPIES, "add", "sub", "mul", "div"):
         raise ValueError(f"op: expected add, sub, mul, div, copy_lhs or copy_rhs, got {op!r}")
-    with g.local_scope():
-        g.update_all(
-            _message(g, op, lhs_data, rhs_data, "u", "e"), ReduceFunction(reduce_op, "m", "out")
-        )
-        return g.dstdata["out"]
+    function, data = _operands(g, op, lhs_data, rhs_data, "u", "e")
+    for values in data.values():
+        for name, value in values.items():
+            if not value.is_floating_point():
+                raise TypeError(
+                    f"{name}: expected floating point numbers, got {str(value.dtype)[6:]}"
+                )
+    return message.update_all(g.adjacency, data, function, ReduceFunction(reduce_op, "m", "out"))
 
 
 def gsddmm(
@@ -97,22 +107,22 @@ def gsddmm(
     """
     if op not in (*_COPIES, *BINARY_OPS):
         raise ValueError(f"op: expected {', '.join(BINARY_OPS)}, copy_lhs or copy_rhs, got {op!r}")
-    with g.local_scope():
-        g.apply_edges(_message(g, op, lhs_data, rhs_data, lhs_target, rhs_target, "out"))
-        return g.edata["out"]
+    function, data = _operands(g, op, lhs_data, rhs_data, lhs_target, rhs_target)
+    return message.apply_edges(g.adjacency, data, function)
 
 
-def _message(
-    g: Graph,
-    op: str,
-    lhs: Tensor | None,
-    rhs: Tensor | None,
-    lhs_target: str,
-    rhs_target: str,
-    out: str = "m",
-) -> MessageFunction:
-    """Set the operands as columns; the message function that reads them."""
-    frames: dict[str, Any] = {"u": g.srcdata, "v": g.dstdata, "e": g.edata}
+def _operands(
+    g: Graph, op: str, lhs: Tensor | None, rhs: Tensor | None, lhs_target: str, rhs_target: str
+) -> tuple[MessageFunction, dict[str, dict[str, Tensor]]]:
+    """The message, and the operands where it looks for them; all checked."""
+    if not isinstance(g, Graph):
+        raise TypeError(f"g: expected a hopflow.Graph, got {type(g).__name__}")
+    rows = {
+        "u": (g.num_src_nodes(), "sources"),
+        "v": (g.num_dst_nodes(), "destinations"),
+        "e": (g.num_edges(), "edges"),
+    }
+    data: dict[str, dict[str, Tensor]] = {target: {} for target in TARGETS}
     used = []
     for name, other, target, value in (
         ("lhs", "copy_rhs", lhs_target, lhs),
@@ -122,13 +132,26 @@ def _message(
             continue
         if target not in TARGETS:
             raise ValueError(f'{name}_target: expected "u", "v" or "e", got {target!r}')
+        name = f"{name}_data"
         if value is None:
-            raise ValueError(f"{name}_data: expected a tensor for {op}, got None")
-        frames[target][name] = value
+            raise ValueError(f"{name}: expected a tensor for {op}, got None")
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
+        if value.layout != torch.strided:
+            raise TypeError(f"{name}: expected a dense tensor, got {str(value.layout)[6:]}")
+        count, whose = rows[target]
+        if value.dim() == 0 or value.shape[0] != count:
+            raise ValueError(
+                f"{name}: expected one row for each of the {count} {whose}, got shape"
+                f" {list(value.shape)}"
+            )
+        if value.device != g.device:
+            raise ValueError(f"{name}: expected a tensor on {g.device}, got {value.device}")
+        data[target][name] = value
         used.append((target, name))
     if len(used) == 1:
-        return MessageFunction("copy", *used[0], None, None, out)
-    return MessageFunction(op, *used[0], *used[1], out)
+        return MessageFunction("copy", *used[0], None, None, "m"), data
+    return MessageFunction(op, *used[0], *used[1], "m"), data
 
 
 def segment_reduce(seglen: Tensor, value: Tensor, reducer: str = "sum") -> Tensor:
@@ -157,6 +180,11 @@ def segment_reduce(seglen: Tensor, value: Tensor, reducer: str = "sum") -> Tenso
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.ops.segment_reduce.html
     """
+    if not isinstance(value, Tensor) or value.dim() == 0:
+        got = "a scalar" if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"value: expected a torch.Tensor with a row for each item, got {got}")
+    if reducer not in ops.REDUCERS:
+        raise ValueError(f"reducer: expected {', '.join(ops.REDUCERS)}, got {reducer!r}")
     lengths = as_ids("seglen", seglen, dtype=torch.int64)
     if lengths.numel() and int(lengths.min()) < 0:
         raise ValueError(f"seglen: expected lengths of at least 0, got {int(lengths.min())}")
@@ -218,6 +246,20 @@ _GENERATED: dict[str, Callable[..., Tensor]] = {
         if lhs != rhs
     },
 }
+__all__ = ["gsddmm", "gspmm", "segment_reduce"]
+__all__ += list(_GENERATED)
+
 for _name, _function in _GENERATED.items():
     _function.__name__ = _function.__qualname__ = _name
     setattr(sys.modules[__name__], _name, _function)
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Callable[..., Tensor]: ...
+
+
+# Programs written for DGL look for these in `ops`. hopflow.ops takes tensors only and must not
+# import upwards, so the names are put there from here; its own segment_reduce stays what it is.
+for _name in __all__:
+    if not hasattr(ops, _name):
+        setattr(ops, _name, getattr(sys.modules[__name__], _name))
