@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,7 +19,8 @@ from torch import Tensor
 from hopflow import message, ops
 from hopflow.function import BINARY_OPS, TARGETS, MessageFunction, ReduceFunction
 from hopflow.graph import Graph
-from hopflow.ids import as_ids
+from hopflow.ids import as_edge_ids, as_ids
+from hopflow.queries import ALL, is_all
 
 _COPIES = ("copy_lhs", "copy_rhs")
 
@@ -154,6 +155,60 @@ def _operands(
     return MessageFunction(op, *used[0], *used[1], "m"), data
 
 
+def edge_softmax(graph: Graph, logits: Tensor, eids: Any = ALL, norm_by: str = "dst") -> Tensor:
+    """Softmax of edge scores over the in-edges of each destination, each head by itself.
+
+    Parameters
+    ----------
+    graph : Graph or Block
+        Where the edges are.
+    logits : Tensor
+        Scores in the order of edge ids, or of ``eids``, shape [E, ...].
+    eids : optional
+        Ids of the edges concerned: the softmax is over them alone. All by default.
+    norm_by : {"dst", "src"}
+        Whether to normalise over a destination's in-edges or a source's out-edges.
+
+    Returns
+    -------
+    Tensor
+        Shape and dtype of ``logits``.
+
+    Raises
+    ------
+    IndexError
+        An edge that is not there.
+    TypeError, ValueError
+        Scores that are not one row an edge, or an unknown ``norm_by``.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.nn.functional.edge_softmax.html
+    """
+    if norm_by not in ("dst", "src"):
+        raise ValueError(f'norm_by: expected "dst" or "src", got {norm_by!r}')
+    full = graph.adjacency.full()
+    num_edges = full.num_edges
+    if not is_all(eids):
+        ids = as_edge_ids("eids", eids, num_edges, device=graph.device).long()
+        ends = full.coo()[norm_by == "dst"][ids]
+        num_nodes = full.num_dst if norm_by == "dst" else full.num_src
+        # Nobody asks for the other end.
+        indptr, _, order = ops.coo_to_csc(ends, ends, num_nodes, num_nodes)
+        num_edges = ids.shape[0]
+    elif norm_by == "dst":
+        indptr, order = full.indptr, full.eids
+    else:
+        indptr, _, positions = full.transpose()
+        order = positions if full.eids is None else full.eids[positions.long()]
+    if logits.dim() == 0 or logits.shape[0] != num_edges:
+        raise ValueError(
+            f"logits: expected one row for each of the {num_edges} edges, got shape"
+            f" {list(logits.shape)}"
+        )
+    return ops.edge_softmax(indptr, logits, eids=order)
+
+
 def segment_reduce(seglen: Tensor, value: Tensor, reducer: str = "sum") -> Tensor:
     """Reduce consecutive rows, ``seglen[i]`` of them for row ``i`` of the result.
 
@@ -246,7 +301,7 @@ _GENERATED: dict[str, Callable[..., Tensor]] = {
         if lhs != rhs
     },
 }
-__all__ = ["gsddmm", "gspmm", "segment_reduce"]
+__all__ = ["edge_softmax", "gsddmm", "gspmm", "segment_reduce"]
 __all__ += list(_GENERATED)
 
 for _name, _function in _GENERATED.items():
@@ -259,7 +314,8 @@ if TYPE_CHECKING:
 
 
 # Programs written for DGL look for these in `ops`. hopflow.ops takes tensors only and must not
-# import upwards, so the names are put there from here; its own segment_reduce stays what it is.
+# import upwards, so the names are put there from here; its own edge_softmax and
+# segment_reduce stay what they are.
 for _name in __all__:
     if not hasattr(ops, _name):
         setattr(ops, _name, getattr(sys.modules[__name__], _name))
