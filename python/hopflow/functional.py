@@ -37,7 +37,8 @@ def gspmm(
     op : {"add", "sub", "mul", "div", "copy_lhs", "copy_rhs"}
         What a message is.
     reduce_op : {"sum", "mean", "max", "min"}
-        How a destination combines its messages; 0 where there are none.
+        How a destination combines its messages; 0 where there are none (DGL's function of this
+        name gives infinity for max and min).
     lhs_data : Tensor or None
         Source features, shape [U, ...]; None for "copy_rhs".
     rhs_data : Tensor or None
@@ -46,7 +47,7 @@ def gspmm(
     Returns
     -------
     Tensor
-        Shape [V, ...]. Differentiable, unlike DGL's function of this name.
+        Shape [V, ...]. Differentiable in both operands.
 
     Raises
     ------
@@ -95,7 +96,7 @@ def gsddmm(
     Returns
     -------
     Tensor
-        Shape [E, ...], in the order of edge ids.
+        Shape [E, ...], in the order of edge ids. Differentiable in both operands.
 
     Raises
     ------

@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from cases import function_cases, message_cases, pass_cases
-from engine import Case, Engine, Tensors, load, make_inputs, run_all, save
-from layer_cases import layer_cases
+from compare_cases import function_cases, message_cases, pass_cases
+from compare_engine import Case, Engine, Tensors, load, make_inputs, run_all, save
+from compare_layers import layer_cases
 from torch import Tensor
 
 # Relative and absolute. float64 must agree to far more digits, which shows what float32 would hide.
@@ -64,7 +64,8 @@ def difference(got: Tensor | None, want: Tensor | None) -> tuple[str, float]:
     # Equal infinities are equal, and a NaN is equal to a NaN only.
     error = torch.where(got == want, torch.zeros_like(got), (got - want).abs()).double()
     error[got.isnan() & want.isnan()] = 0
-    allowed = bound * (1 + want.double().abs())
+    size = want.double().abs()
+    allowed = bound * (1 + torch.where(size.isfinite(), size, torch.zeros_like(size)))
     bad = int((~(error <= allowed)).sum())
     worst = float(error.max()) if error.numel() else 0.0
     return (f"{bad} of {got.numel()} numbers, by up to {worst:.3g}" if bad else ""), worst
@@ -77,6 +78,7 @@ class Report:
         self.rows: dict[tuple[str, str], Row] = {}
         self.wrong: list[str] = []
         self.skips: Counter[str] = Counter()
+        self.partly: Counter[str] = Counter()
 
     def add(
         self,
@@ -100,6 +102,8 @@ class Report:
             row.skipped += 1
             self.skips[reason] += 1
             return
+        if case.but is not None:
+            self.partly[case.but] += 1
         if got is None or want is None:
             row.compared += 1
             row.differ += 1
@@ -127,9 +131,10 @@ class Report:
                 f"{group:28} {graph:15} {row.cases:6} {row.compared:9} {row.differ:7}"
                 f" {row.skipped:8}  {worst}"
             )
-        if self.skips:
-            print("\nskipped:")
-            for reason, count in self.skips.most_common():
+        for title, counts in (("skipped", self.skips), ("not compared in full", self.partly)):
+            if counts:
+                print(f"\n{title}:")
+            for reason, count in counts.most_common():
                 print(f"  {count:5}  {reason}")
         if self.wrong:
             print("\ndiffer:")
@@ -203,7 +208,8 @@ def main() -> None:
     parser.add_argument("--under-dgl", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.under_dgl:
-        under_dgl(*options.under_dgl, options.only)
+        inputs, results, states = options.under_dgl
+        under_dgl(inputs, results, states, options.only)
         return
     if options.dgl is None:
         parser.error("--dgl: expected the path of a Python interpreter that has DGL")

@@ -46,6 +46,8 @@ class Case:
         ``run(engine)`` gives the tensors to compare.
     known : str or None
         Why it is not compared: a difference that is meant, as README.md lists them.
+    but : str or None
+        What of it is not compared, for such a reason.
     """
 
     group: str
@@ -53,6 +55,7 @@ class Case:
     name: str
     run: Callable[[Engine], Tensors]
     known: str | None = None
+    but: str | None = None
 
     @property
     def path(self) -> str:

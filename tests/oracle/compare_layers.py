@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from cases import DTYPES
-from engine import Case, Engine, Shape, Tensors, with_gradients
+from compare_cases import DTYPES
+from compare_engine import Case, Engine, Shape, Tensors, with_gradients
 from torch import nn
 
 Make = Callable[[Any], nn.Module]
