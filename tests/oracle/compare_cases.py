@@ -174,7 +174,8 @@ def known_of_pass(graph: str, what: str, pair: str, form: str) -> str | None:
     """Why DGL is not to be matched, if so."""
     if graph == "block" and what != "update_all":
         return "on a block DGL reads the sources' columns for the destinations'"
-    if pair.split(", ")[1] in ("max", "min") and (what.startswith("pull") or form == "apply"):
+    infinite = what == "pull no in-edges" or (what == "update_all" and form == "apply")
+    if pair.split(", ")[1] in ("max", "min") and infinite:
         return "DGL gives infinity for max and min without in-edges in pull and apply functions"
     return None
 

@@ -131,6 +131,7 @@ def make_inputs(seed: int) -> Arrays:
         if num_edges:
             dst[dst == 2] = 3  # none enters node 2, in the midst of the others
             src[-6:], dst[-6:] = src[:6], dst[:6]
+            dst[20:24] = [0, 3, 4, 7]  # nodes that cases pull at
             if num_src == num_dst:
                 src[10:13] = dst[10:13]
         order = rng.permutation(num_edges)
