@@ -8,7 +8,7 @@ namespace {
 // Edges ahead of the one at work whose rows are asked for.
 constexpr std::int64_t kPrefetchMessages = 8;
 
-// Plain loops, which the compiler turns into vectors of HOPFLOW_ISA.
+// For heads narrower than a vector. Plain loops, which the compiler turns into what suits them.
 template <typename T, typename Op>
 void CombineRow(const Op& op, const T* __restrict lhs, bool lhs_varies, const T* __restrict rhs,
                 bool rhs_varies, std::int64_t n, Accumulator<T>* __restrict out) {
@@ -57,19 +57,104 @@ void WriteMessage(const Messages<T, Id>& m, std::int64_t position, std::int64_t 
   }
 }
 
-// Asks for the rows that the messages of edges to come will read from the sources.
+// Vectors of a message kept in registers at a time: 8 of 16 (AVX2) or 32 (AVX-512).
+constexpr int kMostMessageVecs = 8;
+
+// Vectors cover [column, column + n) of a head; the last one is pushed back to end with the head
+// and overlaps its neighbour, which computes the same numbers twice instead of handling a tail.
+template <int kVecs, typename T>
+[[gnu::always_inline]] inline void MessageOffsets(std::int64_t column, std::int64_t width,
+                                                  std::int64_t* offset) {  // [kVecs]
+  for (int i = 0; i < kVecs; ++i) {
+    const std::int64_t at = column + i * kLanes<T>;
+    offset[i] = at + kLanes<T> <= width ? at : width - kLanes<T>;
+  }
+}
+
+template <int kVecs, typename T, typename Op>
+[[gnu::always_inline]] inline void CombineVecs(const Op& op, const T* lhs, bool lhs_varies,
+                                               const T* rhs, bool rhs_varies,
+                                               const std::int64_t* offset,  // [kVecs]
+                                               VecFor<T>* out) {            // [kVecs]
+  const VecFor<T> left = VecFor<T>{} + Widen(*lhs), right = VecFor<T>{} + Widen(*rhs);
+  if (lhs_varies && rhs_varies) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kVecs; ++i) out[i] = op(LoadVec(lhs + offset[i]), LoadVec(rhs + offset[i]));
+  } else if (lhs_varies) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kVecs; ++i) out[i] = op(LoadVec(lhs + offset[i]), right);
+  } else if (rhs_varies) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kVecs; ++i) out[i] = op(left, LoadVec(rhs + offset[i]));
+  } else {
+#pragma GCC unroll 8
+    for (int i = 0; i < kVecs; ++i) out[i] = op(left, right);
+  }
+}
+
+// kVecs vectors of one head of the message of the edge at `position`; not of a dot product.
+template <int kVecs, typename T, typename Id>
+[[gnu::always_inline]] inline void MessageVecs(const Messages<T, Id>& m, std::int64_t position,
+                                               std::int64_t v, std::int64_t head,
+                                               const std::int64_t* offset,  // [kVecs]
+                                               VecFor<T>* out) {            // [kVecs]
+  const T* lhs = m.RowOf(m.lhs, position, v) + head * m.lhs.outer_stride;
+  const T* rhs = m.RowOf(m.rhs, position, v) + head * m.rhs.outer_stride;
+  const bool l = m.lhs.inner_stride != 0, r = m.rhs.inner_stride != 0;
+  switch (m.op) {
+    case MessageOp::kAdd:
+      return CombineVecs<kVecs>([](auto a, auto b) { return a + b; }, lhs, l, rhs, r, offset, out);
+    case MessageOp::kSub:
+      return CombineVecs<kVecs>([](auto a, auto b) { return a - b; }, lhs, l, rhs, r, offset, out);
+    case MessageOp::kMul:
+      return CombineVecs<kVecs>([](auto a, auto b) { return a * b; }, lhs, l, rhs, r, offset, out);
+    default:
+      return CombineVecs<kVecs>([](auto a, auto b) { return a / b; }, lhs, l, rhs, r, offset, out);
+  }
+}
+
+// Whether messages are computed by whole vectors: a head is at least one wide.
 template <typename T, typename Id>
-void PrefetchMessage(const Messages<T, Id>& m, std::int64_t position) {
-  if (position + kPrefetchMessages >= m.indptr[m.num_dst]) return;
-  for (const MessageOperand<T>* operand : {&m.lhs, &m.rhs}) {
-    if (operand->side != Side::kSource) continue;
-    const T* row = m.RowOf(*operand, position + kPrefetchMessages, 0);
-    const std::int64_t last =
-        (m.outer - 1) * operand->outer_stride + m.inner * operand->inner_stride;
-    for (std::int64_t d = 0; d <= last; d += 64 / static_cast<std::int64_t>(sizeof(T))) {
-      Prefetch(row + d);
+bool HasVecs(const Messages<T, Id>& m) {
+  return m.op != MessageOp::kDot && m.inner >= kLanes<T>;
+}
+
+// Calls f.template operator()<kVecs>(column) for the blocks of columns of a head.
+template <typename T, typename F>
+void ForMessageColumns(std::int64_t width, const F& f) {
+  for (std::int64_t column = 0; column < width; column += kMostMessageVecs * kLanes<T>) {
+    const std::int64_t vecs = (width - column + kLanes<T> - 1) / kLanes<T>;
+    if (vecs > 4) {
+      f.template operator()<8>(column);
+    } else if (vecs > 2) {
+      f.template operator()<4>(column);
+    } else if (vecs == 2) {
+      f.template operator()<2>(column);
+    } else {
+      f.template operator()<1>(column);
     }
   }
+}
+
+// Asks for what a message of an edge to come will read from its source: `num` elements of a head
+// from `column` on.
+template <typename T, typename Id>
+[[gnu::always_inline]] inline void PrefetchMessage(const Messages<T, Id>& m, std::int64_t position,
+                                                   std::int64_t head, std::int64_t column,
+                                                   std::int64_t num) {
+  if (position + kPrefetchMessages >= m.indptr[m.num_dst]) return;
+  const auto prefetch = [&](const MessageOperand<T>& operand) {
+    if (operand.side != Side::kSource) return;
+    const std::int64_t row = m.indices[position + kPrefetchMessages];
+    const char* from =
+        reinterpret_cast<const char*>(operand.data + row * operand.row_stride +
+                                      head * operand.outer_stride + column * operand.inner_stride);
+    // At most what a row has: a prefetch behind its end would only cost.
+    const std::int64_t bytes = num * static_cast<std::int64_t>(sizeof(T)) * operand.inner_stride;
+    for (std::int64_t b = 0; b <= bytes; b += 64) Prefetch(from + b);
+  };
+  prefetch(m.lhs);
+  prefetch(m.rhs);
 }
 
 }  // namespace

@@ -9,11 +9,25 @@ void SddmmBinaryRows(const SddmmBinaryArgs<T, Id>& a, std::int64_t begin, std::i
                      Accumulator<T>* message) {
   const Messages<T, Id>& m = a.messages;
   const std::int64_t width = m.width();
+  const bool has_vecs = HasVecs(m);
   for (std::int64_t v = begin; v < end; ++v) {
     for (std::int64_t p = m.indptr[v]; p < m.indptr[v + 1]; ++p) {
-      PrefetchMessage(m, p);
-      WriteMessage(m, p, v, message);
+      PrefetchMessage(m, p, 0, 0, m.outer * m.inner);
       T* out = a.out + m.EdgeAt(p) * width;
+      if (has_vecs) {
+        for (std::int64_t head = 0; head < m.outer; ++head) {
+          ForMessageColumns<T>(m.inner, [&]<int kVecs>(std::int64_t column) {
+            std::int64_t offset[kVecs];
+            MessageOffsets<kVecs, T>(column, m.inner, offset);
+            VecFor<T> vecs[kVecs];
+            MessageVecs<kVecs>(m, p, v, head, offset, vecs);
+#pragma GCC unroll 8
+            for (int i = 0; i < kVecs; ++i) StoreVec(out + head * m.inner + offset[i], vecs[i]);
+          });
+        }
+        continue;
+      }
+      WriteMessage(m, p, v, message);
       for (std::int64_t d = 0; d < width; ++d) out[d] = Narrow<T>(message[d]);
     }
   }

@@ -47,7 +47,9 @@ class Block:
 
     def make(self, engine: str) -> Any:
         """The block in hopflow or DGL."""
-        csc = ("csc", (self.indptr(), self.indices(), []))
+        # DGL's kernels that read edge features fail without ids of the edges.
+        eids = torch.arange(self.num_edges) if engine == "dgl" else []
+        csc = ("csc", (self.indptr(), self.indices(), eids))
         return dgl_like(engine).create_block(csc, self.num_src, self.num_dst)
 
     def work(self, size: int = 4, columns_out: int | None = None) -> dict[str, float]:
