@@ -90,10 +90,11 @@ class Frame(MutableMapping[str, Tensor]):
         self._num_rows, self._what, self._device = num_rows, what, device
         self._make: Callable[[], dict[str, Column]] | None = None
         self._made: dict[str, Column] = {}
-        if callable(columns):
-            self._make = columns
-        elif columns is not None:
+        # Asked this way round since torch.compile cannot trace callable().
+        if isinstance(columns, dict):
             self._made = columns
+        elif columns is not None:
+            self._make = columns
 
     @property
     def _columns(self) -> dict[str, Column]:

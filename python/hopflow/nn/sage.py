@@ -14,7 +14,7 @@ from hopflow import function as fn
 from hopflow import ops
 from hopflow.buckets import in_edge_buckets
 from hopflow.graph import Graph
-from hopflow.nn._checks import require_rows, require_width
+from hopflow.nn._checks import is_compiling, require_rows, require_width
 from hopflow.nn._pairs import Features
 
 AGGREGATORS = ("mean", "gcn", "pool", "lstm")
@@ -238,7 +238,8 @@ class SAGEConv(nn.Module):
         """``out + fc_neigh(neighbor)``, summed by the product itself where it can be."""
         own, neigh = self.fc_self, self.fc_neigh
         has_bias = getattr(neigh, "bias", None) is not None
-        if _is_plain(own) and _is_plain(neigh) and not has_bias and out.dim() == 2:
+        is_eager = not is_compiling()  # a compiler finds what to do in place by itself
+        if is_eager and _is_plain(own) and _is_plain(neigh) and not has_bias and out.dim() == 2:
             # In place on what nobody else can hold: the fresh result of a plain Linear.
             weight = neigh.weight
             # Under vmap the weight may have a dimension that the sum has no room for.
