@@ -98,6 +98,8 @@ def as_int(name: str, value: object) -> int:
     TypeError
         Not an integer; names the operand.
     """
+    if isinstance(value, torch.SymInt):
+        return value  # type: ignore[return-value]  # a compiler's: as a number it would be fixed
     if not isinstance(value, bool):
         try:
             return operator.index(value)  # type: ignore[arg-type]
