@@ -194,6 +194,10 @@ class Packed:
         def take(level: int) -> Take:
             def rows_of(name: str, column: Column, ids: Tensor) -> Tensor:
                 key = (level, name)
+                if ops.is_compiling():
+                    # A gather of the compiled graph's own: what is counted and compared below
+                    # differs from batch to batch, and each batch would be compiled anew.
+                    return (gather or take_rows)(name, column, ids)
                 if habits is not None:
                     habits.note_read(key)
                 # Taken once: two columns of one batch must not share their memory.

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from hopflow.graph import Graph
-from hopflow.ops import HopflowError
-
-# torch 2.2 cannot be asked; a compiler's graph breaks there at checks of values.
-is_compiling: Callable[[], bool] = getattr(torch.compiler, "is_compiling", lambda: False)
+from hopflow.ops import HopflowError, is_compiling
 
 
 def require_in_degrees(graph: Graph, allow: bool) -> None:

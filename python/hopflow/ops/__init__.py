@@ -5,6 +5,7 @@ with one row a node or edge. Each has a plain-torch twin, ``*_reference``, that 
 """
 
 import hopflow._runtime  # noqa: F401  before the native module: see there
+from hopflow.ops._library import is_compiling
 from hopflow.ops._place import first_ids, mark_csc, mark_ids, on_cuda
 from hopflow.ops._shapes import INT32_MAX, MOST_NODES, as_int, id_dtype
 from hopflow.ops.batch_loader import BatchLoader, LoadedBatch, ScratchCache
@@ -95,6 +96,7 @@ __all__ = [
     "gatv2_scores_reference",
     "id_dtype",
     "instruction_set",
+    "is_compiling",
     "is_pinned",
     "mark_csc",
     "mark_ids",

@@ -16,6 +16,9 @@ from typing import Any
 import torch
 from torch.autograd import forward_ad
 
+# torch 2.2 cannot be asked; a compiler's graph breaks there at checks of values.
+is_compiling: Callable[[], bool] = getattr(torch.compiler, "is_compiling", lambda: False)
+
 _LIBRARY = torch.library.Library("hopflow", "DEF")
 
 # Renamed in torch 2.4.
