@@ -91,9 +91,10 @@ class Adjacency:
     def transpose_for(self, *operands: Tensor) -> ops.Transpose | None:
         """:meth:`transpose`, if it is at hand and the operands will have a backward pass.
 
-        An operator that gets None makes it when its backward pass runs.
+        An operator that gets None makes it when its backward pass runs. A compiled model always
+        does: one that asked whether the transpose is here would be compiled for both answers.
         """
-        if self._transpose is None or not torch.is_grad_enabled():
+        if ops.is_compiling() or self._transpose is None or not torch.is_grad_enabled():
             return None
         if not any(x.requires_grad for x in operands):
             return None
@@ -106,6 +107,9 @@ class Adjacency:
 
     def transpose(self) -> ops.Transpose:
         """Out-edges ``(t_indptr, t_rows, t_positions)`` by source; made once and kept."""
+        if ops.is_compiling():
+            full = self.full()
+            return ops.transpose_csc(full.indptr, full.indices, self.num_src)
         self.needs_transpose = True
         if self._transpose is None:
             full = self.full()
@@ -205,7 +209,7 @@ class Adjacency:
             _, numbers, sources = ops.compact_ids(nodes.to(self.indices.dtype), self.indices)
             counts = torch.bincount(sources.long(), minlength=nodes.shape[0])
             return counts[numbers.long()]
-        if self._transpose is not None:
+        if not ops.is_compiling() and self._transpose is not None:
             return self._transpose[0].diff()
         return torch.bincount(self.indices.long(), minlength=self.num_src)
 
