@@ -1,0 +1,145 @@
+"""torch's own check of every operator: schema, shapes for compilers, autograd, AOT autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from helpers import opcheck, random_csc
+from torch import Tensor
+
+from hopflow import ops
+
+CSC = random_csc(12, 9, 40)
+T_INDPTR, T_ROWS, T_POSITIONS = TRANSPOSE = tuple(
+    ops.transpose_csc(CSC.indptr, CSC.indices, CSC.num_src)
+)
+NONE = (None, None, None)
+ROWS = {"u": CSC.num_src, "v": CSC.num_dst, "e": CSC.num_edges}
+
+
+def rows(side: str, *shape: int, dtype: torch.dtype = torch.float32, grad: bool = True) -> Tensor:
+    """Features of one side of the edges, away from 0."""
+    generator = torch.Generator().manual_seed(1)
+    values = torch.rand(ROWS[side], *shape, generator=generator) + 0.5
+    return values.to(dtype).requires_grad_(grad)
+
+
+def winners(width: int) -> Tensor:
+    """An edge of each row, counted from its first, for every element; -1 without edges."""
+    degrees = CSC.indptr.diff().int()
+    return (degrees - 1).unsqueeze(1).expand(-1, width).contiguous()
+
+
+def spmm() -> Iterator[tuple[Any, ...]]:
+    edges = (CSC.indptr, CSC.indices)
+    for reduce, transpose in product(("sum", "mean", "max", "min"), (NONE, TRANSPOSE)):
+        yield rows("u", 2, 3), *edges, None, None, None, reduce, *transpose
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        yield rows("u", 1, 5, dtype=dtype), *edges, None, None, None, "mean", *NONE
+    wide = rows("e", 2)
+    yield rows("u", 2, 3), *edges, wide, CSC.eids, None, "mean", *NONE
+    yield rows("u", 2, 3, grad=False), *edges, wide, None, rows("u", grad=False), "sum", *NONE
+    yield rows("u", 1, 3), CSC.indptr, CSC.indices.long(), None, None, None, "sum", *NONE
+
+
+def spmm_binary() -> Iterator[tuple[Any, ...]]:
+    edges = (CSC.indptr, CSC.indices, CSC.eids)
+    for op, reduce in product(("add", "sub", "mul", "div", "dot"), ("sum", "mean", "max")):
+        yield op, rows("u", 2, 3), "u", rows("e", 2, 3), "e", *edges, reduce, *NONE
+    yield "mul", rows("u", 2, 3), "u", rows("e", 2, 1), "e", *edges, "sum", *TRANSPOSE
+    yield "mul", rows("v", 1, 3), "v", rows("u", 1, 3), "u", *edges, "min", *TRANSPOSE
+
+
+def sddmm_binary() -> Iterator[tuple[Any, ...]]:
+    edges = (CSC.indptr, CSC.indices, CSC.eids)
+    for op in ("add", "sub", "mul", "div", "dot"):
+        yield op, rows("u", 2, 3), "u", rows("v", 2, 3), "v", *edges, *NONE
+    yield "mul", rows("e", 2, 1), "e", rows("u", 2, 3), "u", *edges, *TRANSPOSE
+
+
+def sddmm_dot() -> Iterator[tuple[Any, ...]]:
+    for eids, transpose in ((None, NONE), (CSC.eids, TRANSPOSE)):
+        yield rows("u", 2, 3), rows("v", 2, 3), CSC.indptr, CSC.indices, eids, *transpose
+
+
+def segment_reduce() -> Iterator[tuple[Any, ...]]:
+    for reduce, eids in product(("sum", "mean", "max", "min"), (None, CSC.eids)):
+        yield rows("e", 3), CSC.indptr, eids, reduce
+
+
+def segment_reduce_backward() -> Iterator[tuple[Any, ...]]:
+    for reduce, eids in product(("sum", "mean"), (None, CSC.eids)):
+        yield rows("v", 3), None, CSC.indptr, eids, CSC.num_edges, reduce
+    yield rows("v", 3), winners(3), CSC.indptr, CSC.eids, CSC.num_edges, "max"
+
+
+def spmm_arg_backward() -> Iterator[tuple[Any, ...]]:
+    yield rows("v", 3), winners(3), CSC.indptr, CSC.indices, CSC.num_src, *TRANSPOSE
+
+
+def spmm_with_own() -> Iterator[tuple[Any, ...]]:
+    for reduce in ("mean", "sum"):
+        yield rows("u", 1, 3), CSC.indptr, CSC.indices, reduce
+
+
+def inverse_degrees() -> Iterator[tuple[Any, ...]]:
+    for dtype in (torch.float32, torch.float64):
+        yield CSC.indptr, dtype
+
+
+def transpose_csc() -> Iterator[tuple[Any, ...]]:
+    for indices in (CSC.indices, CSC.indices.long()):
+        yield CSC.indptr, indices, CSC.num_src
+
+
+def gather_rows() -> Iterator[tuple[Any, ...]]:
+    for ids in (CSC.indices, CSC.indices.long(), CSC.indices[:0]):
+        yield rows("u", 2, 3), ids
+    yield torch.arange(CSC.num_src), CSC.indices
+
+
+def scatter_rows() -> Iterator[tuple[Any, ...]]:
+    yield rows("e", 2, 3), CSC.indices, CSC.num_src
+
+
+EXAMPLES = {
+    make.__name__: make
+    for make in (
+        gather_rows,
+        inverse_degrees,
+        scatter_rows,
+        sddmm_binary,
+        sddmm_dot,
+        segment_reduce,
+        segment_reduce_backward,
+        spmm,
+        spmm_arg_backward,
+        spmm_binary,
+        spmm_with_own,
+        transpose_csc,
+    )
+}
+
+
+def registered() -> set[str]:
+    """Names of all operators that hopflow has registered with torch."""
+    names: list[str] = torch._C._dispatch_get_all_op_names()
+    return {name.split("::")[1] for name in names if name.startswith("hopflow::")}
+
+
+def test_every_operator_has_an_example() -> None:
+    assert registered() == EXAMPLES.keys()
+
+
+@pytest.mark.cpu_only
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_opcheck(name: str) -> None:
+    operator = getattr(torch.ops.hopflow, name).default
+    examples = list(EXAMPLES[name]())
+    assert examples
+    for arguments in examples:
+        opcheck(operator, arguments)
