@@ -71,15 +71,24 @@ def define(
 
     Function.backward = staticmethod(backward)  # type: ignore[method-assign]
     Function.__name__ = Function.__qualname__ = f"hopflow_{name}"
+    # Without the part of Function.apply that looks for torch.func's wrappers, one input at a time.
+    apply = super(torch.autograd.Function, Function).apply
+
+    def needs_grad(inputs: tuple[Any, ...]) -> bool:
+        if not torch.is_grad_enabled():
+            return False
+        for x in inputs:  # a loop: any() over a generator takes twice as long
+            if isinstance(x, torch.Tensor) and x.requires_grad:
+                return True
+        return False
 
     def autograd(*inputs: Any) -> Any:
-        needs_grad = torch.is_grad_enabled() and any(
-            isinstance(x, torch.Tensor) and x.requires_grad for x in inputs
-        )
         # There is no forward-mode derivative: the Function says so, where the kernel alone would
         # silently drop the tangent.
-        if needs_grad or forward_ad._current_level >= 0:
-            return Function.apply(*inputs)
+        if needs_grad(inputs) or forward_ad._current_level >= 0:
+            if torch._C._are_functorch_transforms_active():
+                return Function.apply(*inputs)
+            return apply(*inputs)
         with torch._C._AutoDispatchBelowAutograd():
             return op(*inputs)
 

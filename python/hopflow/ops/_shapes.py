@@ -10,6 +10,8 @@ from torch import Tensor
 INT32_MAX = 2**31 - 1
 # Far past any machine's memory: an id like 2**50 is a mistake, not a graph.
 MOST_NODES = 2**38
+_ID_DTYPES = (torch.int32, torch.int64)
+_FLOAT_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 def id_dtype(count: int) -> torch.dtype:
@@ -32,7 +34,7 @@ def require_tensor(name: str, value: object) -> Tensor:
 def require_ids(name: str, value: object) -> Tensor:
     """Return ``value`` as a contiguous 1-D int32 or int64 tensor, or raise naming the operand."""
     ids = require_tensor(name, value)
-    if ids.dtype not in (torch.int32, torch.int64):
+    if ids.dtype not in _ID_DTYPES:
         raise TypeError(f"{name}: expected int32 or int64 ids, got {dtype_name(ids.dtype)}")
     if ids.dim() != 1:
         raise ValueError(f"{name}: expected 1 dimension, got shape {list(ids.shape)}")
@@ -42,7 +44,7 @@ def require_ids(name: str, value: object) -> Tensor:
 def require_features(name: str, value: object) -> Tensor:
     """Return ``value`` if it is a float tensor of at least one dimension, or raise naming it."""
     x = require_tensor(name, value)
-    if x.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+    if x.dtype not in _FLOAT_DTYPES:
         raise TypeError(
             f"{name}: expected float32, float64, float16 or bfloat16, got {dtype_name(x.dtype)}"
         )
@@ -66,7 +68,7 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 def dense_rows(x: Tensor) -> Tensor:
     """``x`` with each row contiguous; rows may still lie apart, as in a slice of columns."""
-    if x.numel() == 0:
+    if x.is_contiguous() or x.numel() == 0:
         return x
     expected = 1
     for size, stride in zip(reversed(x.shape[1:]), reversed(x.stride()[1:]), strict=False):
