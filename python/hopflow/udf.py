@@ -14,8 +14,7 @@ https://www.dgl.ai/dgl_docs/api/python/udf.html
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -26,8 +25,7 @@ from hopflow.function import MessageFunction, ReduceFunction
 from hopflow.rows import Columns, Rows, scheme
 
 
-@dataclass(frozen=True)
-class Passing:
+class Passing(NamedTuple):
     """Edges along which messages pass, and what is known of their ends.
 
     Attributes

@@ -40,6 +40,9 @@ def broadcast_rows(op: str, lhs: Tensor, rhs: Tensor) -> tuple[Tensor, Tensor, t
     """
     left, right = tuple(lhs.shape[1:]), tuple(rhs.shape[1:])
     ndim = max(len(left), len(right))
+    if op != "dot" and len(left) == len(right) == 1 and (left == right or right[0] == 1):
+        # The usual ones, at once: rows of one width, and rows beside a number each.
+        return lhs.unsqueeze(1), rhs.unsqueeze(1), left
     left, right = ((1,) * (ndim - len(s)) + s for s in (left, right))
     if op == "dot" and (ndim == 0 or left[-1] != right[-1]):
         raise ValueError(
@@ -136,8 +139,8 @@ def require_operands(
             raise ValueError(f"{name}_target: expected one of u, v, e, got {target!r}")
         require_features(name, x)
         require_same_device(name, x, "indices", indices)
-        expected = {"u": x.shape[0], "v": num_dst, "e": num_edges}[target]
-        if x.shape[0] != expected:
+        expected = num_dst if target == "v" else num_edges
+        if target != "u" and x.shape[0] != expected:
             what = "destinations" if target == "v" else "edges"
             raise ValueError(
                 f"{name}: expected one row for each of the {expected} {what}, got {x.shape[0]}"

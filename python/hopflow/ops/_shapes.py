@@ -81,6 +81,8 @@ def dense_rows(x: Tensor) -> Tensor:
 
 def as_heads(x: Tensor, num_heads: int = 1) -> Tensor:
     """View features [N, ...] as [N, num_heads, width]."""
+    if num_heads == 1 and x.dim() == 2:
+        return x.unsqueeze(1)
     width = 1
     for size in x.shape[1:]:
         width *= size

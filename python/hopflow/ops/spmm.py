@@ -36,9 +36,11 @@ def has_arg(reduce: str) -> bool:
 
 def empty_outputs(x: Tensor, num_dst: int, reduce: str) -> tuple[Tensor, Tensor]:
     """Uninitialised result [num_dst, ...] and winners: int32, the same shape, or [0]."""
-    shape = (num_dst, *x.shape[1:])
-    arg_shape = shape if has_arg(reduce) else (0,)
-    return empty(shape, x.dtype, x.device), empty(arg_shape, torch.int32, x.device)
+    shape, device = (num_dst, *x.shape[1:]), x.device
+    out = empty(shape, x.dtype, device)
+    if has_arg(reduce):
+        return out, empty(shape, torch.int32, device)
+    return out, torch.empty(0, dtype=torch.int32, device=device)
 
 
 def fake_outputs(x: Tensor, num_dst: int, reduce: str) -> tuple[Tensor, Tensor]:
@@ -326,7 +328,7 @@ def spmm(
         as_heads(x, num_heads), indptr, indices, weight, eids, None, reduce,
         *(transpose or (None, None, None)),
     )  # fmt: skip
-    result: Tensor = out.view(out.shape[0], *x.shape[1:])
+    result: Tensor = out.flatten(1) if x.dim() == 2 else out.view(out.shape[0], *x.shape[1:])
     return result
 
 
