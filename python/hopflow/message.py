@@ -23,6 +23,27 @@ def _plain_op(op: str, lhs: Tensor, rhs: Tensor) -> str:
     return "mul" if op == "dot" and lhs.dim() == rhs.dim() == 1 else op
 
 
+def _autocasts(device: str) -> bool:
+    """Whether ``torch.autocast`` is on for a type of device."""
+    try:
+        return torch.is_autocast_enabled(device)
+    except TypeError:  # before torch 2.4 there was one question a device
+        return torch.is_autocast_cpu_enabled() if device == "cpu" else torch.is_autocast_enabled()
+
+
+def _one_dtype(lhs: Tensor, rhs: Tensor) -> tuple[Tensor, Tensor]:
+    """Under autocast the operands in the wider of their dtypes, as in torch's own product.
+
+    There one of them may come from a narrower matrix product. Elsewhere the operators refuse.
+    """
+    if lhs.dtype == rhs.dtype or not (lhs.is_floating_point() and rhs.is_floating_point()):
+        return lhs, rhs
+    if not _autocasts(lhs.device.type):
+        return lhs, rhs
+    dtype = torch.promote_types(lhs.dtype, rhs.dtype)
+    return lhs.to(dtype), rhs.to(dtype)
+
+
 def _combine_integers(
     adjacency: Adjacency, message: MessageFunction, lhs: Tensor, rhs: Tensor
 ) -> Tensor:
@@ -95,7 +116,7 @@ def update_all(
             return ops.segment_reduce(indptr, lhs, reduce=reduce.op, eids=eids)
         transpose = adjacency.transpose_for(lhs)
         return ops.spmm(indptr, indices, lhs, reduce=reduce.op, transpose=transpose)
-    rhs = data[message.rhs][message.rhs_field]
+    lhs, rhs = _one_dtype(lhs, data[message.rhs][message.rhs_field])
     return ops.spmm_binary(
         indptr, indices, _plain_op(message.op, lhs, rhs), lhs, rhs, lhs_target=message.lhs,
         rhs_target=message.rhs, reduce=reduce.op, eids=eids,
@@ -116,7 +137,7 @@ def apply_edges(
         if message.lhs == "e":
             return lhs
         return ops.gather_rows(lhs, adjacency.coo()[message.lhs == "v"])
-    rhs = data[message.rhs][message.rhs_field]
+    lhs, rhs = _one_dtype(lhs, data[message.rhs][message.rhs_field])
     if not lhs.is_floating_point() and lhs.dtype == rhs.dtype:
         return _combine_integers(adjacency, message, lhs, rhs)
     full = adjacency.full()
