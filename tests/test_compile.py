@@ -267,9 +267,13 @@ def test_what_does_not_compile(graph: hf.Graph) -> None:
     for function in (SAGEConv(6, 3, "lstm"), reduced):
         expected = function(blocks[0], x)
         torch._dynamo.reset()
-        with pytest.raises((torch._dynamo.exc.TorchDynamoException, RuntimeError), match="graph|guard"):
+        with pytest.raises(
+            (torch._dynamo.exc.TorchDynamoException, RuntimeError), match=r"graph|guard"
+        ):
             torch.compile(function, fullgraph=True, dynamic=True, backend="eager")(blocks[0], x)
         torch._dynamo.reset()
         eager = torch.compiler.disable(function)
-        mixed = torch.compile(lambda b, x: eager(b, x) + 1, dynamic=True, backend="eager")
+        mixed = torch.compile(
+            lambda b, x, layer=eager: layer(b, x) + 1, dynamic=True, backend="eager"
+        )
         torch.testing.assert_close(mixed(blocks[0], x), expected + 1)

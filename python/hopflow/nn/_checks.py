@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from hopflow.graph import Graph
-from hopflow.ops import HopflowError, is_compiling
+from hopflow.ops import HopflowError
+from hopflow.ops import is_compiling as is_compiling
 
 
 def require_in_degrees(graph: Graph, allow: bool) -> None:
