@@ -256,7 +256,7 @@ def test_every_case_is_declared_well():
     found = case_module.discover(bench.find())
     assert {name.split(".")[0] for name in found} == {
         "blocks", "limits", "compact", "csc", "cuda", "epoch", "gather",
-        "growth", "loader", "sample", "sample_weighted", "sddmm", "spmm",
+        "growth", "loader", "overhead", "sample", "sample_weighted", "sddmm", "spmm",
     }  # fmt: skip
     for _, case in found.values():
         assert case.what

@@ -77,7 +77,7 @@ def define(
     def needs_grad(inputs: tuple[Any, ...]) -> bool:
         if not torch.is_grad_enabled():
             return False
-        for x in inputs:  # a loop: any() over a generator takes twice as long
+        for x in inputs:  # noqa: SIM110  any() over a generator takes twice as long
             if isinstance(x, torch.Tensor) and x.requires_grad:
                 return True
         return False
