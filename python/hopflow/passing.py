@@ -250,11 +250,13 @@ class MessagePassing(Queries):
         reduce_func: ReduceFunction | NodeUdf,
         apply_node_func: NodeUdf | None,
     ) -> None:
-        _require_functions(message_func, reduce_func, apply_node_func)
         if isinstance(message_func, MessageFunction) and isinstance(reduce_func, ReduceFunction):
+            if apply_node_func is not None:
+                _require_functions(message_func, reduce_func, apply_node_func)
             result = message.update_all(passing.adjacency, passing.data, message_func, reduce_func)
             made = {reduce_func.out_field: result}
         else:
+            _require_functions(message_func, reduce_func, apply_node_func)
             messages = udf.run_message(passing, message_func)
             made = udf.run_reduce(passing, messages, reduce_func)
         if apply_node_func is not None:
