@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import hopflow as hf
 from hopflow import function as fn
-from hopflow.nn import EdgeConv, GINConv, GINEConv, GraphConv, SAGEConv
+from hopflow.nn import EdgeConv, GATConv, GATv2Conv, GINConv, GINEConv, GraphConv, SAGEConv
 
 pytestmark = [
     pytest.mark.cpu_only,
@@ -66,6 +66,17 @@ class Weighted(nn.Module):
         return self.layer(block, x, edge_weight=block.edata["weight"])
 
 
+class Heads(nn.Module):
+    """The mean of an attention layer's heads."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, block: hf.Block, x: Tensor) -> Tensor:
+        return self.layer(block, x).mean(1)
+
+
 class EdgeRows(nn.Module):
     """GINE, whose edges have rows of their own."""
 
@@ -78,6 +89,8 @@ class EdgeRows(nn.Module):
 
 
 LAYERS: dict[str, Callable[[int, int], nn.Module]] = {
+    "gat": lambda i, o: Heads(GATConv(i, o, 2, residual=True, allow_zero_in_degree=True)),
+    "gatv2": lambda i, o: Heads(GATv2Conv(i, o, 2, allow_zero_in_degree=True)),
     "sage mean": lambda i, o: SAGEConv(i, o, "mean"),
     "sage pool": lambda i, o: SAGEConv(i, o, "pool"),
     "sage gcn": lambda i, o: SAGEConv(i, o, "gcn"),

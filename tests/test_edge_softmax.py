@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import FLOATS, IDS, opcheck, random_csc
+from helpers import FLOATS, IDS, random_csc
 
 import hopflow as hf
 from hopflow import _native, ops
@@ -95,14 +95,6 @@ def test_no_edges():
     out.sum().backward()
     assert x.grad.shape == (0, 3)
     assert ops.edge_softmax(torch.tensor([0, 1]), torch.empty(1, 0)).shape == (1, 0)
-
-
-def test_registered_for_compilers():
-    csc = random_csc()
-    x = torch.randn(csc.num_edges, 2, requires_grad=True)
-    opcheck(torch.ops.hopflow.edge_softmax.default, (x, csc.indptr, csc.eids))
-    grad = torch.randn(csc.num_edges, 2, requires_grad=True)
-    opcheck(torch.ops.hopflow.edge_softmax_backward.default, (x, grad, csc.indptr, csc.eids))
 
 
 def softmax_by_loop(groups, scores):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import FLOATS, IDS, opcheck, random_csc
+from helpers import FLOATS, IDS, random_csc
 
 from hopflow import _native, ops
 
@@ -68,16 +68,6 @@ def test_no_edges():
     assert out.shape == (0, 2)
     out.sum().backward()
     assert not any(x.grad.any() for x in args)
-
-
-def test_registered_for_compilers():
-    csc = random_csc()
-    args = [x.requires_grad_() for x in inputs(csc, 2, 3)]
-    tail = (0.2, csc.indptr, csc.indices, csc.eids)
-    opcheck(torch.ops.hopflow.gatv2_scores.default, (*args, *tail, None, None, None))
-    grad = torch.randn(csc.num_edges, 2)
-    plain = [x.detach() for x in args]
-    opcheck(torch.ops.hopflow.gatv2_scores_backward.default, (*plain, *tail, grad, True))
 
 
 U, V, A = torch.zeros(4, 2, 3), torch.zeros(2, 2, 3), torch.zeros(2, 3)

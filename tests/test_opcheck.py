@@ -106,10 +106,38 @@ def scatter_rows() -> Iterator[tuple[Any, ...]]:
     yield rows("e", 2, 3), CSC.indices, CSC.num_src
 
 
+def edge_softmax() -> Iterator[tuple[Any, ...]]:
+    for eids in (None, CSC.eids):
+        yield rows("e", 3), CSC.indptr, eids
+
+
+def edge_softmax_backward() -> Iterator[tuple[Any, ...]]:
+    for eids in (None, CSC.eids):
+        yield rows("e", 3), rows("e", 3), CSC.indptr, eids
+
+
+def gatv2_scores() -> Iterator[tuple[Any, ...]]:
+    attn = torch.rand(2, 3, requires_grad=True)
+    for eids, transpose in ((None, NONE), (CSC.eids, TRANSPOSE)):
+        ends = rows("u", 2, 3), rows("v", 2, 3)
+        yield *ends, attn, 0.2, CSC.indptr, CSC.indices, eids, *transpose
+
+
+def gatv2_scores_backward() -> Iterator[tuple[Any, ...]]:
+    for with_attn in (False, True):
+        ends = rows("u", 2, 3, grad=False), rows("v", 2, 3, grad=False)
+        edges = CSC.indptr, CSC.indices, CSC.eids
+        yield *ends, torch.rand(2, 3), 0.2, *edges, rows("e", 2, grad=False), with_attn
+
+
 EXAMPLES = {
     make.__name__: make
     for make in (
+        edge_softmax,
+        edge_softmax_backward,
         gather_rows,
+        gatv2_scores,
+        gatv2_scores_backward,
         inverse_degrees,
         scatter_rows,
         sddmm_binary,

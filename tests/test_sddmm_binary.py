@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import DOT_SHAPES, FLOATS, IDS, PAIRS, ROW_SHAPES, opcheck, operands, random_csc
+from helpers import DOT_SHAPES, FLOATS, IDS, PAIRS, ROW_SHAPES, operands, random_csc
 
 from hopflow import _native, ops
 
@@ -92,17 +92,6 @@ def test_no_edges():
         out.sum().backward()
         assert not u.grad.any()
         assert not v.grad.any()
-
-
-def test_registered_for_compilers():
-    csc = random_csc()
-    u = torch.randn(csc.num_src, 2, 3, requires_grad=True)
-    v = torch.randn(csc.num_dst, 2, 1, requires_grad=True)
-    none = (None, None, None)
-    opcheck(
-        torch.ops.hopflow.sddmm_binary.default,
-        ("div", u, "u", v, "v", csc.indptr, csc.indices, csc.eids, *none),
-    )
 
 
 U, V = torch.zeros(4, 3), torch.zeros(2, 3)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import DOT_SHAPES, FLOATS, IDS, PAIRS, ROW_SHAPES, opcheck, operands, random_csc
+from helpers import DOT_SHAPES, FLOATS, IDS, PAIRS, ROW_SHAPES, operands, random_csc
 
 from hopflow import _native, ops
 
@@ -155,19 +155,6 @@ def test_transpose_at_hand_gives_the_same_gradient():
     assert torch.equal(*grads)
     with pytest.raises(ValueError, match="transpose: expected that of"):
         ops.spmm_binary(csc.indptr, csc.indices, "div", u[:-1], e, transpose=transpose)
-
-
-@pytest.mark.parametrize("reduce", ops.REDUCERS)
-def test_registered_for_compilers(reduce):
-    csc = random_csc()
-    u = torch.randn(csc.num_src, 2, 3, requires_grad=True)
-    e = torch.randn(csc.num_edges, 2, 1, requires_grad=True)
-    none = (None, None, None)
-    for op in ("mul", "sub"):
-        opcheck(
-            torch.ops.hopflow.spmm_binary.default,
-            (op, u, "u", e, "e", csc.indptr, csc.indices, csc.eids, reduce, *none),
-        )
 
 
 U, E = torch.zeros(4, 3), torch.zeros(2, 3)
