@@ -169,6 +169,55 @@ def torch_sddmm(block: Block, workloads: Workloads) -> Task:
     return timed_cuda(lambda: (u[indices.long()] * v[dst]).sum(-1), None, where)
 
 
+def hopflow_messages(block: Block, workloads: Workloads) -> Task:
+    """hopflow.ops.spmm_binary: u_mul_e of whole rows, summed."""
+    from hopflow import ops
+
+    where = device()
+    indptr, indices = _block(block, where)
+    u = block.sources().to(where)
+    e = torch.rand(block.num_edges, block.width, device=where)
+    row = 4 * block.width
+    work = {
+        "bytes_reuse": (block.num_src + block.num_edges + block.num_dst) * row,
+        "bytes_none": (2 * block.num_edges + block.num_dst) * row,
+    }
+    return timed_cuda(lambda: ops.spmm_binary(indptr, indices, "mul", u, e), work, where)
+
+
+def torch_messages(block: Block, workloads: Workloads) -> Task:
+    """The messages written out by torch and added up by segment."""
+    where = device()
+    indptr, indices = _block(block, where)
+    u = block.sources().to(where)
+    e = torch.rand(block.num_edges, block.width, device=where)
+    index = indices.long()
+    return timed_cuda(
+        lambda: torch.segment_reduce(u[index] * e, "sum", offsets=indptr, axis=0), None, where
+    )
+
+
+HEADS = 4
+
+
+def hopflow_softmax(block: Block, workloads: Workloads) -> Task:
+    """hopflow.ops.edge_softmax of four heads."""
+    from hopflow import ops
+
+    where = device()
+    indptr, _ = _block(block, where)
+    scores = torch.rand(block.num_edges, HEADS, device=where)
+    work = {"bytes_reuse": 8 * scores.numel(), "bytes_none": 16 * scores.numel()}
+    return timed_cuda(lambda: ops.edge_softmax(indptr, scores), work, where)
+
+
+def torch_softmax(block: Block, workloads: Workloads) -> Task:
+    """torch's softmax over a regular grid: every destination has as many edges here."""
+    where = device()
+    scores = torch.rand(block.num_dst, block.degree, HEADS, device=where)
+    return timed_cuda(lambda: scores.softmax(1), None, where)
+
+
 def hopflow_transpose(block: Block, workloads: Workloads) -> Task:
     """hopflow.ops.transpose_csc."""
     from hopflow import ops
@@ -310,6 +359,8 @@ def _cases() -> list[Case]:
             "mean": (hopflow_spmm, torch_spmm, {}, {}),
             "mean.backward": (hopflow_spmm, torch_spmm, {"backward": True}, {"backward": True}),
             "dot": (hopflow_sddmm, torch_sddmm, {}, {}),
+            "mul-sum": (hopflow_messages, torch_messages, {}, {}),
+            "softmax": (hopflow_softmax, torch_softmax, {}, {}),
             "transpose": (hopflow_transpose, torch_sort, {}, {}),
         }
         for kind, (ours, torchs, options, theirs) in pairs.items():
