@@ -75,7 +75,7 @@ struct TensorView {
 
   // True when each row is contiguous; rows themselves may lie apart (a slice of columns).
   bool rows_contiguous() const {
-    if (row_numel() == 0) return true;
+    if (numel() == 0) return true;
     std::int64_t expected = 1;
     for (int d = ndim - 1; d >= 1; --d) {
       if (shape[d] != 1 && stride[d] != expected) return false;

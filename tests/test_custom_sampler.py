@@ -11,6 +11,7 @@ from torch import Tensor
 
 import hopflow as hf
 import hopflow.function as fn
+from hopflow import pools
 from hopflow.dataloading import BlockSampler, DataLoader, NeighborSampler, Sampler
 
 
@@ -192,3 +193,16 @@ def test_graphs_sample_as_in_dgl(small_graph: hf.Graph) -> None:
     block = hf.to_block(method, [3, 5])
     with pytest.raises(ValueError, match="graph: expected a graph, got a block"):
         block.sample_neighbors([0], 1)
+
+
+def test_what_a_changed_column_was_is_let_go_of(small_graph) -> None:
+    weight = torch.ones(small_graph.num_edges())
+    small_graph.edata["w"] = weight
+    for step in range(5):
+        small_graph.sample_neighbors([0, 1], 2, prob="w")
+        weight[step] = 0
+    small_graph.sample_neighbors([0, 1], 2, prob="w")
+    assert len(pools._pools[small_graph.adjacency]) == 1
+    small_graph.edata["other"] = torch.ones(small_graph.num_edges())
+    small_graph.sample_neighbors([0, 1], 2, prob="other")
+    assert len(pools._pools[small_graph.adjacency]) == 2

@@ -128,3 +128,10 @@ def test_bad_arguments(small_graph):
     with pytest.raises(TypeError, match="x: expected float32"):
         ops.edge_softmax(torch.tensor([0, 2]), torch.zeros(2, dtype=torch.int64))
     assert hf.nn.edge_softmax is edge_softmax
+
+
+def test_operands_of_other_types_are_named(small_graph):
+    with pytest.raises(TypeError, match=r"logits: expected a torch\.Tensor, got list"):
+        edge_softmax(small_graph, [1, 2])
+    with pytest.raises(TypeError, match=r"graph: expected a hopflow\.Graph, got NoneType"):
+        edge_softmax(None, torch.zeros(3))

@@ -153,3 +153,12 @@ def test_ids_in_a_file_are_checked(tmp_path):
 def test_subset():
     subset = Subset(["a", "b", "c"], [2, 0])
     assert (len(subset), subset[0], subset[1]) == (2, "c", "a")
+
+
+def test_bad_index_lists_are_not_the_files_fault(tmp_path):
+    path = tmp_path / "g.bin"
+    save_graphs(path, [hf.graph(([0], [1]))])
+    with pytest.raises(TypeError, match="idx_list: expected a sequence of ints, got int"):
+        load_graphs(path, 0)
+    with pytest.raises(TypeError, match="idx_list: expected an int, got str"):
+        load_graphs(path, ["a"])

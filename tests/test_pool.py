@@ -8,6 +8,7 @@ import threading
 import pytest
 import torch
 
+import hopflow as hf
 from hopflow import ops
 
 ROWS = 20_000  # of 400 bytes: 8 MB
@@ -116,3 +117,27 @@ def test_threads_share_the_pool():
     for thread in threads:
         thread.join()
     assert not failures
+
+
+RESULTS = {
+    "copy_u sum": lambda g, x, e: hf.functional.copy_u_sum(g, x),
+    "copy_u max": lambda g, x, e: hf.functional.copy_u_max(g, x),
+    "copy_e mean": lambda g, x, e: hf.functional.copy_e_mean(g, e),
+    "u_mul_e": lambda g, x, e: hf.functional.u_mul_e_sum(g, x, e),
+    "u_add_v": lambda g, x, e: hf.functional.u_add_v(g, x, x),
+    "u_dot_v": lambda g, x, e: hf.functional.u_dot_v(g, x, x),
+    "copy_u": lambda g, x, e: hf.functional.copy_u(g, x),
+    "gatv2": lambda g, x, e: hf.nn.GATv2Conv(8, 4, 2, allow_zero_in_degree=True)(g, x),
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("num_nodes", [50, 20_000])
+def test_results_may_be_changed_in_place(name, num_nodes):
+    """Those in the pool's memory too, as torch's own results may."""
+    generator = torch.Generator().manual_seed(0)
+    ends = (torch.randint(num_nodes, (4 * num_nodes,), generator=generator) for _ in range(2))
+    graph = hf.graph(tuple(ends), num_nodes=num_nodes)
+    x = torch.rand(num_nodes, 8, requires_grad=True)
+    e = torch.rand(4 * num_nodes, 8, requires_grad=True)
+    RESULTS[name](graph, x, e).relu_().sum().backward()

@@ -113,3 +113,12 @@ def test_bad_arguments(change, error, match):
     given = {"indptr": INDPTR, "indices": INDICES, "op": "add", "lhs": U, "rhs": V, **change}
     with pytest.raises(error, match=match):
         ops.sddmm_binary(**given)
+
+
+def test_empty_rows_in_any_layout():
+    """Nothing to read has no gaps."""
+    u = torch.rand(2, 3, 4).transpose(0, 1)[:0].requires_grad_()
+    v = torch.rand(0, 2, 4, requires_grad=True)
+    indptr, indices = torch.zeros(1, dtype=torch.int64), torch.empty(0, dtype=torch.int32)
+    ops.sddmm_binary(indptr, indices, "dot", u, v).sum().backward()
+    assert u.grad.shape == u.shape

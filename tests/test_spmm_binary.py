@@ -183,3 +183,36 @@ def test_bad_arguments(change, error, match):
     given = {"indptr": INDPTR, "indices": INDICES, "op": "add", "lhs": U, "rhs": E, **change}
     with pytest.raises(error, match=match):
         ops.spmm_binary(**given)
+
+
+def test_gradients_of_halves_stay_in_range():
+    """A sum out of float16's range, times a gradient that brings it back."""
+    num = 3000
+    indptr, indices = torch.tensor([0, num]), torch.arange(num)
+    u = torch.full((num, 4), 30.0, dtype=torch.half)
+    v = torch.full((1, 4), 0.01, dtype=torch.half, requires_grad=True)
+    sides = {"lhs_target": "v", "rhs_target": "u", "reduce": "mean"}
+    ops.spmm_binary(indptr, indices, "mul", v, u, **sides).sum().backward()
+    assert v.grad.tolist() == [[30.0] * 4]
+    small = torch.full((num, 4), 1e-5, dtype=torch.half)
+    v = torch.full((1, 4), 1e-3, dtype=torch.half, requires_grad=True)
+    out = ops.spmm_binary(indptr, indices, "div", v, small, **sides)
+    out.backward(torch.full_like(out, 1e-3))
+    assert v.grad.float().sub(1e-3 / 1e-5).abs().max() < 2
+
+
+@pytest.mark.parametrize("values", [(1e-25, 1e-25), (1e25, 1e25), (3e20, 2e20), (1e-30, 1e-22)])
+def test_gradient_of_a_quotient_stays_in_range(values):
+    left, right = (torch.full((1, 1), x, requires_grad=True) for x in values)
+    ops.spmm_binary(torch.tensor([0, 1]), torch.tensor([0]), "div", left, right).backward()
+    u, e = (x.detach().requires_grad_() for x in (left, right))
+    (u / e).backward()
+    torch.testing.assert_close(right.grad, e.grad, rtol=1e-5, atol=0)
+
+
+def test_wide_edge_ids_are_checked_before_they_are_cut():
+    arguments = torch.tensor([0, 2]), torch.tensor([0, 1], dtype=torch.int32)
+    with pytest.raises(IndexError, match=r"eids\[0\] is 4294967296"):
+        ops.spmm_binary(
+            *arguments, "mul", torch.ones(2, 1), torch.ones(2, 1), eids=torch.tensor([2**32, 1])
+        )

@@ -188,6 +188,10 @@ def edge_softmax(graph: Graph, logits: Tensor, eids: Any = ALL, norm_by: str = "
     """
     if norm_by not in ("dst", "src"):
         raise ValueError(f'norm_by: expected "dst" or "src", got {norm_by!r}')
+    if not isinstance(graph, Graph):
+        raise TypeError(f"graph: expected a hopflow.Graph, got {type(graph).__name__}")
+    if not isinstance(logits, Tensor):
+        raise TypeError(f"logits: expected a torch.Tensor, got {type(logits).__name__}")
     full = graph.adjacency.full()
     num_edges = full.num_edges
     if not is_all(eids):

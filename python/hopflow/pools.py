@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -142,9 +143,9 @@ class EdgePool:
 # each edge in an adjacency's order.
 _MOST_POOLS = 4
 _lock = threading.Lock()
-_pools: weakref.WeakKeyDictionary[Adjacency, dict[tuple[object, ...], _Kept]] = (
-    weakref.WeakKeyDictionary()
-)
+_State: TypeAlias = "tuple[object, ...]"
+_Key: TypeAlias = "tuple[str, _State, _State]"
+_pools: weakref.WeakKeyDictionary[Adjacency, dict[_Key, _Kept]] = weakref.WeakKeyDictionary()
 _inverses: weakref.WeakKeyDictionary[Adjacency, Tensor] = weakref.WeakKeyDictionary()
 
 
@@ -170,10 +171,15 @@ def _positions(adjacency: Adjacency, num_edges: int) -> Tensor:
         return found
 
 
-def _state(column: Tensor | None) -> tuple[object, ...]:
+def _state(column: Tensor | None) -> _State:
     if column is None:
         return ()
     return id(column), column._version, column.data_ptr()
+
+
+def _same_columns(key: _Key, other: _Key) -> bool:
+    """Whether two keys are of the same columns, perhaps before and after a change."""
+    return key[0] == other[0] and all(a[:1] == b[:1] for a, b in zip(key[1:], other[1:]))
 
 
 def pool_of(
@@ -213,6 +219,9 @@ def pool_of(
         found = kept.get(key)
         if found is None:
             found = _Kept(_make(adjacency, edge_dir, prob, mask), columns)
+            # What these columns were before cannot come back.
+            for old in [k for k in kept if _same_columns(k, key)]:
+                del kept[old]
             kept[key] = found
             while len(kept) > _MOST_POOLS:
                 del kept[next(iter(kept))]

@@ -111,6 +111,11 @@ def to_simple(
             made.edata[key] = ops.segment_reduce(
                 indptr, g.edata[key], reduce=aggregator, eids=order
             )
+    if return_counts is not None and return_counts in made.edata:
+        raise ValueError(
+            f"return_counts: {return_counts!r} is the name of a column that is copied; expected"
+            " another name"
+        )
     if return_counts is not None:
         made.edata[return_counts] = indptr.diff()
     if not writeback_mapping:

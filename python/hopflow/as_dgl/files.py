@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from hopflow.convert import graph
 from hopflow.graph import Graph
+from hopflow.ops import as_int
 
 _MAGIC = b"hopflow graphs 1\n"
 _DGL_MAGIC = bytes.fromhex("3fa1b446f04f2edd")  # the first bytes of what DGL writes
@@ -178,6 +179,10 @@ def load_graphs(
     path = Path(filename)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
+    if idx_list is not None:
+        if not isinstance(idx_list, Iterable):
+            raise TypeError(f"idx_list: expected a sequence of ints, got {type(idx_list).__name__}")
+        idx_list = [as_int("idx_list", i) for i in idx_list]
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(len(_MAGIC))
@@ -197,7 +202,7 @@ def load_graphs(
                 raise ValueError(f"{header['byteorder']}-endian, this machine is not")
             reader = _Reader(file, base, size)
             entries = header["graphs"]
-            wanted = range(len(entries)) if idx_list is None else [int(i) for i in idx_list]
+            wanted = range(len(entries)) if idx_list is None else idx_list
             for i in wanted:
                 if not 0 <= i < len(entries):
                     raise IndexError(f"idx_list: {path} holds {len(entries)} graphs, got {i}")
@@ -207,7 +212,7 @@ def load_graphs(
             if str(error).startswith("idx_list"):
                 raise
             raise _damaged(path, str(error)) from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise _damaged(path, str(error)) from error
     return graphs, labels
 

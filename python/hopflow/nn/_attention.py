@@ -10,13 +10,19 @@ from torch import Tensor, nn
 from hopflow.function import sum as fn_sum
 from hopflow.function import u_mul_e
 from hopflow.graph import Graph
+from hopflow.ops import as_int
 
 GAIN = nn.init.calculate_gain("relu")
 
 
 def as_sizes(in_feats: int | tuple[int, int]) -> tuple[int, int]:
     """Widths of the sources' and the destinations' features."""
-    return in_feats if isinstance(in_feats, tuple) else (in_feats, in_feats)
+    if not isinstance(in_feats, tuple):
+        width = as_int("in_feats", in_feats)
+        return width, width
+    if len(in_feats) != 2:
+        raise ValueError(f"in_feats: expected an int or a pair of them, got {in_feats}")
+    return as_int("in_feats[0]", in_feats[0]), as_int("in_feats[1]", in_feats[1])
 
 
 def heads(x: Tensor, num_heads: int, out_feats: int) -> Tensor:
@@ -27,7 +33,8 @@ def heads(x: Tensor, num_heads: int, out_feats: int) -> Tensor:
 def weighted_sum(graph: Graph, source: Tensor, attention: Tensor) -> Tensor:
     """Sum of the in-neighbours' rows [U, ..., H, D], weighted by attention [E, ..., H, 1]."""
     with graph.local_scope():
-        graph.srcdata["ft"], graph.edata["a"] = source, attention
+        # Under autocast a projection is narrower than the parameters that scores are made with.
+        graph.srcdata["ft"], graph.edata["a"] = source, attention.to(source.dtype)
         graph.update_all(u_mul_e("ft", "a", "m"), fn_sum("m", "out"))
         return graph.dstdata["out"]
 

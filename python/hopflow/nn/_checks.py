@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules import module
 
 from hopflow.graph import Graph
 from hopflow.ops import HopflowError
 from hopflow.ops import is_compiling as is_compiling
+
+
+def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a layer is of this kind as torch made it, without hooks (pruning is one) or wrappers.
+
+    Then it may be computed without calling it, and its result is its caller's alone.
+    """
+    hooks = (
+        layer._forward_hooks or layer._backward_hooks or layer._backward_pre_hooks
+        or layer._forward_pre_hooks or module._global_forward_pre_hooks
+        or module._global_forward_hooks or module._global_backward_hooks
+        or module._global_backward_pre_hooks
+    )  # fmt: skip
+    return type(layer) is kind and not hooks and "forward" not in vars(layer)
 
 
 def require_in_degrees(graph: Graph, allow: bool) -> None:
@@ -63,6 +78,17 @@ def require_edge_rows(name: str, x: Tensor, num_edges: int) -> None:
     if x.dim() < 1 or x.shape[0] != num_edges:
         raise ValueError(
             f"{name}: expected one row for each of the {num_edges} edges, got shape {list(x.shape)}"
+        )
+
+
+def require_edge_numbers(name: str, x: object, num_edges: int) -> None:
+    """Raise unless ``x`` is a tensor of one number an edge."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(x).__name__}")
+    if x.dim() < 1 or x.shape[0] != num_edges or x.numel() != num_edges:
+        raise ValueError(
+            f"{name}: expected one number for each of the {num_edges} edges, got shape"
+            f" {list(x.shape)}"
         )
 
 

@@ -8,9 +8,13 @@ from torch.nn import functional
 from hopflow import function as fn
 from hopflow.graph import Graph
 from hopflow.nn._aggregate import aggregate
-from hopflow.nn._checks import require_in_degrees, require_same_widths, require_width
+from hopflow.nn._checks import (
+    is_plain,
+    require_in_degrees,
+    require_same_widths,
+    require_width,
+)
 from hopflow.nn._pairs import Features, as_pair
-from hopflow.nn.sage import _is_plain
 
 
 class EdgeConv(nn.Module):
@@ -88,7 +92,7 @@ class EdgeConv(nn.Module):
         source, own = as_pair(g, feat)
         require_same_widths(source, own)
         require_width("feat", source, self._in_feat)
-        if not _is_plain(self.theta):
+        if not is_plain(self.theta, nn.Linear):
             return self._by_edges(g, source, own)
         theta = self.theta
         there = functional.linear(source, theta.weight)

@@ -16,7 +16,7 @@ from hopflow.nn._attention import (
     residual_layer,
     weighted_sum,
 )
-from hopflow.nn._checks import require_edge_rows, require_in_degrees
+from hopflow.nn._checks import require_edge_numbers, require_in_degrees
 from hopflow.nn._pairs import Features, as_pair
 from hopflow.nn.functional import edge_softmax
 
@@ -150,7 +150,7 @@ class GATConv(nn.Module):
         require_in_degrees(graph, self._allow_zero_in_degree)
         source, own = as_pair(graph, feat)
         if edge_weight is not None:
-            require_edge_rows("edge_weight", edge_weight, graph.num_edges())
+            require_edge_numbers("edge_weight", edge_weight, graph.num_edges())
         is_one = not isinstance(feat, tuple)
         source = self.feat_drop(source)
         own = source[: graph.num_dst_nodes()] if is_one else self.feat_drop(own)
@@ -171,7 +171,7 @@ class GATConv(nn.Module):
             attention = attention * edge_weight.view(-1, *[1] * (attention.dim() - 1))
         out = weighted_sum(graph, feat_src, attention)
         if self.res_fc is not None:
-            out = out + self.res_fc(own).view(*own.shape[:-1], -1, self._out_feats)
+            out = out + heads(self.res_fc(own), *sizes)
         if self.bias is not None:
             out = out + self.bias.view(self._num_heads, self._out_feats)
         if self.activation is not None:

@@ -16,7 +16,7 @@ from hopflow.nn._attention import (
     residual_layer,
     weighted_sum,
 )
-from hopflow.nn._checks import require_in_degrees
+from hopflow.nn._checks import is_plain, require_in_degrees
 from hopflow.nn._pairs import Features, as_pair
 from hopflow.nn.functional import edge_softmax
 
@@ -104,6 +104,24 @@ class GATv2Conv(nn.Module):
         """Change ``allow_zero_in_degree``."""
         self._allow_zero_in_degree = set_value
 
+    def _scores(self, graph: Graph, source: Tensor, own: Tensor) -> Tensor:
+        """The score of every edge and head, shape [E, H]."""
+        full = graph.adjacency.full()
+        transpose = full.transpose_for(source, own)
+        attn = self.attn[0].to(source.dtype)
+        rectifier = self.leaky_relu
+        if is_plain(rectifier, nn.LeakyReLU):
+            return ops.gatv2_scores(
+                full.indptr, full.indices, source, own, attn, eids=full.eids, transpose=transpose,
+                negative_slope=rectifier.negative_slope,
+            )  # fmt: skip
+        # Another function in its place, or one that somebody watches, is called edge by edge.
+        sums = ops.sddmm_binary(
+            full.indptr, full.indices, "add", source, own, eids=full.eids, transpose=transpose
+        )
+        scores: Tensor = (rectifier(sums) * attn).sum(-1)
+        return scores
+
     def forward(
         self, graph: Graph, feat: Features, get_attention: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
@@ -144,16 +162,11 @@ class GATv2Conv(nn.Module):
             feat_dst = feat_src[: graph.num_dst_nodes()]
         else:
             feat_dst = heads(self.fc_dst(own), *sizes)
-        full = graph.adjacency.full()
-        scores = ops.gatv2_scores(
-            full.indptr, full.indices, feat_src, feat_dst, self.attn[0].to(feat_src.dtype),
-            negative_slope=self.leaky_relu.negative_slope, eids=full.eids,
-            transpose=full.transpose_for(feat_src),
-        )  # fmt: skip
+        scores = self._scores(graph, feat_src, feat_dst)
         attention = self.attn_drop(edge_softmax(graph, scores.unsqueeze(-1)))
         out = weighted_sum(graph, feat_src, attention)
         if self.res_fc is not None:
-            out = out + self.res_fc(own).view(own.shape[0], -1, self._out_feats)
+            out = out + heads(self.res_fc(own), *sizes)
         if self.activation is not None:
             out = self.activation(out)
         return (out, attention) if get_attention else out

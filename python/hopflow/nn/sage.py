@@ -8,30 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.modules import module
 
 from hopflow import function as fn
 from hopflow import ops
 from hopflow.buckets import in_edge_buckets
 from hopflow.graph import Graph
-from hopflow.nn._checks import is_compiling, require_rows, require_width
+from hopflow.nn._checks import is_compiling, is_plain, require_rows, require_width
 from hopflow.nn._pairs import Features
 
 AGGREGATORS = ("mean", "gcn", "pool", "lstm")
-
-
-def _is_plain(layer: nn.Module) -> bool:
-    """Whether a layer is a Linear as torch made it, without hooks (pruning is one) or wrappers.
-
-    Then its product may be computed without calling it, and its result is its caller's alone.
-    """
-    hooks = (
-        layer._forward_hooks or layer._backward_hooks or layer._backward_pre_hooks
-        or layer._forward_pre_hooks or module._global_forward_pre_hooks
-        or module._global_forward_hooks or module._global_backward_hooks
-        or module._global_backward_pre_hooks
-    )  # fmt: skip
-    return type(layer) is nn.Linear and not hooks and "forward" not in vars(layer)
 
 
 class SAGEConv(nn.Module):
@@ -239,7 +224,13 @@ class SAGEConv(nn.Module):
         own, neigh = self.fc_self, self.fc_neigh
         has_bias = getattr(neigh, "bias", None) is not None
         is_eager = not is_compiling()  # a compiler finds what to do in place by itself
-        if is_eager and _is_plain(own) and _is_plain(neigh) and not has_bias and out.dim() == 2:
+        if (
+            is_eager
+            and is_plain(own, nn.Linear)
+            and is_plain(neigh, nn.Linear)
+            and not has_bias
+            and out.dim() == 2
+        ):
             # In place on what nobody else can hold: the fresh result of a plain Linear.
             weight = neigh.weight
             # Under vmap the weight may have a dimension that the sum has no room for.

@@ -12,6 +12,7 @@ from torch import Tensor
 from hopflow.ops._place import mark
 from hopflow.ops._shapes import (
     accumulator_dtype,
+    as_dtype_of,
     dtype_name,
     optional_ids,
     require_features,
@@ -151,7 +152,7 @@ def require_operands(
             f" {dtype_name(rhs.dtype)}"
         )
     left, right, out_shape = broadcast_rows(op, lhs, rhs)
-    eids = None if eids is None else eids.to(indices.dtype)
+    eids = as_dtype_of("eids", eids, indices)
     return Operands(left, right, indptr.long(), indices, eids, out_shape)
 
 
@@ -268,20 +269,26 @@ def from_destinations(
         return (grad.to(accumulator_dtype(grad.dtype)) * degrees).to(grad.dtype)
     if target == "e":
         return _edge_product(edges, grad, "v", factor, shape)
+    # Products of sums are formed in the wider type: a sum may be out of a half's range where its
+    # product is not.
+    dtype, wide = grad.dtype, accumulator_dtype(grad.dtype)
     other = factor.other
     if factor.target == target:  # the same for all edges of a node
-        total = from_destinations(edges, grad, target, None, grad.shape)
-        return sum_to(total * other if factor.op == "mul" else total / other, shape)
+        total = from_destinations(edges, grad.to(wide), target, None, grad.shape)
+        other = other.to(wide)
+        return sum_to(total * other if factor.op == "mul" else total / other, shape).to(dtype)
     if target == "v":
+        other = other.to(wide)
         if factor.op == "div":
             other = other.reciprocal()
         total = (sum_of_sources if factor.target == "u" else sum_of_edges)(edges, other)
-        return sum_to(grad * total, shape)
+        return sum_to(grad.to(wide) * total, shape).to(dtype)
     t = edges.transposed()
     if factor.target == "v":
-        return sum_to(
-            sum_of_sources(t, grad * other if factor.op == "mul" else grad / other), shape
-        )
+        at_nodes = grad.to(wide)
+        other = other.to(wide)
+        at_nodes = at_nodes * other if factor.op == "mul" else at_nodes / other
+        return sum_to(sum_of_sources(t, at_nodes), shape).to(dtype)
     out, _ = torch.ops.hopflow.spmm_binary(
         factor.op, grad, "u", other, "e", t.indptr, t.indices, t.eids, "sum", None, None, None
     )
@@ -322,6 +329,11 @@ class Side:
     shape: Sequence[int]
     value: Tensor | None
 
+    def to(self, dtype: torch.dtype) -> Side:
+        """The same in another floating-point type."""
+        value = None if self.value is None else self.value.to(dtype)
+        return Side(self.target, self.shape, value)
+
     def rows(self) -> Tensor:
         """The rows, which were kept."""
         assert self.value is not None
@@ -351,7 +363,8 @@ def operand_gradients(
             grad_rhs = -grad_rhs
         elif op == "div":
             wide = rhs.rows().to(accumulator_dtype(grad.dtype))
-            grad_rhs = (-grad_rhs.to(wide.dtype) / (wide * wide)).to(grad.dtype)
+            # Twice, for the square may be out of range.
+            grad_rhs = (-(grad_rhs.to(wide.dtype) / wide) / wide).to(grad.dtype)
     return grad_lhs, grad_rhs
 
 

@@ -7,6 +7,8 @@ import operator
 import torch
 from torch import Tensor
 
+from hopflow.ops._library import is_compiling
+
 INT32_MAX = 2**31 - 1
 # Far past any machine's memory: an id like 2**50 is a mistake, not a graph.
 MOST_NODES = 2**38
@@ -87,6 +89,22 @@ def as_heads(x: Tensor, num_heads: int = 1) -> Tensor:
     for size in x.shape[1:]:
         width *= size
     return x.reshape(x.shape[0], num_heads, width // max(num_heads, 1))
+
+
+def as_dtype_of(name: str, ids: Tensor | None, indices: Tensor) -> Tensor | None:
+    """Edge ids in the dtype of ``indices``; an id that it cannot hold is an IndexError."""
+    if ids is None or ids.dtype == indices.dtype:
+        return ids
+    if indices.dtype == torch.int32 and not is_compiling():
+        # Cut to 32 bits a wrong id could look right. None that is right is that large.
+        num_edges = indices.shape[0]
+        wrong = (ids < 0) | (ids >= num_edges)
+        if bool(wrong.any()):
+            at = int(wrong.nonzero()[0])
+            raise IndexError(
+                f"{name}[{at}] is {int(ids[at])}, expected 0 <= id < {num_edges} (number of edges)"
+            )
+    return ids.to(indices.dtype)
 
 
 def optional_ids(name: str, value: Tensor | None) -> Tensor | None:

@@ -13,6 +13,7 @@ from hopflow.ops._messages import Edges, messages_reference, sum_of_edges
 from hopflow.ops._place import check_ids, check_indptr, check_permutation
 from hopflow.ops._shapes import (
     accumulator_dtype,
+    as_dtype_of,
     dense_rows,
     dtype_name,
     optional_ids,
@@ -230,7 +231,7 @@ def gatv2_scores(
     require_transpose(transpose, indices, u.shape[0])
     result: Tensor = _gatv2_scores(
         u, v, attn, float(negative_slope), indptr, indices,
-        None if eids is None else eids.to(indices.dtype), *(transpose or (None, None, None)),
+        as_dtype_of("eids", eids, indices), *(transpose or (None, None, None)),
     )  # fmt: skip
     return result
 

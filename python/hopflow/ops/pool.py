@@ -34,7 +34,10 @@ def empty(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Ten
     num_bytes = math.prod(shape) * dtype.itemsize
     if num_bytes < _LEAST_BYTES:
         return torch.empty(shape, dtype=dtype)
-    return _native.pool_allocate(num_bytes).view(dtype).view(shape)
+    storage = _native.pool_allocate(num_bytes).untyped_storage()
+    # Not a view of the bytes: autograd lets nobody change the views that an operator returns.
+    made: Tensor = torch.empty(0, dtype=dtype, device="cpu")
+    return made.set_(storage, 0, shape)  # type: ignore[call-overload, no-any-return]
 
 
 def pooled(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -156,6 +156,11 @@ def sample_weighted(
         excluded = excluded.long()
         if not bool((excluded.diff() > 0).all()):
             raise ValueError("excluded: expected strictly rising positions")
+        if excluded.shape[0] and not 0 <= int(excluded[0]) <= int(excluded[-1]) < num_edges:
+            raise IndexError(
+                f"excluded: expected positions from 0 to {num_edges - 1}, got {int(excluded[0])} to"
+                f" {int(excluded[-1])}"
+            )
     sums, values = (None, None) if weights is None else weights
     size, device = seeds.shape[0] + 1, seeds.device
     out_indptr = torch.empty(size, dtype=torch.int64, device=device)

@@ -12,6 +12,7 @@ from hopflow.ops._library import define
 from hopflow.ops._place import check_ids, check_indptr, check_permutation, mark
 from hopflow.ops._shapes import (
     accumulator_dtype,
+    as_dtype_of,
     dense_rows,
     dtype_name,
     optional_ids,
@@ -156,7 +157,7 @@ def sddmm(
         v.reshape(v.shape[0], num_heads, width),
         indptr.long(),
         indices,
-        None if eids is None else eids.to(indices.dtype),
+        as_dtype_of("eids", eids, indices),
         *(transpose or (None, None, None)),
     )
     result: Tensor = out.view(out.shape[0], *heads, 1)

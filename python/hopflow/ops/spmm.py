@@ -15,6 +15,7 @@ from hopflow.ops._library import define
 from hopflow.ops._place import check_ids, check_indptr, check_permutation, mark
 from hopflow.ops._shapes import (
     accumulator_dtype,
+    as_dtype_of,
     as_heads,
     dense_rows,
     dtype_name,
@@ -320,7 +321,7 @@ def spmm(
         weight = (
             weight.reshape(weight.shape[0], num_heads).to(accumulator_dtype(x.dtype)).contiguous()
         )
-        eids = None if eids is None else eids.to(indices.dtype)
+        eids = as_dtype_of("eids", eids, indices)
     else:
         eids = None
     require_transpose(transpose, indices, x.shape[0])

@@ -129,7 +129,14 @@ def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     else:
         route = from_destinations
         if ctx.reduce == "mean":
-            grad = grad * inverse_degrees(indptr, grad.dtype).to(grad.dtype).view(-1, 1, 1)
+            scaled = grad * inverse_degrees(indptr, grad.dtype).view(-1, 1, 1)
+            if scaled.dtype != grad.dtype:
+                # A share of a half may be less than a half can hold: on in the wider type.
+                left, right = left.to(scaled.dtype), right.to(scaled.dtype)
+                grads = operand_gradients(route, edges, scaled, ctx.op, left, right, needs)
+                narrow = (None if g is None else g.to(grad.dtype) for g in grads)
+                return None, next(narrow), None, next(narrow), *[None] * 8
+            grad = scaled
     grads = operand_gradients(route, edges, grad, ctx.op, left, right, needs)
     return None, grads[0], None, grads[1], *[None] * 8
 
