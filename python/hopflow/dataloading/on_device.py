@@ -23,7 +23,7 @@ from hopflow.dataloading.habits import (
 )
 from hopflow.dataloading.sampler import MiniBatch, NeighborSampler
 from hopflow.dataloading.side import SideStream
-from hopflow.frame import Column, read, take_rows
+from hopflow.frame import Column, Take, read, take_rows
 from hopflow.graph import Graph
 
 
@@ -88,6 +88,10 @@ class FeatureCaches:
         if was is None or cache is None or not was.still_is(read(column)):
             return take_rows(name, column, ids)
         return cache.gather(ids)
+
+    def take(self) -> Take | None:
+        """What gathers columns that are read later; None where any gather will do."""
+        return self.gather if self._caches or self._pins else None
 
     def hit_rates(self) -> dict[str, float]:
         """Of each column, the share of rows that were found in its cache; waits for the device."""
@@ -169,7 +173,7 @@ class DeviceEpoch(Iterator[MiniBatch]):
             self._advance(*behind)
             self._side.hand_over(packed.tensors(), done)
             blocks = packed.blocks(
-                Parent.of(self._plan.graph), self._adjacency, self._habits, self._caches.gather
+                Parent.of(self._plan.graph), self._adjacency, self._habits, self._caches.take()
             )
             self._habits.deliver(blocks)
             self._sampler.prefetch(blocks)
