@@ -127,6 +127,7 @@ RESULTS = {
     "u_add_v": lambda g, x, e: hf.functional.u_add_v(g, x, x),
     "u_dot_v": lambda g, x, e: hf.functional.u_dot_v(g, x, x),
     "copy_u": lambda g, x, e: hf.functional.copy_u(g, x),
+    "copy_e edges": lambda g, x, e: hf.functional.segment_reduce(g.in_degrees(), e),
     "gatv2": lambda g, x, e: hf.nn.GATv2Conv(8, 4, 2, allow_zero_in_degree=True)(g, x),
 }
 
@@ -141,3 +142,26 @@ def test_results_may_be_changed_in_place(name, num_nodes):
     x = torch.rand(num_nodes, 8, requires_grad=True)
     e = torch.rand(4 * num_nodes, 8, requires_grad=True)
     RESULTS[name](graph, x, e).relu_().sum().backward()
+
+
+@pytest.mark.parametrize("name", [*RESULTS, "edge_softmax"])
+def test_results_made_without_gradients_mix_with_parameters(name):
+    """torch refuses that for views made under no_grad, so results are none there."""
+    graph = hf.graph((torch.tensor([0, 1, 2]), torch.tensor([1, 2, 0])))
+    make = {**RESULTS, "edge_softmax": lambda g, x, e: hf.nn.edge_softmax(g, e)}[name]
+    with torch.no_grad():
+        made = make(graph, torch.rand(3, 8), torch.rand(3, 8))
+    parameter = torch.ones((), requires_grad=True)
+    made.add_(parameter)
+    made.sum().backward()
+    assert parameter.grad == made.numel()
+
+
+def test_a_saved_result_is_not_changed_in_silence():
+    """edge_softmax's backward reads its result: changed meanwhile, that must not go unnoticed."""
+    graph = hf.graph((torch.tensor([0, 1, 2]), torch.tensor([1, 1, 0])))
+    scores = torch.rand(3, 2, requires_grad=True)
+    made = hf.nn.edge_softmax(graph, scores)
+    made.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        made.sum().backward()

@@ -91,6 +91,18 @@ def as_heads(x: Tensor, num_heads: int = 1) -> Tensor:
     return x.reshape(x.shape[0], num_heads, width // max(num_heads, 1))
 
 
+def in_shape(out: Tensor, *shape: int) -> Tensor:
+    """A kernel's result in the shape that the caller expects.
+
+    Without autograd it is no view, for torch refuses to add what needs a gradient to a view made
+    under ``no_grad``. With autograd it is one: a change in place then counts as a change of what
+    the backward pass has saved, and that pass refuses to go on instead of using wrong values.
+    """
+    if torch.is_grad_enabled() or is_compiling():
+        return out.view(shape)
+    return torch.ops.aten._unsafe_view.default(out, shape)  # type: ignore[no-any-return]
+
+
 def as_dtype_of(name: str, ids: Tensor | None, indices: Tensor) -> Tensor | None:
     """Edge ids in the dtype of ``indices``; an id that it cannot hold is an IndexError."""
     if ids is None or ids.dtype == indices.dtype:

@@ -12,6 +12,7 @@ from hopflow.ops._library import define
 from hopflow.ops._place import check_indptr, check_permutation
 from hopflow.ops._shapes import (
     accumulator_dtype,
+    in_shape,
     optional_ids,
     require_features,
     require_same_device,
@@ -127,7 +128,7 @@ def edge_softmax(indptr: Tensor, x: Tensor, *, eids: Tensor | None = None) -> Te
     require_same_device("x", x, "indptr", indptr)
     num_edges = x.shape[0]
     width = x.shape[1:].numel()
-    result: Tensor = _edge_softmax(x.reshape(num_edges, width), indptr, eids).view(x.shape)
+    result: Tensor = in_shape(_edge_softmax(x.reshape(num_edges, width), indptr, eids), *x.shape)
     return result
 
 

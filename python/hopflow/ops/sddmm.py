@@ -15,6 +15,7 @@ from hopflow.ops._shapes import (
     as_dtype_of,
     dense_rows,
     dtype_name,
+    in_shape,
     optional_ids,
     require_features,
     require_ids,
@@ -160,8 +161,7 @@ def sddmm(
         as_dtype_of("eids", eids, indices),
         *(transpose or (None, None, None)),
     )
-    result: Tensor = out.view(out.shape[0], *heads, 1)
-    return result
+    return in_shape(out, out.shape[0], *heads, 1)
 
 
 def sddmm_reference(

@@ -20,7 +20,7 @@ from hopflow.ops._messages import (
     require_operands,
 )
 from hopflow.ops._place import check_ids, check_indptr, check_permutation
-from hopflow.ops._shapes import dense_rows
+from hopflow.ops._shapes import dense_rows, in_shape
 from hopflow.ops.csc import Transpose, require_transpose
 from hopflow.ops.pool import empty
 
@@ -154,8 +154,7 @@ def sddmm_binary(
         op, o.lhs, lhs_target, o.rhs, rhs_target, o.indptr, o.indices, o.eids,
         *(transpose or (None, None, None)),
     )  # fmt: skip
-    result: Tensor = out.view(out.shape[0], *o.out_shape)
-    return result
+    return in_shape(out, out.shape[0], *o.out_shape)
 
 
 def sddmm_binary_reference(

@@ -19,6 +19,7 @@ from hopflow.ops._shapes import (
     as_heads,
     dense_rows,
     dtype_name,
+    in_shape,
     optional_ids,
     require_features,
     require_ids,
@@ -329,8 +330,7 @@ def spmm(
         as_heads(x, num_heads), indptr, indices, weight, eids, None, reduce,
         *(transpose or (None, None, None)),
     )  # fmt: skip
-    result: Tensor = out.flatten(1) if x.dim() == 2 else out.view(out.shape[0], *x.shape[1:])
-    return result
+    return in_shape(out, out.shape[0], *x.shape[1:])
 
 
 # --- references ---

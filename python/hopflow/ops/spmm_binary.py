@@ -25,7 +25,7 @@ from hopflow.ops._messages import (
     sum_to,
 )
 from hopflow.ops._place import check_ids, check_indptr, check_permutation
-from hopflow.ops._shapes import accumulator_dtype, dense_rows
+from hopflow.ops._shapes import accumulator_dtype, dense_rows, in_shape
 from hopflow.ops.csc import Transpose, require_transpose
 from hopflow.ops.pool import empty
 from hopflow.ops.spmm import has_arg, inverse_degrees, reduce_reference, require_reduce, winner
@@ -262,8 +262,7 @@ def spmm_binary(
         op, o.lhs, lhs_target, o.rhs, rhs_target, o.indptr, o.indices, o.eids, reduce,
         *(transpose or (None, None, None)),
     )  # fmt: skip
-    result: Tensor = out.view(out.shape[0], *o.out_shape)
-    return result
+    return in_shape(out, out.shape[0], *o.out_shape)
 
 
 def spmm_binary_reference(

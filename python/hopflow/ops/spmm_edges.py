@@ -13,6 +13,7 @@ from hopflow.ops._place import check_indptr, check_permutation, on_cuda
 from hopflow.ops._shapes import (
     as_heads,
     dense_rows,
+    in_shape,
     optional_ids,
     require_features,
     require_same_device,
@@ -160,8 +161,7 @@ def segment_reduce(
     eids = optional_ids("eids", eids)
     require_same_device("x", x, "indptr", indptr)
     out, _ = _segment_reduce(as_heads(x).squeeze(1), indptr, eids, reduce)
-    result: Tensor = out.view(out.shape[0], *x.shape[1:])
-    return result
+    return in_shape(out, out.shape[0], *x.shape[1:])
 
 
 def segment_reduce_reference(
