@@ -31,6 +31,7 @@ LAYERS = [
     {"graph"},
     {"block"},
     {"convert", "transform"},
+    {"subgraph"},
     {"sampling", "rewire", "interop", "functional"},
     {"dataloading", "nn", "datasets"},
     {"train", "doctor", "bench", "benchmarks", "as_dgl"},

@@ -29,14 +29,15 @@ from hopflow.rewire import (
 )
 from hopflow.rng import seed
 from hopflow.sampling import sample_neighbors
-from hopflow.transform import (
-    add_reverse_edges,
-    add_self_loop,
+from hopflow.subgraph import (
+    edge_subgraph,
     in_subgraph,
+    node_subgraph,
     out_subgraph,
-    remove_self_loop,
-    to_block,
+    remove_edges,
+    remove_nodes,
 )
+from hopflow.transform import add_reverse_edges, add_self_loop, remove_self_loop, to_block
 
 __version__ = "0.1.0"
 
@@ -52,6 +53,7 @@ __all__ = [
     "create_block",
     "dataloading",
     "datasets",
+    "edge_subgraph",
     "from_networkx",
     "from_pyg",
     "from_scipy",
@@ -60,8 +62,11 @@ __all__ = [
     "graph",
     "in_subgraph",
     "nn",
+    "node_subgraph",
     "ops",
     "out_subgraph",
+    "remove_edges",
+    "remove_nodes",
     "remove_self_loop",
     "reverse",
     "sample_neighbors",

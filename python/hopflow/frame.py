@@ -219,7 +219,7 @@ def take_rows(name: str, column: Column, ids: Tensor) -> Tensor:
 def inherit(
     parent: dict[str, Column],
     ids: Callable[[], Tensor],
-    id_name: str,
+    id_name: str | None,
     idtype: torch.dtype,
     take: Take = take_rows,
 ) -> dict[str, Column]:
@@ -229,6 +229,7 @@ def inherit(
         return LazyColumn(lambda: take(name, column, ids()))
 
     columns: dict[str, Column] = {name: lazy(name, column) for name, column in parent.items()}
-    # A copy: what the user does with it must not change the rows gathered later.
-    columns[id_name] = LazyColumn(lambda: ids().to(idtype, copy=True))
+    if id_name is not None:
+        # A copy: what the user does with it must not change the rows gathered later.
+        columns[id_name] = LazyColumn(lambda: ids().to(idtype, copy=True))
     return columns

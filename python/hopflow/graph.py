@@ -33,8 +33,18 @@ class Graph(MessagePassing):
     """
 
     is_block = False
+    # Functions of graphs that DGL offers as methods too; the modules that have them, further up,
+    # put them here.
+    add_self_loop: ClassVar[Callable[..., Graph]]
+    edge_subgraph: ClassVar[Callable[..., Graph]]
+    in_subgraph: ClassVar[Callable[..., Graph]]
+    out_subgraph: ClassVar[Callable[..., Graph]]
+    remove_self_loop: ClassVar[Callable[..., Graph]]
+    reverse: ClassVar[Callable[..., Graph]]
     sample_neighbors: ClassVar[Callable[..., Graph]]
-    """:func:`hopflow.sample_neighbors`, which sees to it that it is here."""
+    subgraph: ClassVar[Callable[..., Graph]]
+    to_networkx: ClassVar[Callable[..., Any]]
+    to_simple: ClassVar[Callable[..., Any]]
     _pins: tuple[ops.Pin, ...] = ()  # keep page-locked memory locked
 
     def __init__(self, adjacency: Adjacency, *, idtype: torch.dtype = torch.int64) -> None:

@@ -384,3 +384,6 @@ def to_pyg(g: Graph) -> Any:
     src, dst = g.edges()
     edge_index = torch.stack([src.long(), dst.long()])
     return pyg.Data(edge_index=edge_index, num_nodes=g.num_nodes(), **attributes)
+
+
+Graph.to_networkx = to_networkx

@@ -175,3 +175,7 @@ to_bfloat16 = _cast("to_bfloat16", torch.bfloat16)
 to_half = _cast("to_half", torch.float16)
 to_float = _cast("to_float", torch.float32)
 to_double = _cast("to_double", torch.float64)
+
+
+Graph.reverse = reverse
+Graph.to_simple = to_simple

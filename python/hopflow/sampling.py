@@ -12,7 +12,8 @@ from hopflow.frame import EID, Frame
 from hopflow.graph import Graph
 from hopflow.ids import as_node_ids, require_dense
 from hopflow.pools import EdgePool, pool_of
-from hopflow.transform import _require_graph, _require_none, subgraph_of_seeds
+from hopflow.subgraph import subgraph_of_seeds
+from hopflow.transform import _require_graph, _require_none
 
 
 def check_fanout(name: str, fanout: object) -> int:

@@ -1,9 +1,8 @@
-"""Graphs made from graphs: reverse edges, self-loops, in-edge subgraphs, blocks."""
+"""Graphs made from graphs: reverse edges, self-loops, blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,10 +11,9 @@ from torch import Tensor
 from hopflow import ops
 from hopflow.adjacency import Adjacency
 from hopflow.block import Block, Parent
-from hopflow.frame import EID, NID, Frame, LazyColumn, inherit
+from hopflow.frame import EID, Frame
 from hopflow.graph import Graph
 from hopflow.ids import as_node_ids
-from hopflow.pools import EdgePool, pool_of
 
 
 def _require_graph(graph: object) -> Graph:
@@ -136,134 +134,6 @@ def remove_self_loop(g: Graph, etype: str | None = None) -> Graph:
     return made
 
 
-def in_subgraph(
-    graph: Graph,
-    nodes: Any,
-    *,
-    relabel_nodes: bool = False,
-    store_ids: bool = True,
-    output_device: Any = None,
-) -> Graph:
-    """The graph with only the edges that enter ``nodes``.
-
-    Parameters
-    ----------
-    graph : Graph
-        A graph.
-    nodes : Tensor, numpy array, sequence of int or boolean mask
-        Destinations to keep; duplicates count once.
-    relabel_nodes : bool
-        Keep only the nodes that have an edge left, renumbered in rising order, and note their old
-        ids in ``ndata[hopflow.NID]``.
-    store_ids : bool
-        Note the old id of each edge in ``edata[hopflow.EID]``.
-    output_device : None
-        The result is where the graph is.
-
-    Returns
-    -------
-    Graph
-        Edges come grouped by destination, in the order of ``nodes``.
-
-    References
-    ----------
-    https://www.dgl.ai/dgl_docs/generated/dgl.in_subgraph.html
-    """
-    return _edge_subgraph(graph, nodes, "in", relabel_nodes, store_ids, output_device)
-
-
-def out_subgraph(
-    graph: Graph,
-    nodes: Any,
-    *,
-    relabel_nodes: bool = False,
-    store_ids: bool = True,
-    output_device: Any = None,
-) -> Graph:
-    """The graph with only the edges that leave ``nodes``.
-
-    Parameters
-    ----------
-    graph : Graph
-        A graph. Its out-edges are made when first asked for, O(E), and kept.
-    nodes : Tensor, numpy array, sequence of int or boolean mask
-        Sources to keep; duplicates count once.
-    relabel_nodes, store_ids, output_device
-        As in :func:`in_subgraph`.
-
-    Returns
-    -------
-    Graph
-        Edges come grouped by source, in the order of ``nodes``.
-
-    References
-    ----------
-    https://www.dgl.ai/dgl_docs/generated/dgl.out_subgraph.html
-    """
-    return _edge_subgraph(graph, nodes, "out", relabel_nodes, store_ids, output_device)
-
-
-def _edge_subgraph(
-    graph: Graph, nodes: Any, edge_dir: str, relabel_nodes: bool, store_ids: bool, device: Any
-) -> Graph:
-    """The graph with only the edges that enter or leave ``nodes``."""
-    graph = _require_graph(graph)
-    _require_none("output_device", device)
-    seeds = as_node_ids("nodes", nodes, graph.num_nodes(), device=graph.device)
-    pool = pool_of(graph.adjacency, edge_dir=edge_dir)
-    made = subgraph_of_seeds(graph, seeds, -1, pool=pool, edge_dir=edge_dir)
-    if not store_ids:
-        del made.edata[EID]
-    if not relabel_nodes:
-        return made
-    src, dst = made.adjacency.coo()
-    kept = torch.unique(torch.cat([src, dst.to(src.dtype)]))
-    src, dst = torch.searchsorted(kept, src), torch.searchsorted(kept, dst.to(src.dtype))
-    small = Graph(Adjacency.from_coo(src, dst, kept.shape[0], kept.shape[0]), idtype=graph.idtype)
-    columns = inherit(graph.ndata.snapshot(), lambda: kept, NID, graph.idtype)
-    small._src_frame = small._dst_frame = Frame(kept.shape[0], "node", graph.device, columns)
-    small._edge_frame = made.edata
-    return small
-
-
-def subgraph_of_seeds(
-    graph: Graph,
-    seeds: Tensor,
-    fanout: int,
-    *,
-    pool: EdgePool,
-    edge_dir: str = "in",
-    replace: bool = False,
-    key: int = 0,
-    excluded: Tensor | None = None,
-) -> Graph:
-    """The graph's nodes with at most ``fanout`` edges of each seed; work O(edges kept).
-
-    ``pool`` holds the in-edges or, with ``edge_dir`` "out", the out-edges to choose from.
-    """
-    num_nodes = graph.num_nodes()
-    seeds, _, _ = ops.compact_ids(seeds, seeds.new_empty(0))
-    indptr, neighbors, positions = pool.sample(
-        seeds, fanout, key=key, replace=replace, excluded=excluded
-    )
-    if edge_dir == "in":
-        adjacency = Adjacency(indptr, neighbors, None, num_nodes, num_nodes, rows=seeds)
-    else:
-        # Grouped by source; stored by destination, of which there is a row for those that occur.
-        sources = ops.gather_rows(seeds, ops.destinations(indptr, neighbors.shape[0], seeds.dtype))
-        rows, _, local = ops.compact_ids(neighbors[:0], neighbors)
-        by_row = ops.coo_to_csc(
-            sources.to(neighbors.dtype), local.to(neighbors.dtype), num_nodes, rows.shape[0]
-        )
-        adjacency = Adjacency(*by_row, num_nodes, num_nodes, rows=rows)
-    made = Graph(adjacency, idtype=graph.idtype)
-    made._src_frame = made._dst_frame = graph.ndata.copy()
-    eids = LazyColumn(partial(pool.eids_at, positions))
-    columns = inherit(graph.edata.snapshot(), eids.read, EID, graph.idtype)
-    made._edge_frame = Frame(made.num_edges(), "edge", graph.device, columns)
-    return made
-
-
 def to_block(
     g: Graph, dst_nodes: Any = None, include_dst_in_src: bool = True, src_nodes: Any = None
 ) -> Block:
@@ -321,3 +191,7 @@ def to_block(
     src_ids, _, local = ops.compact_ids(dst, neighbors.to(dst.dtype))
     local_adjacency = Adjacency(indptr, local, eids, src_ids.shape[0], dst.shape[0])
     return Block.from_parent(Parent.of(g), local_adjacency, src_ids, None)
+
+
+Graph.add_self_loop = add_self_loop
+Graph.remove_self_loop = remove_self_loop
