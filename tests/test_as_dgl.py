@@ -102,6 +102,18 @@ def test_node_classification_runs_twice(ogb_root, tmp_path, options):
     )
 
 
+def test_link_prediction(ogb_root, tmp_path):
+    arguments = [SCRIPTS / "link_prediction.py", ogb_root, "--epochs", "2"]
+    first = run(*arguments, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    second = run(*arguments, "--num-workers", "2", cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    told = [done.stdout[done.stdout.index("Epoch 0") :] for done in (first, second)]
+    assert re.search(r"edges before other pairs: 0\.\d+$", told[0].rstrip())
+    # Threads that work ahead change neither batches nor negative pairs.
+    assert told[0] == told[1]
+
+
 @pytest.mark.slow
 def test_node_classification_learns_a_real_graph(shared_data, tmp_path):
     pytest.importorskip("ogb")

@@ -241,6 +241,42 @@ def test_the_data_set_stays_as_it_was(dataset):
     assert "label" not in graph.ndata
 
 
+def test_reverse_edges_are_added_once(dataset):
+    """ogbn-products, among others, is stored with both directions."""
+    graph, labels = dataset[0]
+    both = hf.add_reverse_edges(graph)
+    trainer = Trainer(CONFIG, dataset)
+    assert trainer.graph.num_edges() == both.num_edges()
+
+    class Symmetric:
+        num_classes = dataset.num_classes
+        get_idx_split = staticmethod(dataset.get_idx_split)
+
+        def __getitem__(self, index):
+            return both, labels
+
+    assert Trainer(CONFIG, Symmetric()).graph.num_edges() == both.num_edges()
+
+
+@pytest.mark.parametrize(
+    ("edges", "expected"),
+    [
+        ([], True),
+        ([(2, 2)], True),
+        ([(0, 1)], False),
+        ([(0, 1), (1, 0)], True),
+        ([(0, 1), (1, 0), (0, 1)], False),
+        ([(0, 1), (1, 2), (2, 0)], False),  # every node has as many in-edges as out-edges
+        ([(0, 2), (1, 0), (2, 0), (0, 1)], True),
+    ],
+)
+@pytest.mark.parametrize("chunk", [1, 2, 100])
+def test_symmetry(edges, expected, chunk, monkeypatch):
+    monkeypatch.setattr(hf.train.data, "_CHUNK", chunk)
+    graph = hf.graph(([u for u, _ in edges], [v for _, v in edges]), num_nodes=3)
+    assert hf.train.data.is_symmetric(graph) == expected
+
+
 def test_a_loss_that_is_no_number_stops_the_run(dataset, tmp_path):
     path = tmp_path / "model.pt"
     with pytest.raises(

@@ -197,7 +197,10 @@ def train(
     root: Root = DEFAULTS.root,
     split: Split = DEFAULTS.split,
     undirected: Annotated[
-        bool, typer.Option("--undirected/--directed", help="Add the reverse of every edge.")
+        bool,
+        typer.Option(
+            "--undirected/--directed", help="Add the reverse of every edge, unless it is there."
+        ),
     ] = DEFAULTS.undirected,
     normalize_features: Annotated[
         bool, typer.Option("--normalize-features", help="Divide each feature row by its sum.")

@@ -37,6 +37,7 @@ class Graph(MessagePassing):
     # put them here.
     add_self_loop: ClassVar[Callable[..., Graph]]
     edge_subgraph: ClassVar[Callable[..., Graph]]
+    global_uniform_negative_sampling: ClassVar[Callable[..., tuple[Tensor, Tensor]]]
     in_subgraph: ClassVar[Callable[..., Graph]]
     out_subgraph: ClassVar[Callable[..., Graph]]
     remove_self_loop: ClassVar[Callable[..., Graph]]

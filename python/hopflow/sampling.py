@@ -15,6 +15,8 @@ from hopflow.pools import EdgePool, pool_of
 from hopflow.subgraph import subgraph_of_seeds
 from hopflow.transform import _require_graph, _require_none
 
+_ROUNDS = 16  # of draws, until pairs without an edge are given up
+
 
 def check_fanout(name: str, fanout: object) -> int:
     """Return a fanout, or raise a ValueError or TypeError that names the operand."""
@@ -173,5 +175,89 @@ def sample_neighbors(
     return made
 
 
+def random_nodes(g: Graph, count: int) -> Tensor:
+    """``count`` nodes of a graph, each as likely at every draw, dtype ``g.idtype``.
+
+    They are drawn on the CPU, so that they are the same whatever the device.
+    """
+    if count and g.num_nodes() == 0:
+        raise ValueError("g: expected nodes to draw from, got a graph without")
+    generator = torch.Generator().manual_seed(rng.next_key() % 2**63)
+    # Torch takes 32 random bits modulo a bound below 2^32, which prefers some nodes by as much as
+    # N / 2^32; with 63 bits none by more than N / 2^63.
+    drawn = torch.randint(2**63 - 1, (count,), generator=generator) % max(1, g.num_nodes())
+    return drawn.to(g.device, g.idtype)
+
+
+def global_uniform_negative_sampling(
+    g: Graph,
+    num_samples: int,
+    exclude_self_loops: bool = True,
+    replace: bool = False,
+    etype: Any = None,
+    redundancy: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Pairs of nodes without an edge from the first to the second, all such pairs as likely.
+
+    Parameters
+    ----------
+    g : Graph
+        A graph.
+    num_samples : int
+        Pairs wanted. Fewer come where they are rare: after 16 rounds of draws it is given up.
+    exclude_self_loops : bool
+        Leave out pairs of a node and itself.
+    replace : bool
+        Whether the same pair may come twice.
+    etype : None
+        There is one type of edges.
+    redundancy : float, optional
+        Accepted for DGL's sake and without effect: pairs are drawn until there are enough.
+
+    Returns
+    -------
+    src, dst : Tensor
+        Dtype ``g.idtype``, shape [at most ``num_samples``].
+
+    Raises
+    ------
+    ValueError
+        A negative number.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.sampling.global_uniform_negative_sampling.html
+    """
+    g = _require_graph(g)
+    _require_none("etype", etype)
+    wanted = ops.as_int("num_samples", num_samples)
+    if wanted < 0:
+        raise ValueError(f"num_samples: expected at least 0, got {wanted}")
+    num_nodes = g.num_nodes()
+    pairs = torch.empty(0, dtype=torch.int64, device=g.device)  # as src * num_nodes + dst
+    for _ in range(_ROUNDS if num_nodes else 0):
+        missing = wanted - pairs.shape[0]
+        if missing <= 0:
+            break
+        src, dst = random_nodes(g, missing), random_nodes(g, missing)
+        right = ~torch.as_tensor(g.has_edges_between(src, dst), device=g.device)
+        if exclude_self_loops:
+            right &= src != dst
+        pairs = torch.cat([pairs, src[right].long() * num_nodes + dst[right].long()])
+        if not replace:
+            pairs = _distinct(pairs)
+    src = torch.div(pairs, max(1, num_nodes), rounding_mode="floor")
+    return src.to(g.idtype), (pairs - src * num_nodes).to(g.idtype)
+
+
+def _distinct(numbers: Tensor) -> Tensor:
+    """Each number once, in order of first appearance."""
+    in_order, order = torch.sort(numbers, stable=True)
+    is_first = torch.ones(numbers.shape[0], dtype=torch.bool, device=numbers.device)
+    is_first[1:] = in_order[1:] != in_order[:-1]
+    return numbers[order[is_first].sort().values]
+
+
 # Graphs know nothing of sampling; as in DGL it is one of their methods all the same.
 Graph.sample_neighbors = sample_neighbors
+Graph.global_uniform_negative_sampling = global_uniform_negative_sampling

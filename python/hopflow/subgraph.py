@@ -75,8 +75,8 @@ def node_subgraph(
     by_source = by_source[torch.argsort(src[by_source], stable=True)]
     src, dst, eids = src[by_source], dst[by_source], eids[by_source]
     if relabel_nodes:
-        return _part(graph, src, dst, eids, kept, store_ids)
-    return _part(graph, kept[src], kept[dst], eids, None, store_ids)
+        return part_of(graph, src, dst, eids, kept, store_ids)
+    return part_of(graph, kept[src], kept[dst], eids, None, store_ids)
 
 
 def edge_subgraph(
@@ -120,10 +120,10 @@ def edge_subgraph(
     eids = as_edge_ids("edges", edges, graph.num_edges(), device=graph.device)
     src, dst = graph.adjacency.ends(eids)
     if not relabel_nodes:
-        return _part(graph, src, dst, eids, None, store_ids)
+        return part_of(graph, src, dst, eids, None, store_ids)
     kept, _, local = ops.compact_ids(src[:0], torch.cat([src, dst]))
     local = local.long()
-    return _part(graph, local[: src.shape[0]], local[src.shape[0] :], eids, kept, store_ids)
+    return part_of(graph, local[: src.shape[0]], local[src.shape[0] :], eids, kept, store_ids)
 
 
 def remove_edges(g: Graph, eids: Any, etype: Any = None, store_ids: bool = False) -> Graph:
@@ -221,7 +221,7 @@ def _all_but(gone: Tensor, count: int) -> Tensor:
     return stays.nonzero().squeeze(1)
 
 
-def _part(
+def part_of(
     graph: Graph, src: Tensor, dst: Tensor, eids: Tensor, kept: Tensor | None, store_ids: bool
 ) -> Graph:
     """The graph of these edges, with the columns of ``graph`` at ``eids`` and ``kept`` (or all)."""

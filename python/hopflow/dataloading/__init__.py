@@ -1,5 +1,11 @@
 """Mini-batches: samplers and the loader that runs them."""
 
+from hopflow.dataloading import negative_sampler
+from hopflow.dataloading.edge_prediction import (
+    EdgePredictionSampler,
+    as_edge_prediction_sampler,
+    find_exclude_eids,
+)
 from hopflow.dataloading.loader import DataLoader
 from hopflow.dataloading.sampler import (
     BlockSampler,
@@ -12,8 +18,12 @@ from hopflow.dataloading.sampler import (
 __all__ = [
     "BlockSampler",
     "DataLoader",
+    "EdgePredictionSampler",
     "MultiLayerFullNeighborSampler",
     "MultiLayerNeighborSampler",
     "NeighborSampler",
     "Sampler",
+    "as_edge_prediction_sampler",
+    "find_exclude_eids",
+    "negative_sampler",
 ]

@@ -63,7 +63,7 @@ class DataLoader:
     graph : Graph
         The graph.
     indices : Tensor, numpy array, sequence of int or boolean mask
-        The nodes to make batches of.
+        The nodes to make batches of; with :func:`as_edge_prediction_sampler` the edges.
     graph_sampler : Sampler
         Usually a :class:`NeighborSampler`. Any object with ``sample(graph, seeds)`` will do; what
         it returns is what the loader yields, moved to ``device``.
@@ -164,8 +164,10 @@ class DataLoader:
             raise ValueError("gpu_cache: expected use_uva=True, so that the GPU gathers the rows")
         self.graph = graph
         # A copy: what becomes of the caller's tensor must not change the batches.
+        kind = getattr(graph_sampler, "index_kind", "node")
+        count = graph.num_edges() if kind == "edge" else graph.num_nodes()
         self.indices = as_node_ids(
-            "indices", indices, graph.num_nodes(), dtype=graph.idtype, device=torch.device("cpu")
+            "indices", indices, count, dtype=graph.idtype, device=torch.device("cpu"), what=kind
         ).clone()
         self.graph_sampler = graph_sampler
         self.batch_size = _require_int("batch_size", batch_size, 1)

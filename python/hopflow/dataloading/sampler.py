@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from torch import Tensor
 
@@ -64,7 +64,7 @@ def _edge_ids(eids: Tensor | None, positions: Tensor, num_edges: int) -> Tensor:
     return ops.mark_ids(take_rows("eids", eids, positions), num_edges)
 
 
-def _names(what: str, value: Sequence[str] | None) -> list[str]:
+def column_names(what: str, value: Sequence[str] | None) -> list[str]:
     if value is None:
         return []
     if isinstance(value, str) or not all(isinstance(name, str) for name in value):
@@ -80,10 +80,17 @@ class Sampler:
     with any number of workers its random choices must come from hopflow's samplers, whose stream
     inside a loader is the batch's own.
 
+    Attributes
+    ----------
+    index_kind : {"node", "edge"}
+        What the loader's indices are, which it checks.
+
     References
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.dataloading.Sampler.html
     """
+
+    index_kind: ClassVar[str] = "node"
 
     def sample(self, g: Graph, indices: Any) -> Any:
         """Sample one mini-batch from the graph, for these of the loader's indices."""
@@ -116,9 +123,9 @@ class BlockSampler(Sampler):
         prefetch_labels: Sequence[str] | None = None,
         prefetch_edge_feats: Sequence[str] | None = None,
     ) -> None:
-        self.prefetch_node_feats = _names("prefetch_node_feats", prefetch_node_feats)
-        self.prefetch_labels = _names("prefetch_labels", prefetch_labels)
-        self.prefetch_edge_feats = _names("prefetch_edge_feats", prefetch_edge_feats)
+        self.prefetch_node_feats = column_names("prefetch_node_feats", prefetch_node_feats)
+        self.prefetch_labels = column_names("prefetch_labels", prefetch_labels)
+        self.prefetch_edge_feats = column_names("prefetch_edge_feats", prefetch_edge_feats)
 
     def sample_blocks(self, g: Graph, seed_nodes: Tensor, exclude_eids: Any = None) -> MiniBatch:
         """Sample the blocks of distinct seeds: ``(input_nodes, output_nodes, blocks)``.

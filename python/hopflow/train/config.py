@@ -19,7 +19,7 @@ class TrainConfig:
     split : str or None
         Which split of the data set to use.
     undirected : bool
-        Add the reverse of every edge.
+        Add the reverse of every edge, unless the data set has them all.
     normalize_features : bool
         Divide each row of features by its sum of absolute values.
     fanout : tuple of int

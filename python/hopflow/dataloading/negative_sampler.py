@@ -1,0 +1,88 @@
+"""Pairs of nodes to take for no edges, in link prediction.
+
+A negative sampler is called with a graph and the ids of a batch's edges, and returns sources and
+destinations. In a loader its pairs depend on (seed, epoch, batch) alone, as samples do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from hopflow import ops
+from hopflow.graph import Graph
+from hopflow.ids import as_edge_ids
+from hopflow.sampling import global_uniform_negative_sampling, random_nodes
+
+
+class PerSourceUniform:
+    """For each edge ``k`` pairs of its source and a node drawn from all, each as likely.
+
+    Some of them may be edges of the graph.
+
+    Parameters
+    ----------
+    k : int
+        Pairs an edge, at least 1.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.dataloading.negative_sampler.PerSourceUniform.html
+    """
+
+    def __init__(self, k: int) -> None:
+        self.k = _positive("k", k)
+
+    def __call__(self, g: Graph, eids: Any) -> tuple[Tensor, Tensor]:
+        """Sources and destinations, dtype ``g.idtype``, shape [len(eids) * k]; those of an edge
+        follow one another."""
+        edges = as_edge_ids("eids", eids, g.num_edges(), device=g.device)
+        src = g.adjacency.ends(edges)[0].repeat_interleave(self.k)
+        return src.to(g.idtype), random_nodes(g, src.shape[0])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.k})"
+
+
+Uniform = PerSourceUniform
+
+
+class GlobalUniform:
+    """For each edge ``k`` pairs drawn from all that are not edges.
+
+    Parameters
+    ----------
+    k : int
+        Pairs an edge, at least 1. In a small or dense graph there may be fewer.
+    exclude_self_loops : bool
+        Leave out pairs of a node and itself.
+    replace : bool
+        Whether a batch may have the same pair twice.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.dataloading.negative_sampler.GlobalUniform.html
+    """
+
+    def __init__(self, k: int, exclude_self_loops: bool = True, replace: bool = False) -> None:
+        self.k = _positive("k", k)
+        self.exclude_self_loops, self.replace = bool(exclude_self_loops), bool(replace)
+
+    def __call__(self, g: Graph, eids: Any) -> tuple[Tensor, Tensor]:
+        """Sources and destinations, dtype ``g.idtype``, at most len(eids) * k of each."""
+        count = as_edge_ids("eids", eids, g.num_edges(), device=g.device).shape[0] * self.k
+        return global_uniform_negative_sampling(g, count, self.exclude_self_loops, self.replace)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.k}, exclude_self_loops={self.exclude_self_loops},"
+            f" replace={self.replace})"
+        )
+
+
+def _positive(name: str, value: Any) -> int:
+    number = ops.as_int(name, value)
+    if number < 1:
+        raise ValueError(f"{name}: expected at least 1, got {number}")
+    return number
