@@ -155,6 +155,18 @@ def test_pairs_that_are_no_edges_are_all_as_likely(graph, exclude_self_loops):
     assert few[0].dtype == graph.idtype
 
 
+@pytest.mark.parametrize("replace", [False, True])
+def test_as_many_pairs_as_asked_for_come_of_dense_graphs(replace):
+    torch.manual_seed(0)
+    is_edge = torch.rand(200, 200) < 0.97
+    graph = hf.graph(is_edge.nonzero(as_tuple=True), num_nodes=200)
+    for wanted in (1, 100, 1000):
+        src, dst = graph.global_uniform_negative_sampling(wanted, False, replace)
+        assert src.shape == dst.shape == (wanted,)
+        assert not is_edge[src, dst].any()
+        assert replace or (src * 200 + dst).unique().shape == (wanted,)
+
+
 def test_where_every_pair_is_an_edge_there_are_none():
     full = hf.graph(([0, 0, 1, 1], [0, 1, 0, 1]))
     assert GlobalUniform(3)(full, [0])[0].shape == (0,)
@@ -205,6 +217,23 @@ def test_find_exclude_eids(graph):
     assert find_exclude_eids(graph, [1, 2], "self").tolist() == [1, 2]
     assert find_exclude_eids(graph, [1, 2], "reverse_id", reverse).tolist() == [1, 2, 8, 7]
     assert find_exclude_eids(graph, [1, 2], lambda e: e + 1).tolist() == [2, 3]
+    assert find_exclude_eids(graph, [1, 2], lambda e: None) is None
+    assert find_exclude_eids(graph, [1, 2], torch.tensor([5])).tolist() == [5]
+    reverse[1] = -1
+    found = find_exclude_eids(graph, [1, 2], "reverse_id", reverse)
+    assert found.tolist() == [1, 2, 7]
+    assert found.dtype == graph.idtype
+
+
+class NeedsExclude(hf.dataloading.Sampler):
+    def sample(self, g, indices, exclude_eids):
+        assert exclude_eids is None
+        return NeighborSampler([1]).sample(g, indices)
+
+
+class Edges(hf.dataloading.Sampler):
+    def sample(self, g, indices):
+        return g.edge_subgraph(indices)
 
 
 class NoExclude(hf.dataloading.Sampler):
@@ -217,6 +246,21 @@ def test_a_sampler_of_ones_own(graph):
         as_edge_prediction_sampler(NoExclude(), exclude="self")
     made = as_edge_prediction_sampler(NoExclude()).sample(graph, [2])
     assert made[1].num_edges() == 1
+    # DGL hands over None.
+    made = as_edge_prediction_sampler(NeedsExclude()).sample(graph, [2])
+    assert made[1].num_edges() == 1
+
+
+def test_a_loader_of_edges_for_a_sampler_of_ones_own(graph):
+    """Such a sampler does not say what its indices are: they need not be nodes."""
+    loader = DataLoader(graph, [9, 8, 7], Edges(), batch_size=2)
+    assert [g.edata[hf.EID].tolist() for g in loader] == [[9, 8], [7]]
+    for mask in ([True] + [False] * 6, torch.eye(7)[0].bool()):
+        assert DataLoader(graph, mask, Edges()).indices.tolist() == [0]
+    with pytest.raises(IndexError, match=r"edges\[0\] is 10, .* \(number of edges\)"):
+        next(iter(DataLoader(graph, [10], Edges())))
+    with pytest.raises(IndexError, match=r"indices\[0\] is -1"):
+        DataLoader(graph, [-1], Edges())
 
 
 @pytest.mark.parametrize(
@@ -226,7 +270,7 @@ def test_a_sampler_of_ones_own(graph):
         (
             lambda s, g: as_edge_prediction_sampler(s, "reverse_types"),
             ValueError,
-            "exclude: expected None, 'self', 'reverse_id' or a function .* got 'reverse_types'",
+            "exclude: expected None, 'self', 'reverse_id', edge ids or a function .* got 'reverse_types'",
         ),
         (lambda s, g: as_edge_prediction_sampler(s, "reverse_id"), ValueError, "reverse_eids: exp"),
         (
@@ -272,6 +316,11 @@ def test_a_sampler_of_ones_own(graph):
             lambda s, g: DataLoader(g, [10], as_edge_prediction_sampler(s)),
             IndexError,
             r"indices\[0\] is 10, expected 0 <= id < 10 \(number of edges\)",
+        ),
+        (
+            lambda s, g: Uniform(1)(hf.to_block(hf.in_subgraph(g, [0])), [0]),
+            ValueError,
+            "expected a graph, got a block",
         ),
         (lambda s, g: Uniform(0), ValueError, "k: expected at least 1, got 0"),
         (lambda s, g: Uniform(1)(g, [11]), IndexError, r"eids\[0\] is 11"),

@@ -138,7 +138,7 @@ class Adjacency:
 
     def ends(self, eids: Tensor) -> tuple[Tensor, Tensor]:
         """Source and destination of each edge in ``eids``, int64; O(their number x log rows)."""
-        positions = self.positions(eids)
+        positions = self.positions(eids).contiguous()
         # The last row that begins at or before the position; empty rows before it begin there too.
         rows = torch.searchsorted(self.indptr, positions, right=True) - 1
         dst = rows if self.rows is None else self.rows[rows].long()

@@ -216,10 +216,50 @@ def take_rows(name: str, column: Column, ids: Tensor) -> Tensor:
     return ops.gather_rows(x, ids.to(x.device)).to(ids.device)
 
 
+class LazyRows(LazyColumn):
+    """Rows of another column, gathered on first read and then kept."""
+
+    __slots__ = ("source",)
+
+    def __init__(self, name: str, column: Column, ids: Tensor) -> None:
+        super().__init__(lambda: take_rows(name, column, ids))
+        self.source: tuple[Column, Tensor] | None = (column, ids)
+
+    def read(self) -> Tensor:
+        """The rows, gathered now if they have not been yet."""
+        value = super().read()
+        self.source = None
+        return value
+
+
+def rows_of(
+    parent: dict[str, Column], ids: Tensor, id_name: str | None, idtype: torch.dtype
+) -> dict[str, Column]:
+    """:func:`inherit` for ids that are at hand; ``id_name`` None leaves them out.
+
+    Rows of rows that nobody has read are rows of the column behind these: a part of a part of a
+    part, and so on, costs no more than a part.
+    """
+    columns: dict[str, Column] = {}
+    composed: dict[int, Tensor] = {}
+    for name, column in parent.items():
+        source = column.source if isinstance(column, LazyRows) else None
+        if source is None:
+            columns[name] = LazyRows(name, column, ids)
+            continue
+        column, behind = source
+        if id(behind) not in composed:  # the columns of a frame share their ids
+            composed[id(behind)] = ops.gather_rows(behind, ids)
+        columns[name] = LazyRows(name, column, composed[id(behind)])
+    if id_name is not None:
+        columns[id_name] = LazyColumn(lambda: ids.to(idtype, copy=True))
+    return columns
+
+
 def inherit(
     parent: dict[str, Column],
     ids: Callable[[], Tensor],
-    id_name: str | None,
+    id_name: str,
     idtype: torch.dtype,
     take: Take = take_rows,
 ) -> dict[str, Column]:
@@ -229,7 +269,6 @@ def inherit(
         return LazyColumn(lambda: take(name, column, ids()))
 
     columns: dict[str, Column] = {name: lazy(name, column) for name, column in parent.items()}
-    if id_name is not None:
-        # A copy: what the user does with it must not change the rows gathered later.
-        columns[id_name] = LazyColumn(lambda: ids().to(idtype, copy=True))
+    # A copy: what the user does with it must not change the rows gathered later.
+    columns[id_name] = LazyColumn(lambda: ids().to(idtype, copy=True))
     return columns

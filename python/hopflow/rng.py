@@ -36,7 +36,7 @@ def seed(value: int) -> None:
 
 def draw_seed() -> int:
     """Draw a seed in [0, 2**63 - 1) from hopflow's generator, or torch's default one."""
-    return int(torch.randint(2**63 - 1, (), generator=_generator))
+    return int(torch.randint(2**63 - 1, (), generator=_generator, device="cpu"))
 
 
 @contextmanager

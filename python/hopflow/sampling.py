@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,10 +13,12 @@ from hopflow.frame import EID, Frame
 from hopflow.graph import Graph
 from hopflow.ids import as_node_ids, require_dense
 from hopflow.pools import EdgePool, pool_of
+from hopflow.queries import require_etype
 from hopflow.subgraph import subgraph_of_seeds
-from hopflow.transform import _require_graph, _require_none
+from hopflow.transform import _require_graph, _require_here
 
 _ROUNDS = 16  # of draws, until pairs without an edge are given up
+_DRAWS = 1 << 20  # in a round, or four for each pair that is missing
 
 
 def check_fanout(name: str, fanout: object) -> int:
@@ -158,7 +161,7 @@ def sample_neighbors(
     """
     g = _require_graph(g)
     edge_dir = check_edge_dir(edge_dir)
-    _require_none("output_device", output_device)
+    _require_here(g, output_device)
     fanout = check_fanout("fanout", fanout)
     seeds = as_node_ids("nodes", nodes, g.num_nodes(), device=g.device)
     pool = edge_pool(g, edge_dir, prob)
@@ -180,13 +183,14 @@ def random_nodes(g: Graph, count: int) -> Tensor:
 
     They are drawn on the CPU, so that they are the same whatever the device.
     """
+    g = _require_graph(g)
     if count and g.num_nodes() == 0:
         raise ValueError("g: expected nodes to draw from, got a graph without")
-    generator = torch.Generator().manual_seed(rng.next_key() % 2**63)
-    # Torch takes 32 random bits modulo a bound below 2^32, which prefers some nodes by as much as
-    # N / 2^32; with 63 bits none by more than N / 2^63.
-    drawn = torch.randint(2**63 - 1, (count,), generator=generator) % max(1, g.num_nodes())
-    return drawn.to(g.device, g.idtype)
+    # Counter-based, with a key of 64 bits (torch's generator looks at 32 of its seed) and no node
+    # preferred (torch takes 32 bits modulo the number of nodes).
+    generator = np.random.Generator(np.random.Philox(key=rng.next_key() % 2**64))
+    drawn = generator.integers(max(1, g.num_nodes()), size=count, dtype=np.int64)
+    return torch.from_numpy(drawn).to(g.device, g.idtype)
 
 
 def global_uniform_negative_sampling(
@@ -204,7 +208,8 @@ def global_uniform_negative_sampling(
     g : Graph
         A graph.
     num_samples : int
-        Pairs wanted. Fewer come where they are rare: after 16 rounds of draws it is given up.
+        Pairs wanted. Fewer come where there are fewer, or so few that 16 rounds of up to a million
+        draws do not find them.
     exclude_self_loops : bool
         Leave out pairs of a node and itself.
     replace : bool
@@ -212,7 +217,7 @@ def global_uniform_negative_sampling(
     etype : None
         There is one type of edges.
     redundancy : float, optional
-        Accepted for DGL's sake and without effect: pairs are drawn until there are enough.
+        Accepted for DGL's sake and without effect: as many are drawn as it takes.
 
     Returns
     -------
@@ -229,25 +234,37 @@ def global_uniform_negative_sampling(
     https://www.dgl.ai/dgl_docs/generated/dgl.sampling.global_uniform_negative_sampling.html
     """
     g = _require_graph(g)
-    _require_none("etype", etype)
+    require_etype(etype)
     wanted = ops.as_int("num_samples", num_samples)
     if wanted < 0:
         raise ValueError(f"num_samples: expected at least 0, got {wanted}")
     num_nodes = g.num_nodes()
     pairs = torch.empty(0, dtype=torch.int64, device=g.device)  # as src * num_nodes + dst
-    for _ in range(_ROUNDS if num_nodes else 0):
+    share = _share_of_others(g, exclude_self_loops)
+    for _ in range(_ROUNDS if share > 0 else 0):
         missing = wanted - pairs.shape[0]
         if missing <= 0:
             break
-        src, dst = random_nodes(g, missing), random_nodes(g, missing)
+        count = int(min(1.2 * missing / share + 16, max(_DRAWS, 4 * missing)))
+        src, dst = random_nodes(g, count), random_nodes(g, count)
         right = ~torch.as_tensor(g.has_edges_between(src, dst), device=g.device)
         if exclude_self_loops:
             right &= src != dst
+        before = pairs.shape[0]
         pairs = torch.cat([pairs, src[right].long() * num_nodes + dst[right].long()])
         if not replace:
             pairs = _distinct(pairs)
+        share = max(pairs.shape[0] - before, 0.5) / count  # what came of these draws
+    pairs = pairs[:wanted]
     src = torch.div(pairs, max(1, num_nodes), rounding_mode="floor")
     return src.to(g.idtype), (pairs - src * num_nodes).to(g.idtype)
+
+
+def _share_of_others(g: Graph, exclude_self_loops: bool) -> float:
+    """The least share of all pairs of nodes that are no edges (more where edges are parallel)."""
+    num_nodes = g.num_nodes()
+    others = num_nodes * (num_nodes - exclude_self_loops) - g.num_edges()
+    return max(others, 1) / num_nodes**2 if num_nodes else 0.0
 
 
 def _distinct(numbers: Tensor) -> Tensor:

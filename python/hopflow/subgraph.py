@@ -10,11 +10,12 @@ from torch import Tensor
 
 from hopflow import ops
 from hopflow.adjacency import Adjacency
-from hopflow.frame import EID, NID, Frame, LazyColumn, inherit
+from hopflow.frame import EID, NID, Frame, LazyColumn, inherit, rows_of
 from hopflow.graph import Graph
 from hopflow.ids import as_edge_ids, as_node_ids
 from hopflow.pools import EdgePool, pool_of
-from hopflow.transform import _require_graph, _require_none
+from hopflow.queries import require_etype, require_ntype
+from hopflow.transform import _require_graph, _require_here
 
 
 def node_subgraph(
@@ -41,8 +42,8 @@ def node_subgraph(
     store_ids : bool
         Note the old ids in ``edata[hopflow.EID]`` and, where nodes have new ones, in
         ``ndata[hopflow.NID]``.
-    output_device : None
-        The result is where the graph is.
+    output_device : str or torch.device, optional
+        The graph's; results are where the graph is.
 
     Returns
     -------
@@ -62,8 +63,9 @@ def node_subgraph(
     https://www.dgl.ai/dgl_docs/generated/dgl.node_subgraph.html
     """
     graph = _require_graph(graph)
-    _require_none("output_device", output_device)
-    kept = as_node_ids("nodes", nodes, graph.num_nodes(), device=graph.device)
+    _require_here(graph, output_device)
+    # A copy: columns are gathered later, whatever becomes of the caller's ids.
+    kept = as_node_ids("nodes", nodes, graph.num_nodes(), device=graph.device).clone()
     in_order, order = kept.sort()
     _require_distinct(in_order)
     indptr, src, eids = graph.adjacency.in_edges(kept)
@@ -116,8 +118,8 @@ def edge_subgraph(
     https://www.dgl.ai/dgl_docs/generated/dgl.edge_subgraph.html
     """
     graph = _require_graph(graph)
-    _require_none("output_device", output_device)
-    eids = as_edge_ids("edges", edges, graph.num_edges(), device=graph.device)
+    _require_here(graph, output_device)
+    eids = as_edge_ids("edges", edges, graph.num_edges(), device=graph.device).clone()
     src, dst = graph.adjacency.ends(eids)
     if not relabel_nodes:
         return part_of(graph, src, dst, eids, None, store_ids)
@@ -150,7 +152,7 @@ def remove_edges(g: Graph, eids: Any, etype: Any = None, store_ids: bool = False
     https://www.dgl.ai/dgl_docs/generated/dgl.remove_edges.html
     """
     g = _require_graph(g)
-    _require_none("etype", etype)
+    require_etype(etype)
     gone = as_edge_ids("eids", eids, g.num_edges(), device=g.device)
     kept = _all_but(gone, g.num_edges())
     return edge_subgraph(g, kept, relabel_nodes=False, store_ids=store_ids)
@@ -173,7 +175,8 @@ def remove_nodes(g: Graph, nids: Any, ntype: Any = None, store_ids: bool = False
     Returns
     -------
     Graph
-        As :func:`node_subgraph` of the nodes left, in rising order.
+        As :func:`node_subgraph` of the nodes left, in rising order; if none is to go, edges stay
+        as they are.
 
     Raises
     ------
@@ -185,8 +188,13 @@ def remove_nodes(g: Graph, nids: Any, ntype: Any = None, store_ids: bool = False
     https://www.dgl.ai/dgl_docs/generated/dgl.remove_nodes.html
     """
     g = _require_graph(g)
-    _require_none("ntype", ntype)
+    require_ntype(ntype)
     gone = as_node_ids("nids", nids, g.num_nodes(), device=g.device)
+    if gone.numel() == 0:
+        everything = torch.arange(g.num_nodes(), device=g.device)
+        src, dst = g.adjacency.coo()
+        eids = torch.arange(g.num_edges(), device=g.device)
+        return part_of(g, src, dst, eids, everything, store_ids)
     return node_subgraph(g, _all_but(gone, g.num_nodes()), store_ids=store_ids)
 
 
@@ -230,10 +238,10 @@ def part_of(
     made._src_frame = made._dst_frame = graph.ndata.copy()
     if kept is not None:
         nid = NID if store_ids else None
-        columns = inherit(graph.ndata.snapshot(), lambda: kept, nid, graph.idtype)
+        columns = rows_of(graph.ndata.snapshot(), kept, nid, graph.idtype)
         made._src_frame = made._dst_frame = Frame(num_nodes, "node", graph.device, columns)
     eid = EID if store_ids else None
-    columns = inherit(graph.edata.snapshot(), lambda: eids, eid, graph.idtype)
+    columns = rows_of(graph.edata.snapshot(), eids, eid, graph.idtype)
     made._edge_frame = Frame(eids.shape[0], "edge", graph.device, columns)
     return made
 
@@ -259,8 +267,8 @@ def in_subgraph(
         ids in ``ndata[hopflow.NID]``.
     store_ids : bool
         Note the old id of each edge in ``edata[hopflow.EID]``.
-    output_device : None
-        The result is where the graph is.
+    output_device : str or torch.device, optional
+        The graph's; results are where the graph is.
 
     Returns
     -------
@@ -310,7 +318,7 @@ def _edge_subgraph(
 ) -> Graph:
     """The graph with only the edges that enter or leave ``nodes``."""
     graph = _require_graph(graph)
-    _require_none("output_device", device)
+    _require_here(graph, device)
     seeds = as_node_ids("nodes", nodes, graph.num_nodes(), device=graph.device)
     pool = pool_of(graph.adjacency, edge_dir=edge_dir)
     made = subgraph_of_seeds(graph, seeds, -1, pool=pool, edge_dir=edge_dir)
@@ -322,7 +330,7 @@ def _edge_subgraph(
     kept = torch.unique(torch.cat([src, dst.to(src.dtype)]))
     src, dst = torch.searchsorted(kept, src), torch.searchsorted(kept, dst.to(src.dtype))
     small = Graph(Adjacency.from_coo(src, dst, kept.shape[0], kept.shape[0]), idtype=graph.idtype)
-    columns = inherit(graph.ndata.snapshot(), lambda: kept, NID, graph.idtype)
+    columns = rows_of(graph.ndata.snapshot(), kept, NID, graph.idtype)
     small._src_frame = small._dst_frame = Frame(kept.shape[0], "node", graph.device, columns)
     small._edge_frame = made.edata
     return small

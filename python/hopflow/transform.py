@@ -14,6 +14,7 @@ from hopflow.block import Block, Parent
 from hopflow.frame import EID, Frame
 from hopflow.graph import Graph
 from hopflow.ids import as_node_ids
+from hopflow.queries import require_etype
 
 
 def _require_graph(graph: object) -> Graph:
@@ -22,6 +23,18 @@ def _require_graph(graph: object) -> Graph:
     if graph.is_block:
         raise ValueError("graph: expected a graph, got a block")
     return graph
+
+
+def _require_here(graph: Graph, output_device: Any) -> None:
+    """Raise for a device that is not the graph's: results are where the graph is."""
+    if output_device is None:
+        return
+    wanted = torch.device(output_device)
+    if wanted.type != graph.device.type or wanted.index not in (None, graph.device.index):
+        raise ValueError(
+            f"output_device: expected None or the graph's, {graph.device}, got {output_device!r};"
+            " move the result"
+        )
 
 
 def _require_none(name: str, value: object) -> None:
@@ -105,7 +118,7 @@ def add_self_loop(
     https://www.dgl.ai/dgl_docs/generated/dgl.add_self_loop.html
     """
     g = _require_graph(g)
-    _require_none("etype", etype)
+    require_etype(etype)
     src, dst = g.adjacency.coo()
     nodes = torch.arange(g.num_nodes(), dtype=src.dtype, device=g.device)
     made = _derived(g, torch.cat([src, nodes]), torch.cat([dst, nodes]))
@@ -125,7 +138,7 @@ def remove_self_loop(g: Graph, etype: str | None = None) -> Graph:
     https://www.dgl.ai/dgl_docs/generated/dgl.remove_self_loop.html
     """
     g = _require_graph(g)
-    _require_none("etype", etype)
+    require_etype(etype)
     src, dst = g.adjacency.coo()
     kept = (src != dst).nonzero().squeeze(1)
     made = _derived(g, src[kept], dst[kept])

@@ -19,7 +19,7 @@ from hopflow.subgraph import part_of
 NegativeSampler: TypeAlias = Callable[[Graph, Tensor], tuple[Tensor, Tensor]]
 """``negative_sampler(g, edges)``: sources and destinations of pairs to take for no edges."""
 
-_EXCLUDE = "expected None, 'self', 'reverse_id' or a function of the edges"
+_EXCLUDE = "expected None, 'self', 'reverse_id', edge ids or a function of the edges"
 
 
 def find_exclude_eids(
@@ -38,20 +38,20 @@ def find_exclude_eids(
         The graph.
     seed_edges : Tensor, numpy array or sequence of int
         The edges of the batch.
-    exclude : {None, "self", "reverse_id"} or callable
+    exclude : {None, "self", "reverse_id"}, Tensor or callable
         None: nothing is excluded; "self": the edges themselves; "reverse_id": these and their
-        reverse edges; a function of the edges: what it returns.
+        reverse edges; a tensor: its edges, always; a function of the edges: what it returns.
     reverse_eids : Tensor, optional
-        Shape [E]: the reverse edge of every edge, for "reverse_id".
+        Shape [E]: the reverse edge of every edge, for "reverse_id"; -1 where there is none.
     reverse_etypes : None
         There is one type of edges.
     output_device : str or torch.device, optional
-        Where the result goes; as ``seed_edges`` by default.
+        Where the result goes; the graph's device by default.
 
     Returns
     -------
     Tensor or None
-        Edge ids.
+        Edge ids, dtype ``g.idtype``.
 
     Raises
     ------
@@ -68,15 +68,21 @@ def find_exclude_eids(
         return None
     edges = as_edge_ids("seed_edges", seed_edges, g.num_edges(), device=g.device)
     if callable(exclude):
-        found = as_ids("exclude(edges)", exclude(edges.to(g.idtype)))
+        exclude = exclude(edges.to(g.idtype, copy=True))
+        if exclude is None:
+            return None
+        found = as_ids("exclude(edges)", exclude)
+    elif isinstance(exclude, Tensor):
+        found = as_ids("exclude", exclude)
     elif isinstance(exclude, str) and exclude == "self":
         found = edges
     elif isinstance(exclude, str) and exclude == "reverse_id":
         reverse = _reverse_of(g, reverse_eids)
-        found = torch.cat([edges, ops.gather_rows(reverse, edges.to(reverse.device)).to(edges)])
+        reverse = ops.gather_rows(reverse, edges.to(reverse.device)).to(edges)
+        found = torch.cat([edges, reverse[reverse != -1]])
     else:
         raise ValueError(f"exclude: {_EXCLUDE}, got {exclude!r}")
-    return found if output_device is None else found.to(output_device)
+    return found.to(g.device if output_device is None else output_device, g.idtype)
 
 
 def _reverse_of(g: Graph, reverse_eids: Any) -> Tensor:
@@ -123,12 +129,14 @@ class EdgePredictionSampler(Sampler):
                 "sampler: expected an object with sample(graph, seeds, exclude_eids), got"
                 f" {type(sampler).__name__}"
             )
-        if exclude is not None and not _takes_exclude(sampler.sample):
+        self._takes_exclude = _takes_exclude(sampler.sample)
+        if exclude is not None and not self._takes_exclude:
             raise TypeError(
                 f"sampler: {type(sampler).__name__}.sample takes no edges to exclude; expected"
                 " sample(graph, seeds, exclude_eids)"
             )
-        if not (exclude is None or callable(exclude) or exclude in ("self", "reverse_id")):
+        is_known = exclude is None or callable(exclude) or isinstance(exclude, Tensor)
+        if not (is_known or (isinstance(exclude, str) and exclude in ("self", "reverse_id"))):
             raise ValueError(f"exclude: {_EXCLUDE}, got {exclude!r}")
         if reverse_etypes is not None:
             raise ValueError(
@@ -147,7 +155,7 @@ class EdgePredictionSampler(Sampler):
 
     def sample(self, g: Graph, seed_edges: Any) -> Any:
         """Sample one mini-batch; :func:`as_edge_prediction_sampler` says what it is."""
-        edges = as_edge_ids("seed_edges", seed_edges, g.num_edges(), device=g.device)
+        edges = as_edge_ids("seed_edges", seed_edges, g.num_edges(), device=g.device).clone()
         pairs = [*g.adjacency.ends(edges)]
         if self.negative_sampler is not None:
             pairs += self._negative_pairs(g, edges)
@@ -157,7 +165,7 @@ class EdgePredictionSampler(Sampler):
         for name in self.prefetch_labels:
             positive.edata[name]
         excluded = find_exclude_eids(g, edges, self.exclude, self.reverse_eids)
-        more = () if excluded is None else (excluded,)
+        more = (excluded,) if self._takes_exclude else ()
         input_nodes, _, blocks = self.sampler.sample(g, nodes.to(g.idtype), *more)
         if self.negative_sampler is None:
             return input_nodes, positive, blocks
@@ -168,7 +176,7 @@ class EdgePredictionSampler(Sampler):
 
     def _negative_pairs(self, g: Graph, edges: Tensor) -> list[Tensor]:
         assert self.negative_sampler is not None
-        made = self.negative_sampler(g, edges.to(g.idtype))
+        made = self.negative_sampler(g, edges.to(g.idtype, copy=True))
         if not isinstance(made, (tuple, list)) or len(made) != 2:
             raise TypeError(
                 "negative_sampler: expected it to return sources and destinations, got"
@@ -208,17 +216,19 @@ def as_edge_prediction_sampler(
     ----------
     sampler : Sampler
         Samples the neighbourhood of the edges' ends; usually a :class:`NeighborSampler`.
-    exclude : {None, "self", "reverse_id"} or callable
+    exclude : {None, "self", "reverse_id"}, Tensor or callable
         Which edges must not be in the blocks, lest the model sees what it is to predict; as in
         :func:`find_exclude_eids`.
     reverse_eids : Tensor, optional
-        Shape [E]: the reverse edge of every edge, for "reverse_id". After
+        Shape [E]: the reverse edge of every edge, -1 for none, for "reverse_id". After
         ``add_reverse_edges(g, exclude_self=False)`` of E edges, ``torch.arange(2 * E).roll(E)``.
     reverse_etypes : None
         There is one type of edges.
     negative_sampler : callable, optional
         ``negative_sampler(g, edges)`` returns sources and destinations of pairs to take for no
-        edges; those of :mod:`hopflow.dataloading.negative_sampler`, for example.
+        edges; those of :mod:`hopflow.dataloading.negative_sampler`, for example. It runs in the
+        loader's threads: one that draws from torch's global stream (``torch.randint``) makes
+        batches depend on ``num_workers``, and on the moment; these do not.
     prefetch_labels : sequence of str, optional
         Edge columns of the pair graph to gather with the batch.
 

@@ -6,7 +6,9 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, cast
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from hopflow import ops, rng
 from hopflow.adjacency import Adjacency
@@ -49,6 +51,23 @@ def _device(graph: Graph, device: str | torch.device | None) -> torch.device:
             f"device: got {str(wanted)!r}, but the graph is on {graph.device}; expected the same"
         )
     return wanted
+
+
+def _indices(graph: Graph, indices: Any, kind: str | None) -> Tensor:
+    """What the batches are made of, on the CPU, checked as far as it is known what they are."""
+    counts = {"node": graph.num_nodes(), "edge": graph.num_edges()}
+    if kind is None:
+        first = indices[:1] if isinstance(indices, (list, tuple)) else indices
+        is_mask = np.asarray(first).dtype == np.bool_
+        count = graph.num_nodes() if is_mask else torch.iinfo(graph.idtype).max
+    elif kind in counts:
+        count = counts[kind]
+    else:
+        raise ValueError(f"index_kind: expected 'node', 'edge' or None, got {kind!r}")
+    return as_node_ids(
+        "indices", indices, count, dtype=graph.idtype, device=torch.device("cpu"),
+        what=kind or "index",
+    )  # fmt: skip
 
 
 class DataLoader:
@@ -164,11 +183,7 @@ class DataLoader:
             raise ValueError("gpu_cache: expected use_uva=True, so that the GPU gathers the rows")
         self.graph = graph
         # A copy: what becomes of the caller's tensor must not change the batches.
-        kind = getattr(graph_sampler, "index_kind", "node")
-        count = graph.num_edges() if kind == "edge" else graph.num_nodes()
-        self.indices = as_node_ids(
-            "indices", indices, count, dtype=graph.idtype, device=torch.device("cpu"), what=kind
-        ).clone()
+        self.indices = _indices(graph, indices, getattr(graph_sampler, "index_kind", None)).clone()
         self.graph_sampler = graph_sampler
         self.batch_size = _require_int("batch_size", batch_size, 1)
         self.num_workers = _require_int("num_workers", num_workers, 0, 4096)
@@ -214,7 +229,7 @@ class DataLoader:
         if self.shuffle:
             key = ops.stream_key(self._position["seed"], self._position["epoch"], _SHUFFLE, 0)
             generator = torch.Generator().manual_seed(key % 2**63)
-            order = torch.randperm(self.indices.shape[0], generator=generator)
+            order = torch.randperm(self.indices.shape[0], generator=generator, device="cpu")
         plan = Plan(
             graph=self.graph,
             sampler=self.graph_sampler,
@@ -305,7 +320,7 @@ class DataLoader:
         """What a state must share with the loader that takes it up."""
         if self._fingerprint is None:
             # Depends on the order of the seeds; overflow wraps around.
-            weights = torch.arange(self.indices.shape[0]) * 0x9E3779B97F4A7C1 + 1
+            weights = torch.arange(self.indices.shape[0], device="cpu") * 0x9E3779B97F4A7C1 + 1
             self._fingerprint = int((self.indices.long() * weights).sum())
         return {
             "num_seeds": self.indices.shape[0],

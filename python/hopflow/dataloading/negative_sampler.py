@@ -1,7 +1,7 @@
 """Pairs of nodes to take for no edges, in link prediction.
 
 A negative sampler is called with a graph and the ids of a batch's edges, and returns sources and
-destinations. In a loader its pairs depend on (seed, epoch, batch) alone, as samples do.
+destinations. Pairs of those below depend on (seed, epoch, batch) alone in a loader, as samples do.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from hopflow import ops
 from hopflow.graph import Graph
 from hopflow.ids import as_edge_ids
 from hopflow.sampling import global_uniform_negative_sampling, random_nodes
+from hopflow.transform import _require_graph
 
 
 class PerSourceUniform:
@@ -37,6 +38,7 @@ class PerSourceUniform:
     def __call__(self, g: Graph, eids: Any) -> tuple[Tensor, Tensor]:
         """Sources and destinations, dtype ``g.idtype``, shape [len(eids) * k]; those of an edge
         follow one another."""
+        g = _require_graph(g)
         edges = as_edge_ids("eids", eids, g.num_edges(), device=g.device)
         src = g.adjacency.ends(edges)[0].repeat_interleave(self.k)
         return src.to(g.idtype), random_nodes(g, src.shape[0])
@@ -71,6 +73,7 @@ class GlobalUniform:
 
     def __call__(self, g: Graph, eids: Any) -> tuple[Tensor, Tensor]:
         """Sources and destinations, dtype ``g.idtype``, at most len(eids) * k of each."""
+        g = _require_graph(g)
         count = as_edge_ids("eids", eids, g.num_edges(), device=g.device).shape[0] * self.k
         return global_uniform_negative_sampling(g, count, self.exclude_self_loops, self.replace)
 

@@ -82,15 +82,15 @@ class Sampler:
 
     Attributes
     ----------
-    index_kind : {"node", "edge"}
-        What the loader's indices are, which it checks.
+    index_kind : {"node", "edge", None}
+        What the loader's indices are, for it to check them; None: only that they are not negative.
 
     References
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.dataloading.Sampler.html
     """
 
-    index_kind: ClassVar[str] = "node"
+    index_kind: ClassVar[str | None] = None
 
     def sample(self, g: Graph, indices: Any) -> Any:
         """Sample one mini-batch from the graph, for these of the loader's indices."""
@@ -116,6 +116,8 @@ class BlockSampler(Sampler):
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.dataloading.BlockSampler.html
     """
+
+    index_kind = "node"
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from hopflow.graph import Graph
 from hopflow.train.config import TrainConfig
 
 _CHUNK = 1 << 22  # edges hashed at a time
+_LOW = (1 << 31) - 1  # torch shifts copies of the sign in
 
 
 def check_device(name: str) -> torch.device:
@@ -69,8 +70,8 @@ def _hash(u: Tensor, v: Tensor) -> Tensor:
     """A number of 64 bits for each ordered pair; the mixing is of MurmurHash3's kind."""
     x = u * -7046029254386353131 + v
     for factor in (-49064778989728563, -4265267296055464877):
-        x = (x ^ (x >> 33)) * factor
-    return x ^ (x >> 33)
+        x = (x ^ (x >> 33 & _LOW)) * factor
+    return x ^ (x >> 33 & _LOW)
 
 
 def prepare(
