@@ -203,3 +203,24 @@ def test_against_plain_python(data):
 def test_errors(graph, call, error, message):
     with pytest.raises(error, match=message):
         call(graph)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda g: g.subgraph([0, 3, 5]),
+        lambda g: g.edge_subgraph([7, 0, 1]),
+        lambda g: hf.add_self_loop(g),
+        lambda g: g.reverse(),
+        lambda g: hf.graph(([0, 1, 2], [0, 0, 1])),
+        lambda g: hf.graph((torch.tensor([0, 1, 2]), torch.tensor([0, 0, 1]))),
+    ],
+)
+def test_what_is_made_in_inference_mode_trains_later(graph, make):
+    with torch.inference_mode():
+        made = make(graph)
+    x = torch.rand(made.num_nodes(), 4, requires_grad=True)
+    weight = torch.rand(made.num_edges(), 1, requires_grad=True)
+    hf.functional.u_mul_e_sum(made, x, weight).sum().backward()
+    hf.functional.copy_u_mean(made, x).sum().backward()
+    torch.testing.assert_close(weight.grad[:, 0], x.detach()[made.edges()[0].long()].sum(1))

@@ -58,7 +58,9 @@ class Adjacency:
     @classmethod
     def from_coo(cls, src: Tensor, dst: Tensor, num_src: int, num_dst: int) -> Adjacency:
         """Build from an edge list; see :func:`hopflow.ops.coo_to_csc` for checks and errors."""
-        return cls(*ops.coo_to_csc(src, dst, num_src, num_dst), num_src, num_dst)
+        # A graph outlives the mode that it is made in: it must serve a backward pass later.
+        with torch.inference_mode(False):
+            return cls(*ops.coo_to_csc(src, dst, num_src, num_dst), num_src, num_dst)
 
     @property
     def num_edges(self) -> int:
