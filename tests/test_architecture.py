@@ -36,6 +36,7 @@ LAYERS = [
     {"dataloading", "nn", "datasets"},
     {"train", "doctor", "bench", "benchmarks", "as_dgl"},
     {"cli"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -258,3 +258,11 @@ def test_doctor(run, monkeypatch):
     for word in ("Several OpenMP", "huge pages", "OMP_NUM_THREADS=1", "built without CUDA",
                  "CPU build", "do not share"):  # fmt: skip
         assert word in advice
+
+
+def test_the_package_is_the_command_too():
+    done = subprocess.run(
+        [sys.executable, "-m", "hopflow", "doctor", "--json"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["versions"]["hopflow"] == hf.__version__
