@@ -22,7 +22,10 @@ void SpmmBinding(const TensorView& x, const TensorView& indptr, const MaybeTenso
                  const MaybeTensor& out_arg) {
   const Reduce reduce = ReduceOf(reduce_name);
   Place place(kOp, "indptr", indptr);
-  Operand{"x", x}.OfDim(3).RowsContiguous().At(place);
+  // Two dimensions are those of one head: reshaping costs more than a small sum.
+  const bool has_heads = x.ndim != 2;
+  Operand{"x", x}.OfDim(has_heads ? 3 : 2).RowsContiguous().At(place);
+  const std::int64_t num_heads = has_heads ? x.size(1) : 1, width = x.size(x.ndim - 1);
   Operand{"indptr", indptr}.OfDim(1).OfType(DType::kInt64).Contiguous().At(place);
   CheckValue(indptr.size(0) >= 1, "indptr: expected at least one element, got none");
   const std::int64_t num_dst = indptr.size(0) - 1;
@@ -37,7 +40,7 @@ void SpmmBinding(const TensorView& x, const TensorView& indptr, const MaybeTenso
   CheckValue(!HasArg(reduce) || (!weight && !row_scale), "weight: only sum and mean take weights");
   if (weight) {
     Operand{"weight", *weight}.OfDim(2).OfType(accumulator).Contiguous().At(place);
-    CheckValue(weight->size(1) == x.size(1), "weight: expected ", x.size(1), " heads, got ",
+    CheckValue(weight->size(1) == num_heads, "weight: expected ", num_heads, " heads, got ",
                weight->size(1));
     CheckValue(weight->size(0) == num_edges, "weight: expected one row for each of ", num_edges,
                " edges, got ", weight->size(0));
@@ -49,12 +52,12 @@ void SpmmBinding(const TensorView& x, const TensorView& indptr, const MaybeTenso
   if (row_scale) {
     Operand{"row_scale", *row_scale}.OfType(accumulator).OfSize(x.size(0)).Contiguous().At(place);
   }
-  const Operand result{"out", out};
-  result.OfType(x.dtype).OfShape({num_dst, x.size(1), x.size(2)}).Contiguous().At(place);
-  if (out_arg) {
-    const Operand arg{"out_arg", *out_arg};
-    arg.OfType(DType::kInt32).OfShape({num_dst, x.size(1), x.size(2)}).Contiguous().At(place);
-  }
+  const auto check_shape = [&](const Operand& result) {
+    has_heads ? result.OfShape({num_dst, num_heads, width}) : result.OfShape({num_dst, width});
+    result.Contiguous().At(place);
+  };
+  check_shape(Operand{"out", out}.OfType(x.dtype));
+  if (out_arg) check_shape(Operand{"out_arg", *out_arg}.OfType(DType::kInt32));
   const auto check = [&] {
     CheckIndptr({"indptr", indptr}, num_edges);
     if (HasArg(reduce)) CheckDegrees(indptr);
@@ -64,8 +67,8 @@ void SpmmBinding(const TensorView& x, const TensorView& indptr, const MaybeTenso
   DispatchFloat(x.dtype, "x", [&]<typename T>(Type<T>) {
     DispatchIndex(id_type, "rows", [&]<typename Id>(Type<Id>) {
       const SpmmArgs<T, Id> args{.num_dst = num_dst,
-                                 .num_heads = x.size(1),
-                                 .width = x.size(2),
+                                 .num_heads = num_heads,
+                                 .width = width,
                                  .x_stride = x.stride[0],
                                  .indptr = indptr.as<std::int64_t>(),
                                  .rows = DataOrNull<Id>(rows),

@@ -128,6 +128,10 @@ RESULTS = {
     "u_dot_v": lambda g, x, e: hf.functional.u_dot_v(g, x, x),
     "copy_u": lambda g, x, e: hf.functional.copy_u(g, x),
     "copy_e edges": lambda g, x, e: hf.functional.segment_reduce(g.in_degrees(), e),
+    "with own": lambda g, x, e: hf.ops.spmm_with_own(g.adjacency.indptr, g.adjacency.indices, x)[1],
+    "with own, heads": lambda g, x, e: hf.ops.spmm_with_own(
+        g.adjacency.indptr, g.adjacency.indices, x.view(-1, 2, 4)
+    )[0],
     "gatv2": lambda g, x, e: hf.nn.GATv2Conv(8, 4, 2, allow_zero_in_degree=True)(g, x),
 }
 

@@ -58,6 +58,11 @@ def inverse_degrees(indptr: Tensor, dtype: torch.dtype) -> Tensor:
     return result
 
 
+def as_factor(row_scale: Tensor, x: Tensor) -> Tensor:
+    """One number for each row, in the dtype and with the dimensions of ``x``."""
+    return row_scale.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+
+
 def _inverse_kernel(indptr: Tensor, dtype: torch.dtype) -> Tensor:
     out = empty((indptr.shape[0] - 1,), dtype, indptr.device)
     _native.inverse_degrees(indptr, out)
@@ -159,12 +164,12 @@ def _spmm_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
                 grad, t_indptr, t_rows, weight, t_weight_ids, grad_scale, "sum", None, None, None
             )
             if row_scale is not None:
-                grad_x = grad_x * row_scale.to(grad_x.dtype).view(-1, 1, 1)
+                grad_x = grad_x * as_factor(row_scale, grad_x)
     if ctx.needs_input_grad[3]:
         if row_scale is not None:
-            x = x * row_scale.to(x.dtype).view(-1, 1, 1)
+            x = x * as_factor(row_scale, x)
         if ctx.reduce == "mean":
-            grad = grad * inverse_degrees(indptr, grad.dtype).to(grad.dtype).view(-1, 1, 1)
+            grad = grad * as_factor(inverse_degrees(indptr, grad.dtype), grad)
         grad_weight = torch.ops.hopflow.sddmm_dot(
             x, grad, indptr, indices, weight_ids, None, None, None
         ).to(weight.dtype)
@@ -326,14 +331,12 @@ def spmm(
     else:
         eids = None
     require_transpose(transpose, indices, x.shape[0])
-    out, _ = _spmm(
-        as_heads(x, num_heads), indptr, indices, weight, eids, None, reduce,
-        *(transpose or (None, None, None)),
-    )  # fmt: skip
-    if x.dim() == 2 and torch.is_grad_enabled():  # what in_shape does, in half the time
-        flat: Tensor = out.flatten(1)
-        return flat
-    return in_shape(out, out.shape[0], *x.shape[1:])
+    is_plain = x.dim() == 2 and weight is None  # The operator takes it, and gives it, as it is.
+    rows = x if is_plain else as_heads(x, num_heads)
+    out: Tensor = _spmm(
+        rows, indptr, indices, weight, eids, None, reduce, *(transpose or (None, None, None))
+    )[0]
+    return out if is_plain else in_shape(out, out.shape[0], *x.shape[1:])
 
 
 # --- references ---

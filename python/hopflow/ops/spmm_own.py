@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 
 from hopflow.ops._library import define
-from hopflow.ops._shapes import as_heads, require_features, require_ids, require_same_device
+from hopflow.ops._shapes import (
+    as_heads,
+    in_shape,
+    require_features,
+    require_ids,
+    require_same_device,
+)
 from hopflow.ops.csc import transpose_for_backward
 from hopflow.ops.pool import empty
 from hopflow.ops.spmm import inverse_degrees, require_indptr, spmm_kernel, spmm_reference
@@ -94,9 +100,12 @@ def spmm_with_own(
     num_dst = indptr.shape[0] - 1
     if x.shape[0] < num_dst:
         raise ValueError(f"x: expected at least {num_dst} rows, got {x.shape[0]}")
+    if x.dim() == 2:
+        result: tuple[Tensor, Tensor] = _spmm_with_own(x, indptr, indices, reduce)
+        return result
     own, out = _spmm_with_own(as_heads(x), indptr, indices, reduce)
     shape = (num_dst, *x.shape[1:])
-    return own.view(shape), out.view(shape)
+    return in_shape(own, *shape), in_shape(out, *shape)
 
 
 def spmm_with_own_reference(
