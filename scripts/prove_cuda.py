@@ -164,12 +164,17 @@ def is_built(proof: Proof, stage: str) -> bool:
     return False
 
 
+def cuda_tests() -> list[str]:
+    """The files whose tests run on the GPU."""
+    return sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests").glob("test_cuda*.py"))
+
+
 def test(proof: Proof, rest: list[str]) -> None:
     """The CUDA tests, and the CPU's with the same module."""
     if not is_built(proof, "test"):
         return
     pytest = [sys.executable, "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider"]
-    proof.run("test", "test-cuda", [*pytest, "tests/test_cuda.py", *rest])
+    proof.run("test", "test-cuda", [*pytest, *cuda_tests(), *rest])
     names = [n for n in OPERATORS if n not in NEEDS or importlib.util.find_spec(NEEDS[n])]
     files = [f"tests/test_{name}.py" for name in names]
     proof.run("test", "test-cpu", [*pytest, *files])
@@ -184,7 +189,7 @@ def sanitize(proof: Proof, rest: list[str]) -> None:
     if not is_built(proof, "sanitize"):
         return
     pytest = [
-        sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/test_cuda.py",
+        sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *cuda_tests(),
         "-k", SANITIZED,
     ]  # fmt: skip
     # torch hands out pieces of large blocks, in which the tools see no bounds.

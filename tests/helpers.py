@@ -139,3 +139,41 @@ def operands(
         sign = torch.randint(2, size.shape, generator=generator) * 2 - 1
         made.append((size * sign).to(dtype))
     return made
+
+
+def is_emulated() -> bool:
+    """Whether the CUDA kernels of this process run on the CPU (tests/emulation/plugin.py)."""
+    return ops.on_cuda(torch.empty(0))
+
+
+def needs_gpu() -> None:
+    """Skip a test of what the emulation leaves out."""
+    if is_emulated():
+        pytest.skip("needs a real GPU: streams, allocators and page-locked memory are not emulated")
+
+
+def csc_on(device, *, dtype=torch.int32, **options):
+    """``(indptr, indices, eids)`` of a random graph on a device, and the graph on the CPU."""
+    csc = random_csc(dtype=dtype, **options)
+    eids = None if csc.eids is None else csc.eids.to(device)
+    return csc.indptr.to(device), csc.indices.to(device), eids, csc
+
+
+def assert_same(got, expected):
+    """Bits, but for the payload of a NaN."""
+    assert got.dtype == expected.dtype
+    torch.testing.assert_close(got.cpu(), expected.cpu(), rtol=0, atol=0, equal_nan=True)
+
+
+def ten_edges(idtype):
+    """Seven nodes, the last without edges; loops and two parallel edges among them."""
+    src, dst = [5, 0, 3, 3, 1, 5, 2, 0, 4, 3], [0, 3, 0, 3, 5, 1, 2, 3, 4, 5]
+    made = hf.graph((src, dst), num_nodes=7, idtype=idtype)
+    made.ndata["x"] = torch.arange(7.0)
+    made.edata["w"] = torch.arange(10.0)
+    return made
+
+
+def ends(g):
+    """Sources and destinations of a graph's edges, as lists."""
+    return [x.tolist() for x in g.edges()]

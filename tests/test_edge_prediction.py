@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import ends, ten_edges
 from scipy import stats
 
 import hopflow as hf
@@ -17,19 +18,11 @@ from hopflow.dataloading import (
 from hopflow.dataloading.negative_sampler import GlobalUniform, PerSourceUniform, Uniform
 
 SHORT = torch.arange(3)
-SRC, DST = [5, 0, 3, 3, 1, 5, 2, 0, 4, 3], [0, 3, 0, 3, 5, 1, 2, 3, 4, 5]
 
 
 @pytest.fixture(params=[torch.int32, torch.int64], ids=["int32", "int64"])
 def graph(request):
-    made = hf.graph((SRC, DST), num_nodes=7, idtype=request.param)
-    made.ndata["x"] = torch.arange(7.0)
-    made.edata["w"] = torch.arange(10.0)
-    return made
-
-
-def ends(g):
-    return [x.tolist() for x in g.edges()]
+    return ten_edges(request.param)
 
 
 def negatives(g, edges):
@@ -138,7 +131,7 @@ def test_sources_are_kept_and_destinations_are_uniform(graph):
 @pytest.mark.parametrize("exclude_self_loops", [True, False])
 def test_pairs_that_are_no_edges_are_all_as_likely(graph, exclude_self_loops):
     torch.manual_seed(1)
-    edges = set(zip(SRC, DST, strict=True))
+    edges = set(zip(*ends(graph), strict=True))
     if exclude_self_loops:
         edges |= {(v, v) for v in range(7)}
     others = [(u, v) for u in range(7) for v in range(7) if (u, v) not in edges]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers import ends, ten_edges
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,15 +13,7 @@ import hopflow as hf
 
 @pytest.fixture(params=[torch.int32, torch.int64], ids=["int32", "int64"])
 def graph(request):
-    src, dst = [5, 0, 3, 3, 1, 5, 2, 0, 4, 3], [0, 3, 0, 3, 5, 1, 2, 3, 4, 5]
-    made = hf.graph((src, dst), num_nodes=7, idtype=request.param)
-    made.ndata["x"] = torch.arange(7.0)
-    made.edata["w"] = torch.arange(10.0)
-    return made
-
-
-def ends(g):
-    return [x.tolist() for x in g.edges()]
+    return ten_edges(request.param)
 
 
 def check(made, graph, ends_, edges, nodes=None):
@@ -122,6 +115,13 @@ def test_parts_of_parts_of_parts_stay_flat(graph):
     half.ndata["x"] += 1
     assert hf.node_subgraph(half, [2, 0]).ndata["x"].tolist() == [4, 6]
     assert hf.node_subgraph(half, [2, 0]).ndata["y"].tolist() == [6, 10]
+
+
+def test_edges_around_nodes_between_new_numbers(graph):
+    made = graph.in_subgraph([3, 0], relabel_nodes=True)
+    check(made, graph, [[0, 1, 0, 2, 1], [1, 1, 1, 0, 0]], [1, 3, 7, 0, 2], nodes=[0, 3, 5])
+    bare = graph.in_subgraph([3, 0], relabel_nodes=True, store_ids=False)
+    assert [*bare.ndata, *bare.edata] == ["x", "w"]
 
 
 def test_removing_nothing_changes_nothing(graph):

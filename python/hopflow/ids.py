@@ -74,6 +74,15 @@ def require_dense(name: str, value: Tensor) -> None:
         raise ValueError(f"{name}: expected a tensor with data, got one on the meta device")
 
 
+def as_mask(value: object) -> Tensor | None:
+    """``value`` as a tensor of bool if it is a mask, as a tensor, array or list; else None."""
+    if isinstance(value, (list, tuple)) and value and all(isinstance(x, bool) for x in value):
+        value = np.asarray(value)
+    if isinstance(value, np.ndarray) and value.dtype == np.bool_:
+        value = torch.from_numpy(np.ascontiguousarray(value))
+    return value if isinstance(value, Tensor) and value.dtype == torch.bool else None
+
+
 def as_node_ids(
     name: str,
     value: object,
@@ -99,12 +108,8 @@ def as_node_ids(
     """
     if isinstance(value, Tensor):
         require_dense(name, value)
-    mask = value
-    if isinstance(mask, (list, tuple)) and mask and all(isinstance(x, bool) for x in mask):
-        mask = np.asarray(mask)
-    if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
-        mask = torch.from_numpy(np.ascontiguousarray(mask))
-    if isinstance(mask, Tensor) and mask.dtype == torch.bool:
+    mask = as_mask(value)
+    if mask is not None:
         if mask.shape != (num_nodes,):
             raise ValueError(
                 f"{name}: expected a mask of {num_nodes} {what}s, got shape {list(mask.shape)}"

@@ -253,7 +253,7 @@ def global_uniform_negative_sampling(
         before = pairs.shape[0]
         pairs = torch.cat([pairs, src[right].long() * num_nodes + dst[right].long()])
         if not replace:
-            pairs = _distinct(pairs)
+            pairs, _, _ = ops.compact_ids(pairs, pairs[:0])
         share = max(pairs.shape[0] - before, 0.5) / count  # what came of these draws
     pairs = pairs[:wanted]
     src = torch.div(pairs, max(1, num_nodes), rounding_mode="floor")
@@ -265,14 +265,6 @@ def _share_of_others(g: Graph, exclude_self_loops: bool) -> float:
     num_nodes = g.num_nodes()
     others = num_nodes * (num_nodes - exclude_self_loops) - g.num_edges()
     return max(others, 1) / num_nodes**2 if num_nodes else 0.0
-
-
-def _distinct(numbers: Tensor) -> Tensor:
-    """Each number once, in order of first appearance."""
-    in_order, order = torch.sort(numbers, stable=True)
-    is_first = torch.ones(numbers.shape[0], dtype=torch.bool, device=numbers.device)
-    is_first[1:] = in_order[1:] != in_order[:-1]
-    return numbers[order[is_first].sort().values]
 
 
 # Graphs know nothing of sampling; as in DGL it is one of their methods all the same.

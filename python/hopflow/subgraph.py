@@ -263,10 +263,10 @@ def in_subgraph(
     nodes : Tensor, numpy array, sequence of int or boolean mask
         Destinations to keep; duplicates count once.
     relabel_nodes : bool
-        Keep only the nodes that have an edge left, renumbered in rising order, and note their old
-        ids in ``ndata[hopflow.NID]``.
+        Keep only the nodes that have an edge left, renumbered in rising order.
     store_ids : bool
-        Note the old id of each edge in ``edata[hopflow.EID]``.
+        Note the old ids of edges in ``edata[hopflow.EID]`` and, where nodes have new ones, of nodes
+        in ``ndata[hopflow.NID]``.
     output_device : str or torch.device, optional
         The graph's; results are where the graph is.
 
@@ -322,18 +322,14 @@ def _edge_subgraph(
     seeds = as_node_ids("nodes", nodes, graph.num_nodes(), device=graph.device)
     pool = pool_of(graph.adjacency, edge_dir=edge_dir)
     made = subgraph_of_seeds(graph, seeds, -1, pool=pool, edge_dir=edge_dir)
+    if relabel_nodes:
+        src, dst = (x.long() for x in made.adjacency.coo())
+        kept = torch.unique(torch.cat([src, dst]))
+        src, dst = torch.searchsorted(kept, src), torch.searchsorted(kept, dst)
+        return part_of(graph, src, dst, made.edata[EID].long(), kept, store_ids)
     if not store_ids:
         del made.edata[EID]
-    if not relabel_nodes:
-        return made
-    src, dst = made.adjacency.coo()
-    kept = torch.unique(torch.cat([src, dst.to(src.dtype)]))
-    src, dst = torch.searchsorted(kept, src), torch.searchsorted(kept, dst.to(src.dtype))
-    small = Graph(Adjacency.from_coo(src, dst, kept.shape[0], kept.shape[0]), idtype=graph.idtype)
-    columns = rows_of(graph.ndata.snapshot(), kept, NID, graph.idtype)
-    small._src_frame = small._dst_frame = Frame(kept.shape[0], "node", graph.device, columns)
-    small._edge_frame = made.edata
-    return small
+    return made
 
 
 def subgraph_of_seeds(

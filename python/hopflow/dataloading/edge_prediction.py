@@ -19,8 +19,6 @@ from hopflow.subgraph import part_of
 NegativeSampler: TypeAlias = Callable[[Graph, Tensor], tuple[Tensor, Tensor]]
 """``negative_sampler(g, edges)``: sources and destinations of pairs to take for no edges."""
 
-_EXCLUDE = "expected None, 'self', 'reverse_id', edge ids or a function of the edges"
-
 
 def find_exclude_eids(
     g: Graph,
@@ -62,8 +60,7 @@ def find_exclude_eids(
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.dataloading.find_exclude_eids.html
     """
-    if reverse_etypes is not None:
-        raise ValueError("reverse_etypes: expected None; hopflow's graphs have one type of edges")
+    _check_exclude(exclude, reverse_eids, reverse_etypes)
     if exclude is None:
         return None
     edges = as_edge_ids("seed_edges", seed_edges, g.num_edges(), device=g.device)
@@ -74,27 +71,33 @@ def find_exclude_eids(
         found = as_ids("exclude(edges)", exclude)
     elif isinstance(exclude, Tensor):
         found = as_ids("exclude", exclude)
-    elif isinstance(exclude, str) and exclude == "self":
+    elif exclude == "self":
         found = edges
-    elif isinstance(exclude, str) and exclude == "reverse_id":
-        reverse = _reverse_of(g, reverse_eids)
+    else:
+        reverse = as_ids("reverse_eids", reverse_eids)
+        if reverse.shape[0] != g.num_edges():
+            raise ValueError(
+                f"reverse_eids: expected one id for each of the {g.num_edges()} edges, got"
+                f" {reverse.shape[0]}"
+            )
         reverse = ops.gather_rows(reverse, edges.to(reverse.device)).to(edges)
         found = torch.cat([edges, reverse[reverse != -1]])
-    else:
-        raise ValueError(f"exclude: {_EXCLUDE}, got {exclude!r}")
     return found.to(g.device if output_device is None else output_device, g.idtype)
 
 
-def _reverse_of(g: Graph, reverse_eids: Any) -> Tensor:
-    if reverse_eids is None:
-        raise ValueError("reverse_eids: expected the reverse edge of every edge, got None")
-    reverse = as_ids("reverse_eids", reverse_eids)
-    if reverse.shape[0] != g.num_edges():
+def _check_exclude(exclude: Any, reverse_eids: Any, reverse_etypes: Any) -> None:
+    """Raise unless :func:`find_exclude_eids` knows what is meant."""
+    if reverse_etypes is not None:
+        raise ValueError("reverse_etypes: expected None; hopflow's graphs have one type of edges")
+    if exclude is None or callable(exclude) or isinstance(exclude, Tensor):
+        return
+    if not (isinstance(exclude, str) and exclude in ("self", "reverse_id")):
         raise ValueError(
-            f"reverse_eids: expected one id for each of the {g.num_edges()} edges, got"
-            f" {reverse.shape[0]}"
+            "exclude: expected None, 'self', 'reverse_id', edge ids or a function of the edges, got"
+            f" {exclude!r}"
         )
-    return reverse
+    if exclude == "reverse_id" and reverse_eids is None:
+        raise ValueError("reverse_eids: expected the reverse edge of every edge, got None")
 
 
 def _takes_exclude(sample: Callable[..., Any]) -> bool:
@@ -135,15 +138,7 @@ class EdgePredictionSampler(Sampler):
                 f"sampler: {type(sampler).__name__}.sample takes no edges to exclude; expected"
                 " sample(graph, seeds, exclude_eids)"
             )
-        is_known = exclude is None or callable(exclude) or isinstance(exclude, Tensor)
-        if not (is_known or (isinstance(exclude, str) and exclude in ("self", "reverse_id"))):
-            raise ValueError(f"exclude: {_EXCLUDE}, got {exclude!r}")
-        if reverse_etypes is not None:
-            raise ValueError(
-                "reverse_etypes: expected None; hopflow's graphs have one type of edges"
-            )
-        if isinstance(exclude, str) and exclude == "reverse_id" and reverse_eids is None:
-            raise ValueError("reverse_eids: expected the reverse edge of every edge, got None")
+        _check_exclude(exclude, reverse_eids, reverse_etypes)
         if not (negative_sampler is None or callable(negative_sampler)):
             raise TypeError(
                 "negative_sampler: expected a function of (graph, edges), got"

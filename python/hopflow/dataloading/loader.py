@@ -6,7 +6,6 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +17,7 @@ from hopflow.dataloading.native import NativeEpoch, is_plain
 from hopflow.dataloading.on_device import DeviceEpoch, FeatureCaches
 from hopflow.dataloading.sampler import NeighborSampler
 from hopflow.graph import Graph
-from hopflow.ids import as_node_ids
+from hopflow.ids import as_mask, as_node_ids
 
 # Coordinates of the key that shuffles an epoch: no batch has this number.
 _SHUFFLE = -1
@@ -57,8 +56,7 @@ def _indices(graph: Graph, indices: Any, kind: str | None) -> Tensor:
     """What the batches are made of, on the CPU, checked as far as it is known what they are."""
     counts = {"node": graph.num_nodes(), "edge": graph.num_edges()}
     if kind is None:
-        first = indices[:1] if isinstance(indices, (list, tuple)) else indices
-        is_mask = np.asarray(first).dtype == np.bool_
+        is_mask = as_mask(indices) is not None
         count = graph.num_nodes() if is_mask else torch.iinfo(graph.idtype).max
     elif kind in counts:
         count = counts[kind]

@@ -128,8 +128,7 @@ def edge_softmax(indptr: Tensor, x: Tensor, *, eids: Tensor | None = None) -> Te
     require_same_device("x", x, "indptr", indptr)
     num_edges = x.shape[0]
     width = x.shape[1:].numel()
-    result: Tensor = in_shape(_edge_softmax(x.reshape(num_edges, width), indptr, eids), *x.shape)
-    return result
+    return in_shape(_edge_softmax(x.reshape(num_edges, width), indptr, eids), *x.shape)
 
 
 def edge_softmax_reference(indptr: Tensor, x: Tensor, *, eids: Tensor | None = None) -> Tensor:
