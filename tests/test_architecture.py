@@ -20,22 +20,18 @@ BENCHMARKS = ROOT / "benchmarks"  # An installed package has them as hopflow.ben
 
 # A module may import those on its own level's right-hand side and all lower levels.
 LAYERS = [
-    {"_native", "_runtime"},
+    {"_native"},
     {"ops"},
-    {"ids", "frame", "function"},
-    {"rng", "rows"},
-    {"adjacency"},
-    {"message", "buckets", "pools"},
-    {"udf", "queries"},
-    {"passing"},
-    {"graph"},
-    {"block"},
-    {"convert", "transform"},
-    {"subgraph"},
-    {"sampling", "rewire", "interop", "functional"},
+    {"function"},
+    {"structure"},
+    {"messages"},
+    {"graphs"},
+    {"transforms"},
+    {"sampling"},
+    {"functional"},
     {"dataloading", "nn", "datasets"},
-    {"train", "doctor", "bench", "benchmarks", "as_dgl"},
-    {"cli"},
+    {"train", "benchmarks", "as_dgl"},
+    {"commands"},
     {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -111,7 +107,7 @@ def test_only_ops_import_the_native_module():
 
 def test_operators_know_no_graphs():
     for path in (PACKAGE / "ops").glob("*.py"):
-        assert {part(name) for name in imports(path)} <= {"ops", "_native", "_runtime"}
+        assert {part(name) for name in imports(path)} <= {"ops", "_native"}
 
 
 @pytest.mark.skipif(not CSRC.is_dir(), reason="the sources are not beside the tests")
@@ -199,7 +195,7 @@ def test_importing_hopflow_is_light():
 
 # Where tensors live on the CPU by intention: random seeds, the loader's order, parameters, and the
 # benchmarks, which an installed package brings along.
-ON_THE_CPU = {"rng", "nn", "datasets", "train", "doctor", "bench", "benchmarks", "ids"}
+ON_THE_CPU = {"sampling", "nn", "datasets", "train", "commands", "benchmarks", "structure"}
 FACTORIES = {"zeros", "ones", "empty", "full", "arange", "tensor"}
 
 

@@ -16,20 +16,20 @@ from helpers import native_threads
 
 import hopflow as hf
 from hopflow import ops
-from hopflow.dataloading import DataLoader, NeighborSampler, habits
+from hopflow.dataloading import DataLoader, NeighborSampler, prefetch
 
 
 @pytest.fixture
 def gathers(monkeypatch):
     """Names of the columns gathered in the consumer's thread, one entry a gather."""
     names: list[str] = []
-    take_rows = habits.take_rows
+    take_rows = prefetch.take_rows
 
     def counting(name, column, ids):
         names.append(name)
         return take_rows(name, column, ids)
 
-    monkeypatch.setattr(habits, "take_rows", counting)
+    monkeypatch.setattr(prefetch, "take_rows", counting)
     return names
 
 

@@ -15,8 +15,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from hopflow import bench
-from hopflow.cli import app
+from hopflow.commands import bench
+from hopflow.commands.app import app
 
 sys.path.insert(0, str(bench.find()))
 orchestrate = importlib.import_module("hopbench.orchestrate")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import hopflow as hf
-from hopflow.adjacency import Adjacency
-from hopflow.buckets import in_edge_buckets
+from hopflow.messages.degree_buckets import in_edge_buckets
+from hopflow.structure.adjacency import Adjacency
 
 
 def by_node(adjacency: Adjacency) -> dict[int, list[tuple[int, int]]]:

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import hopflow as hf
-from hopflow.cli import app
+from hopflow.commands.app import app
 
 SMALL = ["--hidden", "8", "--epochs", "2", "--batch-size", "50", "--fanout", "3,3"]
 
@@ -103,7 +103,15 @@ def test_paths_are_no_markup(run, graph_file, tmp_path):
 
 def test_a_closed_pipe_does_not_cost_the_plot(graph_file, tmp_path):
     plot = tmp_path / "curve.png"
-    command = [sys.executable, "-m", "hopflow.cli", "train", "--data", str(graph_file), *SMALL]
+    command = [
+        sys.executable,
+        "-m",
+        "hopflow.commands.app",
+        "train",
+        "--data",
+        str(graph_file),
+        *SMALL,
+    ]
     process = subprocess.Popen(
         [*command, "--plot", str(plot)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
@@ -206,7 +214,7 @@ def test_layers_repeat_one_fanout(run, graph_file):
 def test_ctrl_c_leaves_a_checkpoint_that_resumes(run, graph_file, tmp_path):
     model = tmp_path / "model.pt"
     command = [
-        sys.executable, "-m", "hopflow.cli", "train", "--data", str(graph_file), "--hidden", "8",
+        sys.executable, "-m", "hopflow.commands.app", "train", "--data", str(graph_file), "--hidden", "8",
         "--epochs", "100000", "--save", str(model),
     ]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -244,7 +252,7 @@ def test_doctor(run, monkeypatch):
     assert findings["versions"]["hopflow"] == hf.__version__
     assert findings["cpu"]["kernels use"] in ("baseline", "avx2", "avx512")
 
-    import hopflow.doctor as doctor
+    import hopflow.commands.doctor as doctor
 
     monkeypatch.setattr(doctor, "_read", lambda path: "")
     assert doctor.examine()["cpu"]["features"] == []

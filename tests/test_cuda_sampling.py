@@ -104,7 +104,7 @@ def test_samplers_with_options_draw_on_the_device(cuda, small_graph, options, ex
     sampler = NeighborSampler([4, 40], **options)
     batches = []
     for graph in (small_graph, small_graph.to(cuda)):
-        with hf.rng.batch_stream(1, 2, 3):
+        with hf.sampling.random.batch_stream(1, 2, 3):
             batches.append(sampler.sample(graph, range(0, 200, 5), exclude_eids=excluded))
     (want_in, _, want), (got_in, _, got) = batches
     assert torch.equal(got_in.cpu(), want_in)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 import hopflow as hf
 import hopflow.function as fn
-from hopflow import pools
 from hopflow.dataloading import BlockSampler, DataLoader, NeighborSampler, Sampler
+from hopflow.sampling import edge_pool as pools
 
 
 class DocsSampler(Sampler):

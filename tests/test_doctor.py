@@ -8,7 +8,7 @@ import io
 import pytest
 from rich.console import Console
 
-from hopflow import doctor
+from hopflow.commands import doctor
 
 MAPS = """\
 7f00-7f01 r-xp 0 0:0 1 /v/torch/lib/libgomp-a34b3233.so.1

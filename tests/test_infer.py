@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 import hopflow as hf
-from hopflow.cli import app
+from hopflow.commands.app import app
 from hopflow.train import GraphSAGE, TrainConfig, Trainer, inference, layerwise_inference
 from hopflow.train.data import accuracy
 from hopflow.train.export import check_suffix, check_target

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import hopflow as hf
 import hopflow.function as fn
-from hopflow import message
+from hopflow.messages import built_in as message
 
 MESSAGES = [name for name in fn.__all__ if "_" in name]
 REDUCERS = ("sum", "mean", "max", "min")

@@ -422,7 +422,7 @@ def test_the_loaders_batches_are_the_samplers_for_any_number_of_workers(small_gr
         assert batches(num_workers, threads) == first
     # What sampler.sample gives for a batch's coordinates.
     order = [row for _, row, _ in first[:4]]
-    with hf.rng.batch_stream(5, 0, 1):
+    with hf.sampling.random.batch_stream(5, 0, 1):
         i, o, blocks = sampler.sample(small_graph, order[1])
     assert (i.tolist(), o.tolist(), [b.edata[hf.EID].tolist() for b in blocks]) == first[1]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import hopflow as hf
-from hopflow.adjacency import Adjacency
+from hopflow.structure.adjacency import Adjacency
 
 Edges = list[tuple[int, int, int]]
 

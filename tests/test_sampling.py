@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import hopflow as hf
 import hopflow.function as fn
-from hopflow import rng
+from hopflow.sampling import random as rng
 
 
 @pytest.fixture(autouse=True)

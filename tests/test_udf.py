@@ -12,8 +12,8 @@ from torch import Tensor
 
 import hopflow as hf
 import hopflow.function as fn
-from hopflow.frame import LazyColumn
-from hopflow.udf import EdgeBatch, NodeBatch
+from hopflow.messages.udf import EdgeBatch, NodeBatch
+from hopflow.structure.frame import LazyColumn
 
 FORMS_WITH_EDGES = [form for form in FORMS if form not in ("no_edges", "empty")]
 
@@ -210,7 +210,7 @@ def test_columns_are_gathered_when_read() -> None:
 
 
 def test_messages_that_are_not_read_are_not_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hopflow import rows
+    from hopflow.structure import row_view as rows
 
     taken: list[str] = []
     take = rows.take_rows

@@ -12,13 +12,16 @@ from hopflow import (
     nn,
     ops,  # first: loads torch and the native module in the right order
 )
-from hopflow.block import Block
-from hopflow.convert import create_block, graph
-from hopflow.frame import EID, NID
-from hopflow.graph import Graph
-from hopflow.interop import from_networkx, from_pyg, from_scipy, to_networkx, to_pyg
+from hopflow.graphs.block import Block
+from hopflow.graphs.create import create_block, graph
+from hopflow.graphs.graph import Graph
+from hopflow.graphs.interop import from_networkx, from_pyg, from_scipy, to_networkx, to_pyg
 from hopflow.ops import HopflowError
-from hopflow.rewire import (
+from hopflow.sampling.neighbors import sample_neighbors
+from hopflow.sampling.random import seed
+from hopflow.structure.frame import EID, NID
+from hopflow.transforms.edges import add_reverse_edges, add_self_loop, remove_self_loop, to_block
+from hopflow.transforms.simple import (
     reverse,
     to_bfloat16,
     to_bidirected,
@@ -27,9 +30,7 @@ from hopflow.rewire import (
     to_half,
     to_simple,
 )
-from hopflow.rng import seed
-from hopflow.sampling import sample_neighbors
-from hopflow.subgraph import (
+from hopflow.transforms.subgraph import (
     edge_subgraph,
     in_subgraph,
     node_subgraph,
@@ -37,7 +38,6 @@ from hopflow.subgraph import (
     remove_edges,
     remove_nodes,
 )
-from hopflow.transform import add_reverse_edges, add_self_loop, remove_self_loop, to_block
 
 __version__ = "0.1.0"
 

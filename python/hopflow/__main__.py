@@ -1,6 +1,6 @@
 """``python -m hopflow``: the command ``hopflow`` of this interpreter."""
 
-from hopflow.cli import main
+from hopflow.commands.app import main
 
 if __name__ == "__main__":
     main()

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from hopflow import message, ops
+from hopflow import ops
 from hopflow.function import BINARY_OPS, TARGETS, MessageFunction, ReduceFunction
-from hopflow.graph import Graph
-from hopflow.ids import as_edge_ids, as_ids
-from hopflow.queries import ALL, is_all
+from hopflow.graphs.graph import Graph
+from hopflow.messages import built_in as message
+from hopflow.structure.edge_lookup import ALL, is_all
+from hopflow.structure.ids import as_edge_ids, as_ids
 
 _COPIES = ("copy_lhs", "copy_rhs")
 

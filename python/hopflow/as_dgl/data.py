@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hopflow import rng
-from hopflow.graph import Graph
+from hopflow.graphs.graph import Graph
+from hopflow.sampling import random as rng
 
 _MASKS = ("train_mask", "val_mask", "test_mask")
 

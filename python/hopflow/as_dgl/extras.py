@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from hopflow.convert import Device, graph
-from hopflow.graph import Graph
+from hopflow.graphs.create import Device, graph
+from hopflow.graphs.graph import Graph
 from hopflow.ops import HopflowError
-from hopflow.queries import ALL
+from hopflow.structure.edge_lookup import ALL
 
 
 def is_all(arg: object) -> bool:

@@ -21,8 +21,8 @@ from typing import Any, BinaryIO, TypeAlias
 import torch
 from torch import Tensor
 
-from hopflow.convert import graph
-from hopflow.graph import Graph
+from hopflow.graphs.create import graph
+from hopflow.graphs.graph import Graph
 from hopflow.ops import as_int
 
 _MAGIC = b"hopflow graphs 1\n"

@@ -163,7 +163,7 @@ _DATA_UTILS = _words("""
     save_tensors split_dataset
 """)
 
-_SAME = {"DGLError": "hopflow:HopflowError", "ALL": "hopflow.graph:ALL"}
+_SAME = {"DGLError": "hopflow:HopflowError", "ALL": "hopflow.structure.edge_lookup:ALL"}
 _FILES = "hopflow.as_dgl.files"
 _FUNCTIONAL = ("hopflow.functional", "hopflow.nn.functional", "hopflow.nn")
 
@@ -178,7 +178,7 @@ MODULES: dict[str, DglNames] = {
         },
     ),
     "dgl.base": DglNames(public=_BASE, sources=("hopflow", "hopflow.as_dgl.extras"), others=_SAME),
-    "dgl.random": DglNames(public=["seed", "choice"], sources=("hopflow.rng",)),
+    "dgl.random": DglNames(public=["seed", "choice"], sources=("hopflow.sampling.random",)),
     "dgl.function": DglNames(public=_FUNCTION, sources=("hopflow.function",)),
     "dgl.dataloading": DglNames(public=_DATALOADING, sources=("hopflow.dataloading",)),
     "dgl.dataloading.negative_sampler": DglNames(
@@ -191,7 +191,7 @@ MODULES: dict[str, DglNames] = {
     "dgl.nn.pytorch.conv": DglNames(public=_CONV, sources=("hopflow.nn",)),
     "dgl.nn.pytorch.softmax": DglNames(public=["edge_softmax"], sources=_FUNCTIONAL),
     "dgl.ops": DglNames(public=_OPS, sources=_FUNCTIONAL),
-    "dgl.sampling": DglNames(public=_SAMPLING, sources=("hopflow", "hopflow.sampling")),
+    "dgl.sampling": DglNames(public=_SAMPLING, sources=("hopflow", "hopflow.sampling.neighbors")),
     "dgl.data": DglNames(public=_DATA, sources=("hopflow.as_dgl.data", _FILES)),
     "dgl.data.utils": DglNames(public=_DATA_UTILS, sources=("hopflow.as_dgl.data", _FILES)),
 }

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.adjacency import Adjacency
 from hopflow.dataloading.sampler import Sampler, column_names
-from hopflow.graph import Graph
-from hopflow.ids import as_edge_ids, as_ids, as_node_ids
-from hopflow.subgraph import part_of
+from hopflow.graphs.graph import Graph
+from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.ids import as_edge_ids, as_ids, as_node_ids
+from hopflow.transforms.subgraph import part_of
 
 NegativeSampler: TypeAlias = Callable[[Graph, Tensor], tuple[Tensor, Tensor]]
 """``negative_sampler(g, edges)``: sources and destinations of pairs to take for no edges."""

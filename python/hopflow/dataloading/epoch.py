@@ -13,8 +13,9 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from hopflow import ops, rng
-from hopflow.graph import Graph
+from hopflow import ops
+from hopflow.graphs.graph import Graph
+from hopflow.sampling import random as rng
 
 _Item = TypeVar("_Item")
 

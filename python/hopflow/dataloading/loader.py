@@ -9,15 +9,16 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from hopflow import ops, rng
-from hopflow.adjacency import Adjacency
+from hopflow import ops
 from hopflow.dataloading.epoch import AnySampler, Epoch, Plan, list_of
-from hopflow.dataloading.habits import Habits
 from hopflow.dataloading.native import NativeEpoch, is_plain
 from hopflow.dataloading.on_device import DeviceEpoch, FeatureCaches
+from hopflow.dataloading.prefetch import Habits
 from hopflow.dataloading.sampler import NeighborSampler
-from hopflow.graph import Graph
-from hopflow.ids import as_mask, as_node_ids
+from hopflow.graphs.graph import Graph
+from hopflow.sampling import random as rng
+from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.ids import as_mask, as_node_ids
 
 # Coordinates of the key that shuffles an epoch: no batch has this number.
 _SHUFFLE = -1

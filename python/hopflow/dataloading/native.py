@@ -14,10 +14,8 @@ import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.adjacency import Adjacency
-from hopflow.block import Parent
 from hopflow.dataloading.epoch import Plan, list_of
-from hopflow.dataloading.habits import (
+from hopflow.dataloading.prefetch import (
     ColumnKey,
     Habits,
     Packed,
@@ -26,7 +24,9 @@ from hopflow.dataloading.habits import (
     wanted_columns,
 )
 from hopflow.dataloading.sampler import BlockSampler, MiniBatch, NeighborSampler
-from hopflow.dataloading.side import SideStream
+from hopflow.dataloading.side_stream import SideStream
+from hopflow.graphs.block import Parent
+from hopflow.structure.adjacency import Adjacency
 
 
 def is_plain(plan: Plan) -> bool:

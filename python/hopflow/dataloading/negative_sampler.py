@@ -11,10 +11,10 @@ from typing import Any
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.graph import Graph
-from hopflow.ids import as_edge_ids
-from hopflow.sampling import global_uniform_negative_sampling, random_nodes
-from hopflow.transform import _require_graph
+from hopflow.graphs.graph import Graph
+from hopflow.sampling.neighbors import global_uniform_negative_sampling, random_nodes
+from hopflow.structure.ids import as_edge_ids
+from hopflow.transforms.edges import _require_graph
 
 
 class PerSourceUniform:

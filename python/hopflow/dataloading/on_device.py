@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.adjacency import Adjacency
-from hopflow.block import Parent
 from hopflow.dataloading.epoch import Plan
-from hopflow.dataloading.habits import (
+from hopflow.dataloading.prefetch import (
     ColumnKey,
     Habits,
     Packed,
@@ -22,9 +20,11 @@ from hopflow.dataloading.habits import (
     wanted_columns,
 )
 from hopflow.dataloading.sampler import MiniBatch, NeighborSampler
-from hopflow.dataloading.side import SideStream
-from hopflow.frame import Column, Take, read, take_rows
-from hopflow.graph import Graph
+from hopflow.dataloading.side_stream import SideStream
+from hopflow.graphs.block import Parent
+from hopflow.graphs.graph import Graph
+from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.frame import Column, Take, read, take_rows
 
 
 class FeatureCaches:

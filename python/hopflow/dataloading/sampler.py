@@ -8,14 +8,15 @@ from typing import Any, ClassVar, TypeAlias
 
 from torch import Tensor
 
-from hopflow import ops, rng
-from hopflow.adjacency import Adjacency
-from hopflow.block import Block, Parent
-from hopflow.frame import LazyColumn, Take, take_rows
-from hopflow.graph import Graph
-from hopflow.ids import as_node_ids
-from hopflow.pools import EdgePool
-from hopflow.sampling import check_edge_dir, check_fanout, edge_pool
+from hopflow import ops
+from hopflow.graphs.block import Block, Parent
+from hopflow.graphs.graph import Graph
+from hopflow.sampling import random as rng
+from hopflow.sampling.edge_pool import EdgePool
+from hopflow.sampling.neighbors import check_edge_dir, check_fanout, edge_pool
+from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.frame import LazyColumn, Take, take_rows
+from hopflow.structure.ids import as_node_ids
 
 Blocks: TypeAlias = list[Block]
 MiniBatch = tuple[Tensor, Tensor, Blocks]

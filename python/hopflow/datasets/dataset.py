@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from hopflow.graph import Graph
+    from hopflow.graphs.graph import Graph
 
 Array = NDArray[Any]
 Ids = NDArray[np.int64]
@@ -80,7 +80,7 @@ class NodePropDataset:
 
     def __init__(self, raw: RawDataset) -> None:
         # Imported here so that the readers can be used (and tested) without the native module.
-        from hopflow.convert import graph
+        from hopflow.graphs.create import graph
 
         self.name = raw.name
         self.num_classes = raw.num_classes

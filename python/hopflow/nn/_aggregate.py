@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hopflow import function as fn
-from hopflow.graph import Graph
+from hopflow.graphs.graph import Graph
 
 Reducer = Callable[[str, str], fn.ReduceFunction]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hopflow.function import sum as fn_sum
 from hopflow.function import u_mul_e
-from hopflow.graph import Graph
+from hopflow.graphs.graph import Graph
 from hopflow.ops import as_int
 
 GAIN = nn.init.calculate_gain("relu")

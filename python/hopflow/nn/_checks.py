@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module
 
-from hopflow.graph import Graph
+from hopflow.graphs.graph import Graph
 from hopflow.ops import HopflowError
 from hopflow.ops import is_compiling as is_compiling
 

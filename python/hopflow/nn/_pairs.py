@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from torch import Tensor
 
-from hopflow.graph import Graph
+from hopflow.graphs.graph import Graph
 from hopflow.nn._checks import require_rows
 
 Features: TypeAlias = "Tensor | tuple[Tensor, Tensor]"

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hopflow import function as fn
-from hopflow.graph import Graph
+from hopflow.graphs.graph import Graph
 from hopflow.nn._aggregate import aggregate
 from hopflow.nn._checks import (
     is_plain,

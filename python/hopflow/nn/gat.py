@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hopflow.function import u_add_v
-from hopflow.graph import Graph
+from hopflow.graphs.graph import Graph
 from hopflow.nn._attention import (
     GAIN,
     Activation,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hopflow import function as fn
-from hopflow.graph import Graph
+from hopflow.graphs.graph import Graph
 from hopflow.nn._checks import require_edge_rows, require_same_widths
 from hopflow.nn._pairs import Features, as_pair
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hopflow import function as fn
 from hopflow import ops
-from hopflow.graph import Graph
+from hopflow.graphs.graph import Graph
 from hopflow.nn._aggregate import aggregate, in_degree_scale, out_degree_scale
 from hopflow.nn._checks import (
     assert_compiled,

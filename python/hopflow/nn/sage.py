@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from hopflow import function as fn
 from hopflow import ops
-from hopflow.buckets import in_edge_buckets
-from hopflow.graph import Graph
+from hopflow.graphs.graph import Graph
+from hopflow.messages.degree_buckets import in_edge_buckets
 from hopflow.nn._checks import is_compiling, is_plain, require_rows, require_width
 from hopflow.nn._pairs import Features
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hopflow import function as fn
-from hopflow.graph import Graph
+from hopflow.graphs.graph import Graph
 from hopflow.nn._aggregate import aggregate, in_degree_scale, out_degree_scale
 from hopflow.nn._checks import require_edge_rows, require_in_degrees, require_one_step
 from hopflow.nn._pairs import Features, as_pair

@@ -4,7 +4,7 @@ They know nothing of graphs: in-edges come as ``indptr`` and ``indices`` (CSC), 
 with one row a node or edge. Each has a plain-torch twin, ``*_reference``, that defines its result.
 """
 
-import hopflow._runtime  # noqa: F401  before the native module: see there
+import hopflow.ops._openmp  # noqa: F401  before the native module: see there
 from hopflow.ops._library import is_compiling
 from hopflow.ops._place import first_ids, mark_csc, mark_ids, on_cuda
 from hopflow.ops._shapes import INT32_MAX, MOST_NODES, as_int, id_dtype

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 import hopflow as hf
-from hopflow.frame import Frame
-from hopflow.graph import Graph
+from hopflow.graphs.graph import Graph
+from hopflow.structure.frame import Frame
 from hopflow.train.config import TrainConfig
 
 _CHUNK = 1 << 22  # edges hashed at a time

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.block import Block
 from hopflow.dataloading import MultiLayerFullNeighborSampler
-from hopflow.graph import Graph
+from hopflow.graphs.block import Block
+from hopflow.graphs.graph import Graph
 from hopflow.train.model import GraphSAGE
 
 # In-edges a chunk, each of which brings at most one row ...

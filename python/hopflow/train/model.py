@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hopflow.block import Block
+from hopflow.graphs.block import Block
 from hopflow.nn import SAGEConv
 
 

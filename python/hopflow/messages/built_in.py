@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.adjacency import Adjacency
 from hopflow.function import MessageFunction, ReduceFunction
+from hopflow.structure.adjacency import Adjacency
 
 Columns = Mapping[str, Tensor]
 

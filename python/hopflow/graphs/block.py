@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.adjacency import Adjacency
-from hopflow.frame import (
+from hopflow.graphs.graph import Graph
+from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.frame import (
     EID,
     NID,
     Column,
@@ -23,7 +24,6 @@ from hopflow.frame import (
     read,
     take_rows,
 )
-from hopflow.graph import Graph
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.adjacency import Adjacency
+from hopflow.structure.adjacency import Adjacency
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hopflow import ops, rng
-from hopflow.frame import EID, Frame
-from hopflow.graph import Graph
-from hopflow.ids import as_node_ids, require_dense
-from hopflow.pools import EdgePool, pool_of
-from hopflow.queries import require_etype
-from hopflow.subgraph import subgraph_of_seeds
-from hopflow.transform import _require_graph, _require_here
+from hopflow import ops
+from hopflow.graphs.graph import Graph
+from hopflow.sampling import random as rng
+from hopflow.sampling.edge_pool import EdgePool, pool_of
+from hopflow.structure.edge_lookup import require_etype
+from hopflow.structure.frame import EID, Frame
+from hopflow.structure.ids import as_node_ids, require_dense
+from hopflow.transforms.edges import _require_graph, _require_here
+from hopflow.transforms.subgraph import subgraph_of_seeds
 
 _ROUNDS = 16  # of draws, until pairs without an edge are given up
 _DRAWS = 1 << 20  # in a round, or four for each pair that is missing

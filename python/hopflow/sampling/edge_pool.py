@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.adjacency import Adjacency
-from hopflow.ids import as_ids
+from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.ids import as_ids
 
 
 class EdgePool:

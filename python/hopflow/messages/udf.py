@@ -19,10 +19,10 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from hopflow import message
-from hopflow.adjacency import Adjacency
 from hopflow.function import MessageFunction, ReduceFunction
-from hopflow.rows import Columns, Rows, scheme
+from hopflow.messages import built_in as message
+from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.row_view import Columns, Rows, scheme
 
 
 class Passing(NamedTuple):
@@ -51,7 +51,7 @@ class Passing(NamedTuple):
 
     @property
     def data(self) -> dict[str, Columns]:
-        """The columns as :mod:`hopflow.message` takes them."""
+        """The columns as :mod:`hopflow.messages.built_in` takes them."""
         return {"u": self.sources, "v": self.destinations, "e": self.edges}
 
     def nodes(self, rows: Tensor | None = None) -> Tensor:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.adjacency import Adjacency
-from hopflow.frame import EID, NID, Frame, LazyColumn, inherit, rows_of
-from hopflow.graph import Graph
-from hopflow.ids import as_edge_ids, as_node_ids
-from hopflow.pools import EdgePool, pool_of
-from hopflow.queries import require_etype, require_ntype
-from hopflow.transform import _require_graph, _require_here
+from hopflow.graphs.graph import Graph
+from hopflow.sampling.edge_pool import EdgePool, pool_of
+from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.edge_lookup import require_etype, require_ntype
+from hopflow.structure.frame import EID, NID, Frame, LazyColumn, inherit, rows_of
+from hopflow.structure.ids import as_edge_ids, as_node_ids
+from hopflow.transforms.edges import _require_graph, _require_here
 
 
 def node_subgraph(

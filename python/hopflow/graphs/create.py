@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.adjacency import Adjacency
-from hopflow.block import Block
-from hopflow.graph import Graph
-from hopflow.ids import as_ids
+from hopflow.graphs.block import Block
+from hopflow.graphs.graph import Graph
+from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.ids import as_ids
 
 Device: TypeAlias = "str | torch.device"
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.adjacency import Adjacency
-from hopflow.frame import Frame
-from hopflow.ids import as_node_ids
-from hopflow.passing import MessagePassing
-from hopflow.queries import ALL, is_all, is_one
+from hopflow.messages.passing import MessagePassing
+from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.edge_lookup import ALL, is_all, is_one
+from hopflow.structure.frame import Frame
+from hopflow.structure.ids import as_node_ids
 
 
 class Graph(MessagePassing):

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.adjacency import Adjacency
-from hopflow.block import Block, Parent
 from hopflow.dataloading.sampler import NeighborSampler, blocks_of
-from hopflow.frame import Column, Take, read, take_rows
-from hopflow.graph import Graph
+from hopflow.graphs.block import Block, Parent
+from hopflow.graphs.graph import Graph
+from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.frame import Column, Take, read, take_rows
 
 # A column or a transpose goes on being prefetched if one of this many latest batches read it.
 _MEMORY = 2

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.adjacency import Adjacency
-from hopflow.block import Block, Parent
-from hopflow.frame import EID, Frame
-from hopflow.graph import Graph
-from hopflow.ids import as_node_ids
-from hopflow.queries import require_etype
+from hopflow.graphs.block import Block, Parent
+from hopflow.graphs.graph import Graph
+from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.edge_lookup import require_etype
+from hopflow.structure.frame import EID, Frame
+from hopflow.structure.ids import as_node_ids
 
 
 def _require_graph(graph: object) -> Graph:

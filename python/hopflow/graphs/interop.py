@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hopflow.convert import Device, graph
-from hopflow.frame import EID, NID
-from hopflow.graph import Graph
-from hopflow.transform import _require_graph
+from hopflow.graphs.create import Device, graph
+from hopflow.graphs.graph import Graph
+from hopflow.structure.frame import EID, NID
+from hopflow.transforms.edges import _require_graph
 
 # Columns that PyTorch Geometric calls otherwise.
 _PYG_NODE = {"feat": "x", "label": "y", NID: "n_id"}

@@ -7,20 +7,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hopflow import message, ops, udf
-from hopflow.adjacency import Adjacency
-from hopflow.frame import Frame
+from hopflow import ops
 from hopflow.function import MessageFunction, ReduceFunction
-from hopflow.queries import ALL, Queries, is_all, require_etype, require_ntype
-from hopflow.rows import Rows, write_rows
-from hopflow.udf import MessageUdf, NodeUdf, Passing
+from hopflow.messages import built_in as message
+from hopflow.messages import udf
+from hopflow.messages.udf import MessageUdf, NodeUdf, Passing
+from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.edge_lookup import ALL, Queries, is_all, require_etype, require_ntype
+from hopflow.structure.frame import Frame
+from hopflow.structure.row_view import Rows, write_rows
 
 
 class MessagePassing(Queries):
     """Sends messages along edges and reduces them at nodes; a part of :class:`hopflow.Graph`.
 
     A message function is a built-in of :mod:`hopflow.function` or a Python function of an
-    :class:`hopflow.udf.EdgeBatch`; a reduce function likewise, of a :class:`hopflow.udf.NodeBatch`.
+    :class:`hopflow.messages.udf.EdgeBatch`; a reduce function likewise, of a :class:`hopflow.messages.udf.NodeBatch`.
     Two built-ins run as one fused kernel where there is one.
     """
 
@@ -212,7 +214,7 @@ class MessagePassing(Queries):
         Parameters
         ----------
         func : callable
-            A function of the nodes, a :class:`hopflow.udf.NodeBatch`, that returns a dict of
+            A function of the nodes, a :class:`hopflow.messages.udf.NodeBatch`, that returns a dict of
             columns, one row a node.
         v : optional
             Which nodes: ids or a boolean mask; all by default. Other nodes keep their values, and

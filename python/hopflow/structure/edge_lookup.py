@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.adjacency import Adjacency
-from hopflow.ids import as_edge_ids, as_ids, as_node_ids
+from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.ids import as_edge_ids, as_ids, as_node_ids
 
 ALL = "__ALL__"
 """Stands for every node or edge, as in DGL."""

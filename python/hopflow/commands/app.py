@@ -19,9 +19,9 @@ from rich.table import Table
 from tqdm import tqdm
 
 import hopflow as hf
-from hopflow.bench import BenchOptions, list_cases, redraw
-from hopflow.bench import run as run_benchmarks
-from hopflow.doctor import examine, render
+from hopflow.commands.bench import BenchOptions, list_cases, redraw
+from hopflow.commands.bench import run as run_benchmarks
+from hopflow.commands.doctor import examine, render
 from hopflow.train import (
     EpochRecord,
     GraphSAGE,

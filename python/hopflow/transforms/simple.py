@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.frame import EID
-from hopflow.graph import Graph
-from hopflow.transform import _derived, _require_graph, add_reverse_edges
+from hopflow.graphs.graph import Graph
+from hopflow.structure.frame import EID
+from hopflow.transforms.edges import _derived, _require_graph, add_reverse_edges
 
 _AGGREGATORS = ("arbitrary", "sum", "mean")
 

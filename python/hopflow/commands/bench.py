@@ -35,7 +35,7 @@ class BenchOptions:
 def find() -> Path:
     """The folder of the benchmarks, a checkout's own before an installed one."""
     here = Path(__file__).resolve()
-    places = (here.parents[2] / "benchmarks", here.parent / "benchmarks")
+    places = (here.parents[3] / "benchmarks", here.parents[1] / "benchmarks")
     for folder in places:
         if (folder / "hopbench").is_dir():
             return folder

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from hopflow.frame import Frame, take_rows
+from hopflow.structure.frame import Frame, take_rows
 
 Columns: TypeAlias = Mapping[str, Tensor]
 

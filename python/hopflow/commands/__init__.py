@@ -1,0 +1,1 @@
+"""The command ``hopflow``: train, infer, bench, doctor."""

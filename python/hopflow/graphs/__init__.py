@@ -1,0 +1,1 @@
+"""The graph and the block, and how they are made."""

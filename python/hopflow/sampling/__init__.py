@@ -1,0 +1,1 @@
+"""What draws: neighbours, pairs without an edge, and the random stream behind them."""

@@ -1,0 +1,1 @@
+"""Graphs made from graphs: reversed, with self-loops, without duplicates, parts."""
