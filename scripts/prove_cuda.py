@@ -166,7 +166,7 @@ def is_built(proof: Proof, stage: str) -> bool:
 
 def cuda_tests() -> list[str]:
     """The files whose tests run on the GPU."""
-    return sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests").glob("test_cuda*.py"))
+    return sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests" / "cuda").glob("test_*.py"))
 
 
 def test(proof: Proof, rest: list[str]) -> None:
@@ -176,7 +176,7 @@ def test(proof: Proof, rest: list[str]) -> None:
     pytest = [sys.executable, "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider"]
     proof.run("test", "test-cuda", [*pytest, *cuda_tests(), *rest])
     names = [n for n in OPERATORS if n not in NEEDS or importlib.util.find_spec(NEEDS[n])]
-    files = [f"tests/test_{name}.py" for name in names]
+    files = [f"tests/ops/test_{name}.py" for name in names]
     proof.run("test", "test-cpu", [*pytest, *files])
 
 

@@ -143,7 +143,7 @@ def test_an_operator_is_whole(stem):
         CSRC / f"{stem}_cuda.cu",
         CSRC / f"{stem}_bind.cpp",
         ROOT / "python" / "hopflow" / "ops" / f"{stem}.py",
-        ROOT / "tests" / f"test_{stem}.py",
+        ROOT / "tests" / "ops" / f"test_{stem}.py",
         BENCHMARKS / f"bench_{TIMED_WITH.get(stem, stem)}.py",
     ]
     assert [p.name for p in wanted if not p.exists()] == []

@@ -1,7 +1,7 @@
 """Runs tests on the CUDA kernels emulated on the CPU.
 
     cmake -S . -B build/emulated -DHOPFLOW_CUDA=EMULATED && cmake --build build/emulated
-    python -m pytest -p tests.emulation.plugin --emulated build/emulated tests/test_spmm.py ...
+    python -m pytest -p tests.emulation.plugin --emulated build/emulated tests/ops/test_spmm.py ...
 
 The module built that way takes every tensor for one on a CUDA device and hands it to the kernels of
 ``csrc/*_cuda.cu``, run thread by thread on the CPU (``cuda_runtime.h`` beside this file). Tests of

@@ -1,4 +1,4 @@
-"""Record what DGL's layers compute, for ``tests/test_dgl_layers.py`` to compare with.
+"""Record what DGL's layers compute, for ``tests/oracle/test_dgl_layers.py`` to compare with.
 
 Run with an interpreter that has DGL; hopflow need not be there::
 

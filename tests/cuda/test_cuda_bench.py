@@ -13,7 +13,7 @@ from helpers import is_emulated
 
 
 def test_every_cuda_benchmark_runs(cuda, tmp_path, monkeypatch):
-    benchmarks = Path(__file__).resolve().parents[1] / "benchmarks"
+    benchmarks = Path(__file__).resolve().parents[2] / "benchmarks"
     if not benchmarks.is_dir():
         pytest.skip("the benchmarks are not beside the tests")
     monkeypatch.syspath_prepend(str(benchmarks))

@@ -23,7 +23,7 @@ from hopflow.nn import (
     SGConv,
 )
 
-RECORD = Path(__file__).parent / "oracle" / "layers.npz"
+RECORD = Path(__file__).parent / "layers.npz"
 FORMS = ("graph", "block", "pair")
 Make = Callable[[], nn.Module]
 

@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 import torch
-from test_datasets_ogb import EDGES, Trap, check_text, make_text, write
+from test_ogb_layout import EDGES, Trap, check_text, make_text, write
 
 from hopflow import datasets
 from hopflow.datasets import ogb_names

@@ -20,8 +20,8 @@ from hopflow.as_dgl.modules import DglModule
 from hopflow.as_dgl.names import GRAPH, MODULES
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = HERE / "dgl_scripts"
-PAGE = HERE.parent / "docs" / "dgl.md"
+SCRIPTS = HERE / "scripts"
+PAGE = HERE.parents[1] / "docs" / "dgl.md"
 
 
 @pytest.fixture

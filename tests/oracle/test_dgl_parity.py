@@ -18,7 +18,7 @@ import hopflow.function as fn
 from hopflow.messages.udf import EdgeBatch, NodeBatch
 from hopflow.nn import SAGEConv
 
-RECORD = Path(__file__).parent / "oracle" / "fixtures.npz"
+RECORD = Path(__file__).parent / "fixtures.npz"
 MESSAGES = [name for name in fn.__all__ if "_" in name]
 REDUCERS = ("sum", "mean", "max", "min", "edges")
 STEPS = {
