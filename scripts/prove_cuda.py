@@ -210,7 +210,7 @@ def bench(proof: Proof, rest: list[str]) -> None:
     if not is_built(proof, "bench"):
         return
     command = [
-        sys.executable, "-m", "hopflow.commands.app", "bench", *(rest or ["cuda"]), "--out", str(proof.out),
+        sys.executable, "-m", "hopflow", "bench", *(rest or ["cuda"]), "--out", str(proof.out),
         "--cache", str(ROOT / "build" / "cuda" / "cache"), "--repeats", "5", "--timeout", "200",
     ]  # fmt: skip
     proof.run("bench", "bench", command)

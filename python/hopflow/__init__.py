@@ -12,24 +12,18 @@ from hopflow import (
     nn,
     ops,  # first: loads torch and the native module in the right order
 )
-from hopflow.graphs.block import Block
+from hopflow.graphs.block import Block, to_block
 from hopflow.graphs.create import create_block, graph
 from hopflow.graphs.graph import Graph
-from hopflow.graphs.interop import from_networkx, from_pyg, from_scipy, to_networkx, to_pyg
+from hopflow.graphs.interop import from_networkx, from_pyg, from_scipy
 from hopflow.ops import HopflowError
 from hopflow.sampling.neighbors import sample_neighbors
 from hopflow.sampling.random import seed
 from hopflow.structure.frame import EID, NID
-from hopflow.transforms.edges import add_reverse_edges, add_self_loop, remove_self_loop, to_block
-from hopflow.transforms.simple import (
-    reverse,
-    to_bfloat16,
-    to_bidirected,
-    to_double,
-    to_float,
-    to_half,
-    to_simple,
-)
+from hopflow.transforms.casts import to_bfloat16, to_double, to_float, to_half
+from hopflow.transforms.edges import add_reverse_edges, add_self_loop, remove_self_loop, reverse
+from hopflow.transforms.export import to_networkx, to_pyg
+from hopflow.transforms.simple import to_bidirected, to_simple
 from hopflow.transforms.subgraph import (
     edge_subgraph,
     in_subgraph,

@@ -19,9 +19,9 @@ from torch import Tensor
 from hopflow import ops
 from hopflow.function import BINARY_OPS, TARGETS, MessageFunction, ReduceFunction
 from hopflow.graphs.graph import Graph
-from hopflow.messages import built_in as message
-from hopflow.structure.edge_lookup import ALL, is_all
+from hopflow.messages import built_in
 from hopflow.structure.ids import as_edge_ids, as_ids
+from hopflow.structure.types import ALL, is_all
 
 _COPIES = ("copy_lhs", "copy_rhs")
 
@@ -70,7 +70,7 @@ def gspmm(
                 raise TypeError(
                     f"{name}: expected floating point numbers, got {str(value.dtype)[6:]}"
                 )
-    return message.update_all(g.adjacency, data, function, ReduceFunction(reduce_op, "m", "out"))
+    return built_in.update_all(g.adjacency, data, function, ReduceFunction(reduce_op, "m", "out"))
 
 
 def gsddmm(
@@ -111,7 +111,7 @@ def gsddmm(
     if op not in (*_COPIES, *BINARY_OPS):
         raise ValueError(f"op: expected {', '.join(BINARY_OPS)}, copy_lhs or copy_rhs, got {op!r}")
     function, data = _operands(g, op, lhs_data, rhs_data, lhs_target, rhs_target)
-    return message.apply_edges(g.adjacency, data, function)
+    return built_in.apply_edges(g.adjacency, data, function)
 
 
 def _operands(

@@ -214,7 +214,7 @@ def test_layers_repeat_one_fanout(run, graph_file):
 def test_ctrl_c_leaves_a_checkpoint_that_resumes(run, graph_file, tmp_path):
     model = tmp_path / "model.pt"
     command = [
-        sys.executable, "-m", "hopflow.commands.app", "train", "--data", str(graph_file), "--hidden", "8",
+        sys.executable, "-m", "hopflow", "train", "--data", str(graph_file), "--hidden", "8",
         "--epochs", "100000", "--save", str(model),
     ]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -1,7 +1,7 @@
 """Sampling cases that the CPU and the CUDA kernels must answer alike, bit for bit.
 
-``python tests/cuda/cuda_cases.py FILE`` writes the answers of this process's kernels. Emulated kernels
-take the place of all others in their process, so their tests ask another one for the CPU's.
+``python tests/cuda/cuda_cases.py FILE`` writes the answers of this process's kernels. Emulated
+kernels take the place of all others in their process, so their tests ask another one for the CPU's.
 """
 
 from __future__ import annotations

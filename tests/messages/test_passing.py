@@ -12,8 +12,8 @@ from torch import Tensor
 
 import hopflow as hf
 import hopflow.function as fn
+from hopflow.messages import EdgeBatch, NodeBatch
 from hopflow.messages import built_in as message
-from hopflow.messages.udf import EdgeBatch, NodeBatch
 from hopflow.structure.adjacency import Adjacency
 
 FORMS_WITH_EDGES = [form for form in FORMS if form not in ("no_edges", "empty")]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import hopflow as hf
 import hopflow.function as fn
-from hopflow.messages.udf import EdgeBatch, NodeBatch
+from hopflow.messages import EdgeBatch, NodeBatch
 from hopflow.structure.frame import LazyColumn
 
 FORMS_WITH_EDGES = [form for form in FORMS if form not in ("no_edges", "empty")]

@@ -1,4 +1,4 @@
-"""Record what DGL computes on small inputs, for ``tests/oracle/test_dgl_parity.py`` to compare with.
+"""Record what DGL computes on small inputs, for ``test_dgl_parity.py`` to compare with.
 
 Run with an interpreter that has DGL; hopflow need not be there::
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import hopflow as hf
 import hopflow.function as fn
-from hopflow.messages.udf import EdgeBatch, NodeBatch
+from hopflow.messages import EdgeBatch, NodeBatch
 from hopflow.nn import SAGEConv
 
 RECORD = Path(__file__).parent / "fixtures.npz"

@@ -10,12 +10,6 @@ import torch
 from hopflow.graphs.create import Device, graph
 from hopflow.graphs.graph import Graph
 from hopflow.ops import HopflowError
-from hopflow.structure.edge_lookup import ALL
-
-
-def is_all(arg: object) -> bool:
-    """Whether ``arg`` is the symbol for all nodes or edges."""
-    return isinstance(arg, str) and arg == ALL
 
 
 def heterograph(

@@ -163,7 +163,11 @@ _DATA_UTILS = _words("""
     save_tensors split_dataset
 """)
 
-_SAME = {"DGLError": "hopflow:HopflowError", "ALL": "hopflow.structure.edge_lookup:ALL"}
+_SAME = {
+    "DGLError": "hopflow:HopflowError",
+    "ALL": "hopflow.structure.types:ALL",
+    "is_all": "hopflow.structure.types:is_all",
+}
 _FILES = "hopflow.as_dgl.files"
 _FUNCTIONAL = ("hopflow.functional", "hopflow.nn.functional", "hopflow.nn")
 
@@ -191,7 +195,7 @@ MODULES: dict[str, DglNames] = {
     "dgl.nn.pytorch.conv": DglNames(public=_CONV, sources=("hopflow.nn",)),
     "dgl.nn.pytorch.softmax": DglNames(public=["edge_softmax"], sources=_FUNCTIONAL),
     "dgl.ops": DglNames(public=_OPS, sources=_FUNCTIONAL),
-    "dgl.sampling": DglNames(public=_SAMPLING, sources=("hopflow", "hopflow.sampling.neighbors")),
+    "dgl.sampling": DglNames(public=_SAMPLING, sources=("hopflow", "hopflow.sampling")),
     "dgl.data": DglNames(public=_DATA, sources=("hopflow.as_dgl.data", _FILES)),
     "dgl.data.utils": DglNames(public=_DATA_UTILS, sources=("hopflow.as_dgl.data", _FILES)),
 }

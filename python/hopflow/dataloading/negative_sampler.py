@@ -12,9 +12,9 @@ from torch import Tensor
 
 from hopflow import ops
 from hopflow.graphs.graph import Graph
-from hopflow.sampling.neighbors import global_uniform_negative_sampling, random_nodes
+from hopflow.sampling.negatives import global_uniform_negative_sampling, random_nodes
+from hopflow.structure.graph_base import require_graph
 from hopflow.structure.ids import as_edge_ids
-from hopflow.transforms.edges import _require_graph
 
 
 class PerSourceUniform:
@@ -38,7 +38,7 @@ class PerSourceUniform:
     def __call__(self, g: Graph, eids: Any) -> tuple[Tensor, Tensor]:
         """Sources and destinations, dtype ``g.idtype``, shape [len(eids) * k]; those of an edge
         follow one another."""
-        g = _require_graph(g)
+        g = require_graph(g)
         edges = as_edge_ids("eids", eids, g.num_edges(), device=g.device)
         src = g.adjacency.ends(edges)[0].repeat_interleave(self.k)
         return src.to(g.idtype), random_nodes(g, src.shape[0])
@@ -73,7 +73,7 @@ class GlobalUniform:
 
     def __call__(self, g: Graph, eids: Any) -> tuple[Tensor, Tensor]:
         """Sources and destinations, dtype ``g.idtype``, at most len(eids) * k of each."""
-        g = _require_graph(g)
+        g = require_graph(g)
         count = as_edge_ids("eids", eids, g.num_edges(), device=g.device).shape[0] * self.k
         return global_uniform_negative_sampling(g, count, self.exclude_self_loops, self.replace)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,11 @@ from hopflow.structure.frame import (
     read,
     take_rows,
 )
+from hopflow.structure.graph_base import GraphBase, require_graph
+from hopflow.structure.ids import as_node_ids
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class Parent:
     num_edges: int
 
     @classmethod
-    def of(cls, graph: Graph) -> Parent:
+    def of(cls, graph: GraphBase) -> Parent:
         """The columns of a graph as they are now."""
         sources = graph.srcdata.snapshot()
         same = graph.dstdata is graph.srcdata
@@ -138,10 +144,9 @@ class Block(Graph):
             edge_columns=edge_columns,
         )
 
-    def _with(self, adjacency: Adjacency, change: Callable[[Frame], Frame]) -> Graph:
-        block = super()._with(adjacency, change)
+    def with_frames(self, adjacency: Adjacency, change: Callable[[Frame], Frame]) -> Self:
+        block = super().with_frames(adjacency, change)
         if self.seed_inverse is not None:
-            assert isinstance(block, Block)
             block.seed_inverse = self.seed_inverse.to(adjacency.indices.device)
         return block
 
@@ -160,3 +165,63 @@ class Block(Graph):
             f"Block(num_src_nodes={self.num_src_nodes()}, num_dst_nodes={self.num_dst_nodes()},"
             f" num_edges={self.num_edges()})"
         )
+
+
+def to_block(
+    g: Graph, dst_nodes: Any = None, include_dst_in_src: bool = True, src_nodes: Any = None
+) -> Block:
+    """Turn a graph into a block: its edges between renumbered sources and destinations.
+
+    Parameters
+    ----------
+    g : Graph
+        Usually what :func:`hopflow.sample_neighbors` or :func:`hopflow.in_subgraph` returned.
+    dst_nodes : Tensor, numpy array or sequence of int, optional
+        Destination nodes, in this order; every edge must enter one of them. By default the nodes
+        with in-edges, in rising order.
+    include_dst_in_src : bool
+        Must be True: the destination nodes are the first source nodes.
+    src_nodes : None
+        Source nodes follow from the edges.
+
+    Returns
+    -------
+    Block
+        Its edges keep the ids that they have in ``g``; further source nodes are numbered in order
+        of first appearance, destination by destination.
+
+    Raises
+    ------
+    ValueError
+        An edge enters a node outside ``dst_nodes``, or one of these is given twice.
+    IndexError
+        An id is not in the graph.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.to_block.html
+    """
+    g = require_graph(g)
+    if src_nodes is not None:
+        raise ValueError(f"src_nodes: expected None, got {src_nodes!r}; not supported yet")
+    if not include_dst_in_src:
+        raise ValueError("include_dst_in_src: expected True; False is not supported")
+    adjacency = g.adjacency
+    if dst_nodes is None:
+        dst = torch.unique(adjacency.destinations()).long()
+    else:
+        dst = as_node_ids("dst_nodes", dst_nodes, g.num_nodes(), device=g.device)
+    unique, _, _ = ops.compact_ids(dst, dst.new_empty(0))
+    if unique.shape != dst.shape:
+        raise ValueError(
+            f"dst_nodes: expected distinct nodes, got {dst.shape[0] - unique.shape[0]} duplicates"
+        )
+    indptr, neighbors, eids = adjacency.in_edges(dst)
+    if neighbors.shape[0] != adjacency.num_edges:
+        raise ValueError(
+            f"dst_nodes: {adjacency.num_edges - neighbors.shape[0]} of {adjacency.num_edges} edges"
+            " enter a node that is not among them"
+        )
+    src_ids, _, local = ops.compact_ids(dst, neighbors.to(dst.dtype))
+    local_adjacency = Adjacency(indptr, local, eids, src_ids.shape[0], dst.shape[0])
+    return Block.from_parent(Parent.of(g), local_adjacency, src_ids, None)

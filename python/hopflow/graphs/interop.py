@@ -1,11 +1,10 @@
-"""Graphs from and to other libraries: scipy, networkx, PyTorch Geometric.
+"""Graphs from those of other libraries: scipy, networkx, PyTorch Geometric.
 
 None of them is needed to import hopflow, or by anything else in it.
 """
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,22 +15,7 @@ from torch import Tensor
 
 from hopflow.graphs.create import Device, graph
 from hopflow.graphs.graph import Graph
-from hopflow.structure.frame import EID, NID
-from hopflow.transforms.edges import _require_graph
-
-# Columns that PyTorch Geometric calls otherwise.
-_PYG_NODE = {"feat": "x", "label": "y", NID: "n_id"}
-_PYG_EDGE = {"feat": "edge_attr", EID: "e_id"}
-
-
-def _require(name: str, package: str, what: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f"{what} needs {package}: pip install {package} ({error})", name=name
-        ) from error
-
+from hopflow.transforms.export import PYG_EDGE, PYG_NODE, attribute_names, require_library
 
 # --- scipy
 
@@ -122,11 +106,11 @@ def from_networkx(
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.from_networkx.html
     """
-    nx = _require("networkx", "networkx", "from_networkx")
+    nx = require_library("networkx", "networkx", "from_networkx")
     if not isinstance(nx_graph, nx.Graph):
         raise TypeError(f"nx_graph: expected a networkx graph, got {type(nx_graph).__name__}")
-    node_attrs = _attribute_names("node_attrs", node_attrs)
-    edge_attrs = _attribute_names("edge_attrs", edge_attrs)
+    node_attrs = attribute_names("node_attrs", node_attrs)
+    edge_attrs = attribute_names("edge_attrs", edge_attrs)
     if not nx_graph.is_directed():
         for name, value in (("edge_attrs", edge_attrs), ("edge_id_attr_name", edge_id_attr_name)):
             if value:
@@ -155,14 +139,6 @@ def from_networkx(
     for name in edge_attrs:
         made.edata[name] = _column("edge", name, [edge[2] for edge in listed])
     return made if device is None else made.to(device)
-
-
-def _attribute_names(what: str, names: Iterable[str] | None) -> list[str]:
-    if names is None:
-        return []
-    if isinstance(names, str):
-        raise TypeError(f"{what}: expected a list of attribute names, got {names!r}")
-    return list(names)
 
 
 def _by_edge_id(listed: list[Any], name: str) -> list[Any]:
@@ -196,55 +172,6 @@ def _column(what: str, name: str, rows: Sequence[dict[str, Any]]) -> Tensor:
         raise ValueError(
             f"{what} attribute {name!r}: expected numbers, or arrays of one shape ({error})"
         ) from None
-
-
-def to_networkx(
-    g: Graph,
-    node_attrs: Iterable[str] | None = None,
-    edge_attrs: Iterable[str] | None = None,
-) -> Any:
-    """Make a networkx graph; each edge has its id as the attribute ``"id"``.
-
-    Parameters
-    ----------
-    g : Graph
-        A graph on the CPU.
-    node_attrs, edge_attrs : iterable of str, optional
-        Columns to keep: a row each, as a tensor.
-
-    Returns
-    -------
-    networkx.MultiDiGraph
-        With the nodes 0 to N - 1 and the edges in the order of their ids.
-
-    Raises
-    ------
-    ImportError
-        networkx is not installed.
-    KeyError
-        A column that is not there.
-    ValueError
-        The graph is on a GPU.
-
-    References
-    ----------
-    https://www.dgl.ai/dgl_docs/generated/dgl.to_networkx.html
-    """
-    nx = _require("networkx", "networkx", "to_networkx")
-    g = _require_graph(g)
-    if g.device.type != "cpu":
-        raise ValueError(f"g: expected a graph on the CPU, got one on {g.device}; use g.cpu()")
-    nodes = {name: g.ndata[name] for name in _attribute_names("node_attrs", node_attrs)}
-    edges = {name: g.edata[name] for name in _attribute_names("edge_attrs", edge_attrs)}
-    made = nx.MultiDiGraph()
-    for i in range(g.num_nodes()):
-        made.add_node(i, **{name: column[i] for name, column in nodes.items()})
-    src, dst = (x.tolist() for x in g.edges())
-    for i, (u, v) in enumerate(zip(src, dst)):
-        key = made.add_edge(u, v, id=i)
-        # Set apart: a column may be called "key", as add_edge's own argument is.
-        made.edges[u, v, key].update({name: column[i] for name, column in edges.items()})
-    return made
 
 
 # --- PyTorch Geometric
@@ -281,7 +208,7 @@ def from_pyg(data: Any) -> Graph:
     ----------
     https://pytorch-geometric.readthedocs.io/en/latest/generated/torch_geometric.data.Data.html
     """
-    pyg = _require("torch_geometric.data", "torch_geometric", "from_pyg")
+    pyg = require_library("torch_geometric.data", "torch_geometric", "from_pyg")
     if not isinstance(data, pyg.Data):
         raise TypeError(f"data: expected a torch_geometric.data.Data, got {type(data).__name__}")
     edge_index = data.edge_index if "edge_index" in data else None
@@ -291,8 +218,8 @@ def from_pyg(data: Any) -> Graph:
             got = f"shape {list(edge_index.shape)}"
         raise ValueError(f"data: expected edge_index of shape [2, E], got {got}")
     made = graph((edge_index[0], edge_index[1]), num_nodes=int(data.num_nodes))
-    node_names = {pyg_name: name for name, pyg_name in _PYG_NODE.items()}
-    edge_names = {pyg_name: name for name, pyg_name in _PYG_EDGE.items()}
+    node_names = {pyg_name: name for name, pyg_name in PYG_NODE.items()}
+    edge_names = {pyg_name: name for name, pyg_name in PYG_EDGE.items()}
     origin: dict[tuple[str, str], str] = {}
     left_out = []
     for key in sorted(data.keys() if callable(data.keys) else data.keys):
@@ -335,55 +262,3 @@ def _set_once(
         )
     origin[column] = key
     frame[column[1]] = value
-
-
-def to_pyg(g: Graph) -> Any:
-    """Make a ``torch_geometric.data.Data``; the inverse of :func:`from_pyg`.
-
-    ``ndata["feat"]`` is ``x``, ``ndata["label"]`` is ``y``, other node columns keep their names;
-    ``edata["feat"]`` is ``edge_attr``, another edge column ``NAME`` is ``edge_NAME``.
-
-    Parameters
-    ----------
-    g : Graph
-        A graph.
-
-    Returns
-    -------
-    torch_geometric.data.Data
-        ``edge_index`` int64, in the order of edge ids, on the graph's device.
-
-    Raises
-    ------
-    ImportError
-        torch_geometric is not installed.
-    ValueError
-        Two columns would be one attribute, or one would be taken for something else.
-
-    References
-    ----------
-    https://pytorch-geometric.readthedocs.io/en/latest/generated/torch_geometric.data.Data.html
-    """
-    pyg = _require("torch_geometric.data", "torch_geometric", "to_pyg")
-    g = _require_graph(g)
-    attributes: dict[str, Tensor] = {}
-    taken = {"edge_index": "the edges", "num_nodes": "the number of nodes"}
-    for what, frame, names, prefix in (
-        ("node", g.ndata, _PYG_NODE, ""),
-        ("edge", g.edata, _PYG_EDGE, "edge_"),
-    ):
-        for name in frame:
-            key = names.get(name, prefix + name)
-            column = f"the {what} column {name!r}"
-            if key in taken:
-                raise ValueError(f"{column} and {taken[key]} would both be {key!r}; rename one")
-            if what == "node" and (key.startswith("edge_") or key == "e_id"):
-                raise ValueError(f"{column} would be taken for one of edges; rename it")
-            taken[key] = column
-            attributes[key] = frame[name]
-    src, dst = g.edges()
-    edge_index = torch.stack([src.long(), dst.long()])
-    return pyg.Data(edge_index=edge_index, num_nodes=g.num_nodes(), **attributes)
-
-
-Graph.to_networkx = to_networkx

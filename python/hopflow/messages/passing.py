@@ -9,26 +9,22 @@ from torch import Tensor
 
 from hopflow import ops
 from hopflow.function import MessageFunction, ReduceFunction
-from hopflow.messages import built_in as message
-from hopflow.messages import udf
+from hopflow.messages import built_in, udf
 from hopflow.messages.udf import MessageUdf, NodeUdf, Passing
 from hopflow.structure.adjacency import Adjacency
-from hopflow.structure.edge_lookup import ALL, Queries, is_all, require_etype, require_ntype
-from hopflow.structure.frame import Frame
-from hopflow.structure.row_view import Rows, write_rows
+from hopflow.structure.edge_lookup import EdgeLookup
+from hopflow.structure.row_view import RowView, write_rows
+from hopflow.structure.types import ALL, is_all, require_etype, require_ntype
 
 
-class MessagePassing(Queries):
+class MessagePassing(EdgeLookup):
     """Sends messages along edges and reduces them at nodes; a part of :class:`hopflow.Graph`.
 
     A message function is a built-in of :mod:`hopflow.function` or a Python function of an
-    :class:`hopflow.messages.udf.EdgeBatch`; a reduce function likewise, of a :class:`hopflow.messages.udf.NodeBatch`.
+    :class:`hopflow.messages.EdgeBatch`; a reduce function likewise, of a
+    :class:`hopflow.messages.NodeBatch`.
     Two built-ins run as one fused kernel where there is one.
     """
-
-    _src_frame: Frame
-    _dst_frame: Frame
-    _edge_frame: Frame
 
     # --- over all edges ---
 
@@ -214,7 +210,7 @@ class MessagePassing(Queries):
         Parameters
         ----------
         func : callable
-            A function of the nodes, a :class:`hopflow.messages.udf.NodeBatch`, that returns a dict of
+            A function of the nodes, a :class:`hopflow.messages.NodeBatch`, that returns a dict of
             columns, one row a node.
         v : optional
             Which nodes: ids or a boolean mask; all by default. Other nodes keep their values, and
@@ -255,7 +251,7 @@ class MessagePassing(Queries):
         if isinstance(message_func, MessageFunction) and isinstance(reduce_func, ReduceFunction):
             if apply_node_func is not None:
                 _require_functions(message_func, reduce_func, apply_node_func)
-            result = message.update_all(passing.adjacency, passing.data, message_func, reduce_func)
+            result = built_in.update_all(passing.adjacency, passing.data, message_func, reduce_func)
             made = {reduce_func.out_field: result}
         else:
             _require_functions(message_func, reduce_func, apply_node_func)
@@ -289,7 +285,7 @@ class MessagePassing(Queries):
         return self._part(part, nodes, eids)
 
     def _part(self, adjacency: Adjacency, nodes: Tensor, eids: Tensor) -> Passing:
-        destinations, edges = Rows(self._dst_frame, nodes), Rows(self._edge_frame, eids)
+        destinations, edges = RowView(self._dst_frame, nodes), RowView(self._edge_frame, eids)
         return Passing(adjacency, self._src_frame, destinations, edges, nodes, eids, self._idtype)
 
 

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from hopflow.function import MessageFunction, ReduceFunction
-from hopflow.messages import built_in as message
+from hopflow.messages import built_in
 from hopflow.structure.adjacency import Adjacency
-from hopflow.structure.row_view import Columns, Rows, scheme
+from hopflow.structure.row_view import Columns, RowView, scheme
 
 
 class Passing(NamedTuple):
@@ -87,9 +87,9 @@ class EdgeBatch:
     def __init__(self, passing: Passing) -> None:
         self._passing = passing
         self._src, self._dst = passing.adjacency.coo()
-        self.src: Columns = Rows(passing.sources, self._src)
-        self.dst: Columns = Rows(passing.destinations, self._dst)
-        self.data: Columns = Rows(passing.edges, None)
+        self.src: Columns = RowView(passing.sources, self._src)
+        self.dst: Columns = RowView(passing.destinations, self._dst)
+        self.data: Columns = RowView(passing.edges, None)
 
     def edges(self) -> tuple[Tensor, Tensor, Tensor]:
         """Sources, destinations and edge ids in the graph, each of shape [E]."""
@@ -189,7 +189,7 @@ def run_message(passing: Passing, function: MessageFunction | MessageUdf) -> dic
     """The messages of every edge, [E, ...] each, by name."""
     require_function("message function", function, MessageFunction, 'copy_u("h", "m")')
     if isinstance(function, MessageFunction):
-        result = message.apply_edges(passing.adjacency, passing.data, function)
+        result = built_in.apply_edges(passing.adjacency, passing.data, function)
         return {function.out_field: result}
     batch = EdgeBatch(passing)
     return checked("message", function, function(batch), len(batch), "edge", passing.adjacency)
@@ -200,7 +200,7 @@ def run_apply(
 ) -> dict[str, Tensor]:
     """What an apply function makes of the destinations, which have the columns ``made`` already."""
     require_function("apply_node_func", function, None, "")
-    batch = NodeBatch(passing.nodes(), Rows(passing.destinations, None, made))
+    batch = NodeBatch(passing.nodes(), RowView(passing.destinations, None, made))
     return checked("apply", function, function(batch), len(batch), "node", passing.adjacency)
 
 
@@ -221,7 +221,7 @@ def run_reduce(
                 f" {', '.join(map(repr, messages)) or 'none'}"
             )
         copy = MessageFunction("copy", "e", name, None, None, name)
-        column = message.update_all(
+        column = built_in.update_all(
             passing.adjacency, {**passing.data, "e": messages}, copy, function
         )
         return {function.out_field: column}
@@ -229,7 +229,7 @@ def run_reduce(
     results: list[dict[str, Tensor]] = []
     for nodes, edges in _buckets(passing.adjacency):
         count, degree = edges.shape
-        data, mailbox = Rows(passing.destinations, nodes), Mailbox(messages, edges)
+        data, mailbox = RowView(passing.destinations, nodes), Mailbox(messages, edges)
         batch = NodeBatch(passing.nodes(nodes), data, mailbox)
         what = f"node of in-degree {degree}"
         result = checked("reduce", function, function(batch), count, what, passing.adjacency)
@@ -261,7 +261,7 @@ class Mailbox(Mapping[str, Tensor]):
     __slots__ = ("_edges", "_rows")
 
     def __init__(self, messages: Columns, edges: Tensor) -> None:
-        self._rows, self._edges = Rows(messages, edges.reshape(-1)), edges
+        self._rows, self._edges = RowView(messages, edges.reshape(-1)), edges
 
     def __getitem__(self, key: str) -> Tensor:
         try:

@@ -1,1 +1,7 @@
 """What draws: neighbours, pairs without an edge, and the random stream behind them."""
+
+from hopflow.sampling.negatives import global_uniform_negative_sampling
+from hopflow.sampling.neighbors import sample_neighbors
+from hopflow.sampling.random import seed
+
+__all__ = ["global_uniform_negative_sampling", "sample_neighbors", "seed"]

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.graphs.graph import Graph
-from hopflow.sampling import random as rng
+from hopflow.sampling import random
 from hopflow.sampling.edge_pool import EdgePool, pool_of
-from hopflow.structure.edge_lookup import require_etype
-from hopflow.structure.frame import EID, Frame
+from hopflow.structure.frame import EID, Frame, LazyColumn
+from hopflow.structure.graph_base import GraphBase, GraphT, require_graph, require_here
 from hopflow.structure.ids import as_node_ids, require_dense
-from hopflow.transforms.edges import _require_graph, _require_here
-from hopflow.transforms.subgraph import subgraph_of_seeds
-
-_ROUNDS = 16  # of draws, until pairs without an edge are given up
-_DRAWS = 1 << 20  # in a round, or four for each pair that is missing
+from hopflow.transforms.subgraph import graph_of_rows
 
 
 def check_fanout(name: str, fanout: object) -> int:
@@ -39,7 +34,7 @@ def check_edge_dir(edge_dir: object) -> str:
     raise ValueError(f'edge_dir: expected "in" or "out", got {edge_dir!r}')
 
 
-def _edge_values(g: Graph, name: str, value: object) -> Tensor | None:
+def _edge_values(g: GraphBase, name: str, value: object) -> Tensor | None:
     """What says of each edge whether, or how likely, it is drawn: a column, or its name."""
     if value is None:
         return None
@@ -72,7 +67,7 @@ def _edge_values(g: Graph, name: str, value: object) -> Tensor | None:
     return column
 
 
-def edge_pool(g: Graph, edge_dir: str = "in", prob: Any = None, mask: Any = None) -> EdgePool:
+def edge_pool(g: GraphBase, edge_dir: str = "in", prob: Any = None, mask: Any = None) -> EdgePool:
     """The edges of a graph that a sampler may draw; prepared once and kept.
 
     Parameters
@@ -100,7 +95,7 @@ def edge_pool(g: Graph, edge_dir: str = "in", prob: Any = None, mask: Any = None
 
 
 def sample_neighbors(
-    g: Graph,
+    g: GraphT,
     nodes: Any,
     fanout: int,
     edge_dir: str = "in",
@@ -110,7 +105,7 @@ def sample_neighbors(
     copy_edata: bool = True,
     exclude_edges: Any = None,
     output_device: Any = None,
-) -> Graph:
+) -> GraphT:
     """The graph's nodes with at most ``fanout`` in-edges of each given node.
 
     They are drawn uniformly or, with ``prob``, by weight. Also ``g.sample_neighbors(nodes, …)``.
@@ -160,114 +155,22 @@ def sample_neighbors(
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.sampling.sample_neighbors.html
     """
-    g = _require_graph(g)
+    g = require_graph(g)
     edge_dir = check_edge_dir(edge_dir)
-    _require_here(g, output_device)
+    require_here(g, output_device)
     fanout = check_fanout("fanout", fanout)
     seeds = as_node_ids("nodes", nodes, g.num_nodes(), device=g.device)
     pool = edge_pool(g, edge_dir, prob)
     excluded = pool.excluded("exclude_edges", exclude_edges)
-    made = subgraph_of_seeds(
-        g, seeds, fanout, pool=pool, edge_dir=edge_dir, replace=replace,
-        key=rng.next_key(fanout), excluded=excluded,
-    )  # fmt: skip
+    seeds, _, _ = ops.compact_ids(seeds, seeds.new_empty(0))
+    indptr, others, positions = pool.sample(
+        seeds, fanout, key=random.next_key(fanout), replace=replace, excluded=excluded
+    )
+    eids = LazyColumn(partial(pool.eids_at, positions))
+    made = graph_of_rows(g, seeds, indptr, others, eids, edge_dir)
     if not copy_ndata:
         made._src_frame = made._dst_frame = Frame(made.num_nodes(), "node", made.device)
     if not copy_edata:
         for key in [key for key in made.edata if key != EID]:
             del made.edata[key]
     return made
-
-
-def random_nodes(g: Graph, count: int) -> Tensor:
-    """``count`` nodes of a graph, each as likely at every draw, dtype ``g.idtype``.
-
-    They are drawn on the CPU, so that they are the same whatever the device.
-    """
-    g = _require_graph(g)
-    if count and g.num_nodes() == 0:
-        raise ValueError("g: expected nodes to draw from, got a graph without")
-    # Counter-based, with a key of 64 bits (torch's generator looks at 32 of its seed) and no node
-    # preferred (torch takes 32 bits modulo the number of nodes).
-    generator = np.random.Generator(np.random.Philox(key=rng.next_key() % 2**64))
-    drawn = generator.integers(max(1, g.num_nodes()), size=count, dtype=np.int64)
-    return torch.from_numpy(drawn).to(g.device, g.idtype)
-
-
-def global_uniform_negative_sampling(
-    g: Graph,
-    num_samples: int,
-    exclude_self_loops: bool = True,
-    replace: bool = False,
-    etype: Any = None,
-    redundancy: float | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Pairs of nodes without an edge from the first to the second, all such pairs as likely.
-
-    Parameters
-    ----------
-    g : Graph
-        A graph.
-    num_samples : int
-        Pairs wanted. Fewer come where there are fewer, or so few that 16 rounds of up to a million
-        draws do not find them.
-    exclude_self_loops : bool
-        Leave out pairs of a node and itself.
-    replace : bool
-        Whether the same pair may come twice.
-    etype : None
-        There is one type of edges.
-    redundancy : float, optional
-        Accepted for DGL's sake and without effect: as many are drawn as it takes.
-
-    Returns
-    -------
-    src, dst : Tensor
-        Dtype ``g.idtype``, shape [at most ``num_samples``].
-
-    Raises
-    ------
-    ValueError
-        A negative number.
-
-    References
-    ----------
-    https://www.dgl.ai/dgl_docs/generated/dgl.sampling.global_uniform_negative_sampling.html
-    """
-    g = _require_graph(g)
-    require_etype(etype)
-    wanted = ops.as_int("num_samples", num_samples)
-    if wanted < 0:
-        raise ValueError(f"num_samples: expected at least 0, got {wanted}")
-    num_nodes = g.num_nodes()
-    pairs = torch.empty(0, dtype=torch.int64, device=g.device)  # as src * num_nodes + dst
-    share = _share_of_others(g, exclude_self_loops)
-    for _ in range(_ROUNDS if share > 0 else 0):
-        missing = wanted - pairs.shape[0]
-        if missing <= 0:
-            break
-        count = int(min(1.2 * missing / share + 16, max(_DRAWS, 4 * missing)))
-        src, dst = random_nodes(g, count), random_nodes(g, count)
-        right = ~torch.as_tensor(g.has_edges_between(src, dst), device=g.device)
-        if exclude_self_loops:
-            right &= src != dst
-        before = pairs.shape[0]
-        pairs = torch.cat([pairs, src[right].long() * num_nodes + dst[right].long()])
-        if not replace:
-            pairs, _, _ = ops.compact_ids(pairs, pairs[:0])
-        share = max(pairs.shape[0] - before, 0.5) / count  # what came of these draws
-    pairs = pairs[:wanted]
-    src = torch.div(pairs, max(1, num_nodes), rounding_mode="floor")
-    return src.to(g.idtype), (pairs - src * num_nodes).to(g.idtype)
-
-
-def _share_of_others(g: Graph, exclude_self_loops: bool) -> float:
-    """The least share of all pairs of nodes that are no edges (more where edges are parallel)."""
-    num_nodes = g.num_nodes()
-    others = num_nodes * (num_nodes - exclude_self_loops) - g.num_edges()
-    return max(others, 1) / num_nodes**2 if num_nodes else 0.0
-
-
-# Graphs know nothing of sampling; as in DGL it is one of their methods all the same.
-Graph.sample_neighbors = sample_neighbors
-Graph.global_uniform_negative_sampling = global_uniform_negative_sampling

@@ -8,50 +8,19 @@ import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.graph_base import GraphBase
 from hopflow.structure.ids import as_edge_ids, as_ids, as_node_ids
-
-ALL = "__ALL__"
-"""Stands for every node or edge, as in DGL."""
-
-NTYPE, ETYPE = "_N", "_E"
-CANONICAL = (NTYPE, ETYPE, NTYPE)
+from hopflow.structure.types import CANONICAL, ETYPE, NTYPE, is_one, require_etype, require_ntype
 
 
-def is_all(value: object) -> bool:
-    """Whether an argument stands for every node or edge."""
-    return isinstance(value, str) and value == ALL
-
-
-def is_one(value: object) -> bool:
-    """Whether an argument is a single id rather than several."""
-    return hasattr(value, "__index__") and getattr(value, "ndim", 0) == 0
-
-
-def require_etype(etype: object) -> None:
-    """Raise unless an edge type is the one that there is, by any of its names."""
-    if etype is not None and etype != ETYPE and etype != CANONICAL:
-        raise ValueError(f"etype: expected None, {ETYPE!r} or {CANONICAL!r}, got {etype!r}")
-
-
-def require_ntype(ntype: object) -> None:
-    """Raise unless a node type is the one that there is."""
-    if ntype is not None and ntype != NTYPE:
-        raise ValueError(f"ntype: expected None or {NTYPE!r}, got {ntype!r}")
-
-
-class Queries:
-    """What a graph tells about its structure; a part of :class:`hopflow.Graph`.
+class EdgeLookup(GraphBase):
+    """What a graph tells about its edges and neighbours; a part of :class:`hopflow.Graph`.
 
     Edges are stored by destination, so in-edges cost O(their number). The first question about edge
     ids makes and keeps an inverse permutation, where edges were not given sorted by destination
     (4 or 8 bytes an edge); the first question about out-edges makes and keeps the edges by source
     (:meth:`Adjacency.transpose`).
     """
-
-    is_block: bool
-    _adjacency: Adjacency
-    _idtype: torch.dtype
 
     # --- types: one of nodes and one of edges, by DGL's names ---
 

@@ -13,7 +13,7 @@ from hopflow.structure.frame import Frame, take_rows
 Columns: TypeAlias = Mapping[str, Tensor]
 
 
-class Rows(Mapping[str, Tensor]):
+class RowView(Mapping[str, Tensor]):
     """Some rows of a frame's columns, each gathered when it is first read.
 
     Parameters

@@ -9,7 +9,6 @@ from torch import Tensor
 
 import hopflow as hf
 from hopflow.graphs.graph import Graph
-from hopflow.structure.frame import Frame
 from hopflow.train.config import TrainConfig
 
 _CHUNK = 1 << 22  # edges hashed at a time
@@ -106,7 +105,7 @@ def prepare(
         graph = hf.add_reverse_edges(graph)
     else:
         # Frames of its own: the columns set below are not the data set's.
-        graph = graph._with(graph.adjacency, Frame.copy)
+        graph = graph.local_var()
     x = graph.ndata["feat"].float()
     if config.normalize_features:
         x = x / x.abs().sum(1, keepdim=True).clamp(min=1e-12)

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -14,7 +13,6 @@ from torch import Tensor
 
 from hopflow import ops
 from hopflow.dataloading import MultiLayerFullNeighborSampler
-from hopflow.graphs.block import Block
 from hopflow.graphs.graph import Graph
 from hopflow.train.model import GraphSAGE
 
@@ -94,7 +92,7 @@ def layerwise_inference(
                 for nodes in _chunks(graph, min(chunk_edges, fit)):
                     src_ids, _, (block,) = sampler.sample(graph, nodes)
                     rows = ops.gather_rows(x, src_ids).to(device)
-                    result = model.layer(i, cast(Block, block.to(device)), rows)
+                    result = model.layer(i, block.to(device), rows)
                     out[nodes[0] : nodes[-1] + 1] = result.float().cpu()
                     if on_nodes is not None:
                         on_nodes(len(nodes))

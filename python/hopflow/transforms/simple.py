@@ -1,45 +1,21 @@
-"""Graphs with the same nodes and other edges: reversed, without duplicates, both ways; casts."""
+"""Graphs without duplicate edges."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from hopflow import ops
-from hopflow.graphs.graph import Graph
 from hopflow.structure.frame import EID
-from hopflow.transforms.edges import _derived, _require_graph, add_reverse_edges
+from hopflow.structure.graph_base import GraphT, require_graph
+from hopflow.transforms.edges import add_reverse_edges, with_edges
 
 _AGGREGATORS = ("arbitrary", "sum", "mean")
 
 
-def reverse(g: Graph, copy_ndata: bool = True, copy_edata: bool = False) -> Graph:
-    """Turn every edge around; edge ``e`` stays edge ``e``.
-
-    Parameters
-    ----------
-    g : Graph
-        A graph.
-    copy_ndata, copy_edata : bool
-        Keep the node columns, the edge columns.
-
-    References
-    ----------
-    https://www.dgl.ai/dgl_docs/generated/dgl.reverse.html
-    """
-    g = _require_graph(g)
-    src, dst = g.adjacency.coo()
-    made = _without_columns(_derived(g, dst, src), copy_ndata)
-    if copy_edata:
-        made._edge_frame = g.edata.copy()
-    return made
-
-
 def to_simple(
-    g: Graph,
+    g: GraphT,
     return_counts: str | None = "count",
     writeback_mapping: bool = False,
     copy_ndata: bool = True,
@@ -79,7 +55,7 @@ def to_simple(
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.to_simple.html
     """
-    g = _require_graph(g)
+    g = require_graph(g)
     if aggregator not in _AGGREGATORS:
         raise ValueError(
             f"aggregator: expected one of {', '.join(_AGGREGATORS)}, got {aggregator!r}"
@@ -101,7 +77,7 @@ def to_simple(
     first = is_first.nonzero().squeeze(1)
     end = torch.full((1,), src.shape[0], dtype=torch.int64, device=g.device)
     indptr = torch.cat([first, end])
-    made = _without_columns(_derived(g, src[first], dst[first]), copy_ndata)
+    made = with_edges(g, src[first], dst[first], copy_ndata=copy_ndata)
     if copy_edata and aggregator == "arbitrary":
         for key in g.edata:
             made.edata[key] = ops.gather_rows(g.edata[key], order[first])
@@ -125,7 +101,7 @@ def to_simple(
     return made, mapping.to(g.idtype)
 
 
-def to_bidirected(g: Graph, copy_ndata: bool = False, readonly: bool | None = None) -> Graph:
+def to_bidirected(g: GraphT, copy_ndata: bool = False, readonly: bool | None = None) -> GraphT:
     """The simple graph that has (u, v) and (v, u) where ``g`` has either; no edge columns.
 
     Parameters
@@ -141,41 +117,6 @@ def to_bidirected(g: Graph, copy_ndata: bool = False, readonly: bool | None = No
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.to_bidirected.html
     """
-    both = add_reverse_edges(_require_graph(g), copy_ndata=copy_ndata)
-    made = to_simple(both, return_counts=None)
-    assert isinstance(made, Graph)
+    both = add_reverse_edges(require_graph(g), copy_ndata=copy_ndata)
+    made: GraphT = to_simple(both, return_counts=None)
     return made
-
-
-def _without_columns(made: Graph, keep: bool) -> Graph:
-    if not keep:
-        for key in list(made.ndata):
-            del made.ndata[key]
-    return made
-
-
-def _cast(name: str, dtype: torch.dtype) -> Callable[[Graph], Graph]:
-    def function(g: Graph) -> Graph:
-        if not isinstance(g, Graph):
-            raise TypeError(f"g: expected a hopflow.Graph, got {type(g).__name__}")
-
-        def to(x: Tensor) -> Tensor:
-            return x.to(dtype) if x.is_floating_point() else x
-
-        return g._with(g.adjacency, lambda frame: frame.map(to, g.device))
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = (
-        f"The graph with its floating-point columns as {str(dtype).replace('torch.', '')}."
-    )
-    return function
-
-
-to_bfloat16 = _cast("to_bfloat16", torch.bfloat16)
-to_half = _cast("to_half", torch.float16)
-to_float = _cast("to_float", torch.float32)
-to_double = _cast("to_double", torch.float64)
-
-
-Graph.reverse = reverse
-Graph.to_simple = to_simple

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.graphs.graph import Graph
-from hopflow.sampling.edge_pool import EdgePool, pool_of
 from hopflow.structure.adjacency import Adjacency
-from hopflow.structure.edge_lookup import require_etype, require_ntype
 from hopflow.structure.frame import EID, NID, Frame, LazyColumn, inherit, rows_of
+from hopflow.structure.graph_base import GraphT, require_graph, require_here
 from hopflow.structure.ids import as_edge_ids, as_node_ids
-from hopflow.transforms.edges import _require_graph, _require_here
+from hopflow.structure.types import require_etype, require_ntype
 
 
 def node_subgraph(
-    graph: Graph,
+    graph: GraphT,
     nodes: Any,
     *,
     relabel_nodes: bool = True,
     store_ids: bool = True,
     output_device: Any = None,
-) -> Graph:
+) -> GraphT:
     """The graph of ``nodes`` and the edges among them. Also ``graph.subgraph(nodes)``.
 
     Work grows with the in-edges of ``nodes``.
@@ -62,8 +59,8 @@ def node_subgraph(
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.node_subgraph.html
     """
-    graph = _require_graph(graph)
-    _require_here(graph, output_device)
+    graph = require_graph(graph)
+    require_here(graph, output_device)
     # A copy: columns are gathered later, whatever becomes of the caller's ids.
     kept = as_node_ids("nodes", nodes, graph.num_nodes(), device=graph.device).clone()
     in_order, order = kept.sort()
@@ -82,13 +79,13 @@ def node_subgraph(
 
 
 def edge_subgraph(
-    graph: Graph,
+    graph: GraphT,
     edges: Any,
     *,
     relabel_nodes: bool = True,
     store_ids: bool = True,
     output_device: Any = None,
-) -> Graph:
+) -> GraphT:
     """The graph of ``edges`` and their ends. Also ``graph.edge_subgraph(edges)``.
 
     Parameters
@@ -117,8 +114,8 @@ def edge_subgraph(
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.edge_subgraph.html
     """
-    graph = _require_graph(graph)
-    _require_here(graph, output_device)
+    graph = require_graph(graph)
+    require_here(graph, output_device)
     eids = as_edge_ids("edges", edges, graph.num_edges(), device=graph.device).clone()
     src, dst = graph.adjacency.ends(eids)
     if not relabel_nodes:
@@ -128,7 +125,7 @@ def edge_subgraph(
     return part_of(graph, local[: src.shape[0]], local[src.shape[0] :], eids, kept, store_ids)
 
 
-def remove_edges(g: Graph, eids: Any, etype: Any = None, store_ids: bool = False) -> Graph:
+def remove_edges(g: GraphT, eids: Any, etype: Any = None, store_ids: bool = False) -> GraphT:
     """The graph without some edges; the others keep their order.
 
     Parameters
@@ -151,14 +148,14 @@ def remove_edges(g: Graph, eids: Any, etype: Any = None, store_ids: bool = False
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.remove_edges.html
     """
-    g = _require_graph(g)
+    g = require_graph(g)
     require_etype(etype)
     gone = as_edge_ids("eids", eids, g.num_edges(), device=g.device)
     kept = _all_but(gone, g.num_edges())
     return edge_subgraph(g, kept, relabel_nodes=False, store_ids=store_ids)
 
 
-def remove_nodes(g: Graph, nids: Any, ntype: Any = None, store_ids: bool = False) -> Graph:
+def remove_nodes(g: GraphT, nids: Any, ntype: Any = None, store_ids: bool = False) -> GraphT:
     """The graph without some nodes and their edges.
 
     Parameters
@@ -187,7 +184,7 @@ def remove_nodes(g: Graph, nids: Any, ntype: Any = None, store_ids: bool = False
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.remove_nodes.html
     """
-    g = _require_graph(g)
+    g = require_graph(g)
     require_ntype(ntype)
     gone = as_node_ids("nids", nids, g.num_nodes(), device=g.device)
     if gone.numel() == 0:
@@ -230,30 +227,31 @@ def _all_but(gone: Tensor, count: int) -> Tensor:
 
 
 def part_of(
-    graph: Graph, src: Tensor, dst: Tensor, eids: Tensor, kept: Tensor | None, store_ids: bool
-) -> Graph:
+    graph: GraphT, src: Tensor, dst: Tensor, eids: Tensor, kept: Tensor | None, store_ids: bool
+) -> GraphT:
     """The graph of these edges, with the columns of ``graph`` at ``eids`` and ``kept`` (or all)."""
     num_nodes = graph.num_nodes() if kept is None else kept.shape[0]
-    made = Graph(Adjacency.from_coo(src, dst, num_nodes, num_nodes), idtype=graph.idtype)
-    made._src_frame = made._dst_frame = graph.ndata.copy()
+    nodes = None
     if kept is not None:
         nid = NID if store_ids else None
         columns = rows_of(graph.ndata.snapshot(), kept, nid, graph.idtype)
-        made._src_frame = made._dst_frame = Frame(num_nodes, "node", graph.device, columns)
+        nodes = Frame(num_nodes, "node", graph.device, columns)
     eid = EID if store_ids else None
-    columns = rows_of(graph.edata.snapshot(), eids, eid, graph.idtype)
-    made._edge_frame = Frame(eids.shape[0], "edge", graph.device, columns)
-    return made
+    return graph.derived(
+        Adjacency.from_coo(src, dst, num_nodes, num_nodes),
+        nodes=nodes,
+        edge_columns=rows_of(graph.edata.snapshot(), eids, eid, graph.idtype),
+    )
 
 
 def in_subgraph(
-    graph: Graph,
+    graph: GraphT,
     nodes: Any,
     *,
     relabel_nodes: bool = False,
     store_ids: bool = True,
     output_device: Any = None,
-) -> Graph:
+) -> GraphT:
     """The graph with only the edges that enter ``nodes``.
 
     Parameters
@@ -279,17 +277,17 @@ def in_subgraph(
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.in_subgraph.html
     """
-    return _edge_subgraph(graph, nodes, "in", relabel_nodes, store_ids, output_device)
+    return _edges_around(graph, nodes, "in", relabel_nodes, store_ids, output_device)
 
 
 def out_subgraph(
-    graph: Graph,
+    graph: GraphT,
     nodes: Any,
     *,
     relabel_nodes: bool = False,
     store_ids: bool = True,
     output_device: Any = None,
-) -> Graph:
+) -> GraphT:
     """The graph with only the edges that leave ``nodes``.
 
     Parameters
@@ -310,18 +308,20 @@ def out_subgraph(
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.out_subgraph.html
     """
-    return _edge_subgraph(graph, nodes, "out", relabel_nodes, store_ids, output_device)
+    return _edges_around(graph, nodes, "out", relabel_nodes, store_ids, output_device)
 
 
-def _edge_subgraph(
-    graph: Graph, nodes: Any, edge_dir: str, relabel_nodes: bool, store_ids: bool, device: Any
-) -> Graph:
+def _edges_around(
+    graph: GraphT, nodes: Any, edge_dir: str, relabel_nodes: bool, store_ids: bool, device: Any
+) -> GraphT:
     """The graph with only the edges that enter or leave ``nodes``."""
-    graph = _require_graph(graph)
-    _require_here(graph, device)
-    seeds = as_node_ids("nodes", nodes, graph.num_nodes(), device=graph.device)
-    pool = pool_of(graph.adjacency, edge_dir=edge_dir)
-    made = subgraph_of_seeds(graph, seeds, -1, pool=pool, edge_dir=edge_dir)
+    graph = require_graph(graph)
+    require_here(graph, device)
+    given = as_node_ids("nodes", nodes, graph.num_nodes(), device=graph.device)
+    given, _, _ = ops.compact_ids(given, given[:0])
+    edges = graph.adjacency.in_edges if edge_dir == "in" else graph.adjacency.out_edges
+    indptr, neighbors, eids = edges(given)
+    made = graph_of_rows(graph, given, indptr, neighbors, LazyColumn.of(eids), edge_dir)
     if relabel_nodes:
         src, dst = (x.long() for x in made.adjacency.coo())
         kept = torch.unique(torch.cat([src, dst]))
@@ -332,45 +332,39 @@ def _edge_subgraph(
     return made
 
 
-def subgraph_of_seeds(
-    graph: Graph,
-    seeds: Tensor,
-    fanout: int,
-    *,
-    pool: EdgePool,
-    edge_dir: str = "in",
-    replace: bool = False,
-    key: int = 0,
-    excluded: Tensor | None = None,
-) -> Graph:
-    """The graph's nodes with at most ``fanout`` edges of each seed; work O(edges kept).
+def graph_of_rows(
+    graph: GraphT,
+    nodes: Tensor,
+    indptr: Tensor,
+    neighbors: Tensor,
+    eids: LazyColumn,
+    edge_dir: str,
+) -> GraphT:
+    """All nodes of ``graph`` with some of its edges, those of a few nodes; O(their number).
 
-    ``pool`` holds the in-edges or, with ``edge_dir`` "out", the out-edges to choose from.
+    Parameters
+    ----------
+    graph : Graph
+        A graph.
+    nodes : Tensor
+        The nodes, distinct, shape [R].
+    indptr, neighbors : Tensor
+        Edges of each: int64, shape [R + 1], and the node at their other end, shape [E].
+    eids : LazyColumn
+        The graph's id of each edge, shape [E].
+    edge_dir : {"in", "out"}
+        Whether these edges enter or leave ``nodes``.
     """
     num_nodes = graph.num_nodes()
-    seeds, _, _ = ops.compact_ids(seeds, seeds.new_empty(0))
-    indptr, neighbors, positions = pool.sample(
-        seeds, fanout, key=key, replace=replace, excluded=excluded
-    )
     if edge_dir == "in":
-        adjacency = Adjacency(indptr, neighbors, None, num_nodes, num_nodes, rows=seeds)
+        adjacency = Adjacency(indptr, neighbors, None, num_nodes, num_nodes, rows=nodes)
     else:
         # Grouped by source; stored by destination, of which there is a row for those that occur.
-        sources = ops.gather_rows(seeds, ops.destinations(indptr, neighbors.shape[0], seeds.dtype))
+        sources = ops.gather_rows(nodes, ops.destinations(indptr, neighbors.shape[0], nodes.dtype))
         rows, _, local = ops.compact_ids(neighbors[:0], neighbors)
         by_row = ops.coo_to_csc(
             sources.to(neighbors.dtype), local.to(neighbors.dtype), num_nodes, rows.shape[0]
         )
         adjacency = Adjacency(*by_row, num_nodes, num_nodes, rows=rows)
-    made = Graph(adjacency, idtype=graph.idtype)
-    made._src_frame = made._dst_frame = graph.ndata.copy()
-    eids = LazyColumn(partial(pool.eids_at, positions))
     columns = inherit(graph.edata.snapshot(), eids.read, EID, graph.idtype)
-    made._edge_frame = Frame(made.num_edges(), "edge", graph.device, columns)
-    return made
-
-
-Graph.subgraph = node_subgraph
-Graph.edge_subgraph = edge_subgraph
-Graph.in_subgraph = in_subgraph
-Graph.out_subgraph = out_subgraph
+    return graph.derived(adjacency, edge_columns=columns)

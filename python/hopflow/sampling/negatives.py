@@ -1,0 +1,107 @@
+"""Pairs of nodes drawn among those that are no edges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hopflow import ops
+from hopflow.sampling import random
+from hopflow.structure.edge_lookup import EdgeLookup
+from hopflow.structure.graph_base import GraphBase, require_graph
+from hopflow.structure.types import require_etype
+
+_ROUNDS = 16  # of draws, until pairs without an edge are given up
+_DRAWS = 1 << 20  # in a round, or four for each pair that is missing
+
+
+def random_nodes(g: GraphBase, count: int) -> Tensor:
+    """``count`` nodes of a graph, each as likely at every draw, dtype ``g.idtype``.
+
+    They are drawn on the CPU, so that they are the same whatever the device.
+    """
+    g = require_graph(g)
+    if count and g.num_nodes() == 0:
+        raise ValueError("g: expected nodes to draw from, got a graph without")
+    # Counter-based, with a key of 64 bits (torch's generator looks at 32 of its seed) and no node
+    # preferred (torch takes 32 bits modulo the number of nodes).
+    generator = np.random.Generator(np.random.Philox(key=random.next_key() % 2**64))
+    drawn = generator.integers(max(1, g.num_nodes()), size=count, dtype=np.int64)
+    return torch.from_numpy(drawn).to(g.device, g.idtype)
+
+
+def global_uniform_negative_sampling(
+    g: EdgeLookup,
+    num_samples: int,
+    exclude_self_loops: bool = True,
+    replace: bool = False,
+    etype: Any = None,
+    redundancy: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Pairs of nodes without an edge from the first to the second, all such pairs as likely.
+
+    Parameters
+    ----------
+    g : Graph
+        A graph.
+    num_samples : int
+        Pairs wanted. Fewer come where there are fewer, or so few that 16 rounds of up to a million
+        draws do not find them.
+    exclude_self_loops : bool
+        Leave out pairs of a node and itself.
+    replace : bool
+        Whether the same pair may come twice.
+    etype : None
+        There is one type of edges.
+    redundancy : float, optional
+        Accepted for DGL's sake and without effect: as many are drawn as it takes.
+
+    Returns
+    -------
+    src, dst : Tensor
+        Dtype ``g.idtype``, shape [at most ``num_samples``].
+
+    Raises
+    ------
+    ValueError
+        A negative number.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.sampling.global_uniform_negative_sampling.html
+    """
+    g = require_graph(g)
+    require_etype(etype)
+    wanted = ops.as_int("num_samples", num_samples)
+    if wanted < 0:
+        raise ValueError(f"num_samples: expected at least 0, got {wanted}")
+    num_nodes = g.num_nodes()
+    pairs = torch.empty(0, dtype=torch.int64, device=g.device)  # as src * num_nodes + dst
+    share = _share_of_others(g, exclude_self_loops)
+    for _ in range(_ROUNDS if share > 0 else 0):
+        missing = wanted - pairs.shape[0]
+        if missing <= 0:
+            break
+        count = int(min(1.2 * missing / share + 16, max(_DRAWS, 4 * missing)))
+        src, dst = random_nodes(g, count), random_nodes(g, count)
+        right = ~torch.as_tensor(g.has_edges_between(src, dst), device=g.device)
+        if exclude_self_loops:
+            right &= src != dst
+        before = pairs.shape[0]
+        pairs = torch.cat([pairs, src[right].long() * num_nodes + dst[right].long()])
+        if not replace:
+            pairs, _, _ = ops.compact_ids(pairs, pairs[:0])
+        share = max(pairs.shape[0] - before, 0.5) / count  # what came of these draws
+    pairs = pairs[:wanted]
+    src = torch.div(pairs, max(1, num_nodes), rounding_mode="floor")
+    return src.to(g.idtype), (pairs - src * num_nodes).to(g.idtype)
+
+
+def _share_of_others(g: GraphBase, exclude_self_loops: bool) -> float:
+    """The least share of all pairs of nodes that are no edges (more where edges are parallel)."""
+    num_nodes = g.num_nodes()
+    others = num_nodes * (num_nodes - exclude_self_loops) - g.num_edges()
+    return max(others, 1) / num_nodes**2 if num_nodes else 0.0

@@ -1,0 +1,33 @@
+"""Graphs with their floating-point columns in another type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from hopflow.structure.graph_base import GraphBase, GraphT
+
+
+def _cast(name: str, dtype: torch.dtype) -> Callable[[GraphT], GraphT]:
+    def function(g: GraphT) -> GraphT:
+        if not isinstance(g, GraphBase):
+            raise TypeError(f"g: expected a hopflow.Graph, got {type(g).__name__}")
+
+        def to(x: Tensor) -> Tensor:
+            return x.to(dtype) if x.is_floating_point() else x
+
+        return g.with_frames(g.adjacency, lambda frame: frame.map(to, g.device))
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"The graph with its floating-point columns as {str(dtype).replace('torch.', '')}."
+    )
+    return function
+
+
+to_bfloat16 = _cast("to_bfloat16", torch.bfloat16)
+to_half = _cast("to_half", torch.float16)
+to_float = _cast("to_float", torch.float32)
+to_double = _cast("to_double", torch.float64)
