@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
-
 import pytest
 import torch
 from helpers import ends, ten_edges
@@ -150,7 +147,7 @@ def test_the_only_type_and_the_graphs_device_may_be_named(graph):
     assert graph.in_subgraph([0], output_device="cpu").num_edges() == 2
 
 
-def test_methods_pass_everything_on(monkeypatch):
+def test_methods_are_the_functions():
     for method, function in {
         "add_self_loop": hf.add_self_loop,
         "edge_subgraph": hf.edge_subgraph,
@@ -163,19 +160,7 @@ def test_methods_pass_everything_on(monkeypatch):
         "to_networkx": hf.to_networkx,
         "to_simple": hf.to_simple,
     }.items():
-        own = inspect.signature(getattr(hf.Graph, method)).parameters.values()
-        theirs = inspect.signature(function).parameters.values()
-        assert [(p.name, p.kind, p.default) for p in own][1:] == [
-            (p.name, p.kind, p.default) for p in theirs
-        ][1:]
-        given = {p.name: object() for p in own if p.name != "self"}
-        module = sys.modules[function.__module__]
-        with monkeypatch.context() as patch:
-            patch.setattr(module, function.__name__, lambda *args, **kwargs: (args, kwargs))
-            args, kwargs = getattr(hf.graph(([0], [1])), method)(**given)
-        bound = inspect.signature(function).bind(*args, **kwargs).arguments
-        assert list(bound.values())[1:] == list(given.values())
-        assert f":func:`hopflow.{function.__name__}`" in getattr(hf.Graph, method).__doc__
+        assert getattr(hf.Graph, method) is function
 
 
 @given(st.data())
