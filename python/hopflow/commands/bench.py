@@ -12,9 +12,58 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Optional
 
+import typer
 from rich.console import Console
+from rich.markup import escape
+
+from hopflow.commands.shared import Debug, console, readable_errors, results
+
+
+def bench(
+    cases: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(help="Cases, or how their names begin: loader, spmm.mean …  [default: all]"),
+    ] = None,
+    peer: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="An engine to compare with, dgl, graphbolt or pyg, as name=/its/python."),
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads of every engine.")] = 2,
+    repeats: Annotated[int, typer.Option(help="Timed runs of each case, at most.")] = 7,
+    timeout: Annotated[float, typer.Option(help="Seconds for one step of one engine.")] = 900,
+    out: Annotated[Path, typer.Option(help="Folder for results and report.")] = Path(
+        "bench-results"
+    ),
+    cache: Annotated[
+        Optional[Path], typer.Option(help="Folder that keeps the synthetic graphs.")  # noqa: UP045
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out what takes minutes.")] = False,
+    names: Annotated[bool, typer.Option("--list", help="Print the cases and leave.")] = False,
+    report: Annotated[
+        Optional[Path], typer.Option(help="Draw the report of a results.json again.")  # noqa: UP045
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Time hopflow beside plain torch and other engines, and write a report with plots."""
+    with readable_errors(debug):
+        if names:
+            list_cases(results(False))
+            return
+        if report is not None:
+            written = redraw(report, results(False))
+        else:
+            options = BenchOptions(
+                cases=cases or (), peers=peer or (), threads=threads, repeats=repeats,
+                timeout=timeout, out=out, cache=cache, quick=quick,
+            )  # fmt: skip
+
+            def say(text: str) -> None:
+                console.print(text, markup=False)
+
+            written = run(options, say, results(False))
+        console.print(f"report: {escape(str(written))}")
 
 
 @dataclass(frozen=True, kw_only=True)

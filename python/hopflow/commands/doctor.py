@@ -19,9 +19,19 @@ from rich.table import Table
 
 import hopflow as hf
 from hopflow import ops
+from hopflow.commands.shared import Json, as_text
 
 _CPU_FLAGS = ("sse4_2", "avx", "avx2", "f16c", "fma", "avx512f", "avx512bw", "avx512vl",
               "avx512dq", "avx512_bf16", "amx_bf16", "asimd", "sve")  # fmt: skip
+
+
+def doctor(as_json: Json = False) -> None:
+    """Show versions, CPU features, threads, OpenMP and CUDA, and what should be changed."""
+    findings = examine()
+    if as_json:
+        print(as_text(findings))
+    else:
+        render(findings, Console(highlight=False))
 
 
 def examine() -> dict[str, Any]:

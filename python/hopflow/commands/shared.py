@@ -1,0 +1,90 @@
+"""What the commands share: options, errors for people, where output goes."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+import hopflow as hf
+from hopflow.train import TrainConfig
+from hopflow.train.loop import Interrupted
+
+# Progress and errors go to stderr, so that a pipe gets results alone.
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+DEFAULTS = TrainConfig()
+_USER_ERRORS = (ValueError, TypeError, IndexError, KeyError, OSError, ImportError, hf.HopflowError)
+# Types that a mistake of hopflow's own raises too: point to the traceback.
+_MAYBE_OURS = (TypeError, IndexError, KeyError)
+
+# typer reads the annotations at run time, hence Optional and not `|`.
+Data = Annotated[str, typer.Option(help="A name, folder or file: arxiv-like, ogbn-arxiv, g.npz …")]
+Root = Annotated[str, typer.Option(help="Folder for data sets that ogb downloads.")]
+Split = Annotated[Optional[str], typer.Option(help="Which split of the data set to use.")]  # noqa: UP045
+Debug = Annotated[bool, typer.Option(help="Show the traceback of an error.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+
+@contextmanager
+def readable_errors(debug: bool) -> Iterator[None]:
+    """Turn what a user can mend into one line; exit with 2, or 1 for what the machine lacks."""
+    try:
+        yield
+    except Interrupted as stop:
+        console.print("[yellow]interrupted[/]; continue with: hopflow train --resume", end=" ")
+        console.print(shlex.quote(str(stop.path)), markup=False)
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        raise  # for main(): the reader of a pipe has left
+    except KeyboardInterrupt:  # before the first batch, or asked twice
+        if debug:
+            raise
+        console.print("[yellow]interrupted[/]; nothing was saved just now")
+        raise typer.Exit(130) from None
+    except (*_USER_ERRORS, RuntimeError) as error:
+        if debug or isinstance(error, typer.Exit):
+            raise
+        # A KeyError's text is the repr of its message.
+        text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        console.print("[bold red]error:[/]", end=" ")
+        console.print(str(text), markup=False)
+        if isinstance(error, _MAYBE_OURS):
+            console.print("--debug shows where it comes from")
+        raise typer.Exit(2 if isinstance(error, _USER_ERRORS) else 1) from None
+
+
+def percent(share: float) -> str:
+    """A share as a percentage, in seven columns."""
+    return "     - " if math.isnan(share) else f"{100 * share:5.2f} %"
+
+
+def as_text(value: Any) -> str:
+    """A result as JSON; numbers that are not finite as null."""
+
+    def plain(x: Any) -> Any:
+        if isinstance(x, float) and not math.isfinite(x):
+            return None
+        if isinstance(x, dict):
+            return {key: plain(item) for key, item in x.items()}
+        return [plain(item) for item in x] if isinstance(x, (list, tuple)) else x
+
+    return json.dumps(plain(value), indent=2)
+
+
+def results(as_json: bool) -> Console:
+    """Where results for people go: stdout, unless JSON has it."""
+    return console if as_json else Console(highlight=False, soft_wrap=True)
+
+
+def load(config: TrainConfig) -> Any:
+    """The data set that a configuration names."""
+    with console.status(f"loading {escape(config.data)}"):
+        return hf.datasets.load(config.data, config.root, split=config.split)

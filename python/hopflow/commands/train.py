@@ -1,0 +1,214 @@
+"""``hopflow train``."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+from tqdm import tqdm
+
+from hopflow.commands.shared import (
+    DEFAULTS,
+    Data,
+    Debug,
+    Json,
+    Root,
+    Split,
+    as_text,
+    console,
+    load,
+    percent,
+    readable_errors,
+    results,
+)
+from hopflow.train import EpochRecord, Observer, TrainConfig, Trainer, TrainResult, load_checkpoint
+from hopflow.train.data import check_device
+from hopflow.train.export import check_distinct, check_target
+from hopflow.train.loop import STAGES
+
+
+def train(
+    data: Data = DEFAULTS.data,
+    root: Root = DEFAULTS.root,
+    split: Split = DEFAULTS.split,
+    undirected: Annotated[
+        bool,
+        typer.Option(
+            "--undirected/--directed", help="Add the reverse of every edge, unless it is there."
+        ),
+    ] = DEFAULTS.undirected,
+    normalize_features: Annotated[
+        bool, typer.Option("--normalize-features", help="Divide each feature row by its sum.")
+    ] = DEFAULTS.normalize_features,
+    fanout: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Neighbours kept a layer, input first; -1 keeps all.  [default: 10,10]"),
+    ] = None,
+    layers: Annotated[
+        Optional[int], typer.Option(help="Number of layers.  [default: that of --fanout]")  # noqa: UP045
+    ] = None,
+    hidden: Annotated[int, typer.Option(help="Width of the hidden layers.")] = DEFAULTS.hidden,
+    epochs: Annotated[int, typer.Option(help="Passes over the training nodes.")] = DEFAULTS.epochs,
+    batch_size: Annotated[int, typer.Option(help="Training nodes a batch.")] = DEFAULTS.batch_size,
+    lr: Annotated[float, typer.Option(help="Adam's learning rate.")] = DEFAULTS.lr,
+    weight_decay: Annotated[float, typer.Option(help="L2 penalty.")] = DEFAULTS.weight_decay,
+    dropout: Annotated[float, typer.Option(help="Rate of dropout.")] = DEFAULTS.dropout,
+    seed: Annotated[int, typer.Option(help="Fixes weights, order, samples.")] = DEFAULTS.seed,
+    device: Annotated[str, typer.Option(help="Where to train.")] = DEFAULTS.device,
+    num_workers: Annotated[
+        int, typer.Option(help="Threads that prepare batches ahead.")
+    ] = DEFAULTS.num_workers,
+    save: Annotated[
+        Optional[Path], typer.Option(help="Checkpoint, written after every epoch.")  # noqa: UP045
+    ] = None,
+    resume: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            help="Go on from a checkpoint, with its settings and, unless --save is given, into it."
+        ),
+    ] = None,
+    plot: Annotated[
+        Optional[Path], typer.Option(help="Draw loss and accuracies into this image.")  # noqa: UP045
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    *,
+    context: typer.Context,
+) -> None:
+    """Train GraphSAGE by neighbour sampling; without options, on the built-in graph."""
+    with readable_errors(debug):
+        given = {
+            "data": data, "root": root, "split": split, "undirected": undirected,
+            "normalize_features": normalize_features, "fanout": _fanout_of(fanout, layers),
+            "hidden": hidden, "epochs": epochs, "batch_size": batch_size, "lr": lr,
+            "weight_decay": weight_decay, "dropout": dropout, "seed": seed, "device": device,
+            "num_workers": num_workers,
+        }  # fmt: skip
+        state = None
+        if resume is not None:
+            state = load_checkpoint(resume)
+            typed = {name for name in given if _was_typed(context, name)}
+            if layers is not None and layers != len(state["config"]["fanout"]):
+                typed.add("fanout")
+            given = {**state["config"], **{name: given[name] for name in typed}}
+            save = save or resume
+        config = TrainConfig.from_dict(given)
+        # What can be refused is refused now, not when the training is done.
+        check_device(config.device)
+        check_distinct(data=config.data, save=save, plot=plot)
+        for target in (save, plot):
+            if target is not None:
+                check_target(target)
+        if save is not None and save.exists() and resume is None:
+            load_checkpoint(save)  # anything else than a checkpoint is not replaced
+            console.print(
+                f"[yellow]note:[/] {escape(str(save))} is replaced; --resume continues it"
+            )
+        if plot is not None:
+            from hopflow.train.plot import check_plot, plot_curves
+
+            check_plot(plot)
+        dataset = load(config)
+        trainer = Trainer(config, dataset, resume=state, save=save)
+        graph = trainer.graph
+        console.print(
+            f"{escape(config.data)}: {graph.num_nodes():,} nodes, {graph.num_edges():,} edges,"
+            f" {graph.ndata['feat'].shape[1]} features, {dataset.num_classes} classes;"
+            f" {len(trainer.split['train']):,} training nodes"
+        )
+        with closing(_Progress(config)) as progress:
+            result = trainer.run(progress)
+        if plot is not None:  # before anything goes to a pipe that may have closed
+            plot_curves(result, plot, f"GraphSAGE on {config.data}")
+        out = results(as_json)
+        out.print(_time_table(result))
+        out.print(
+            f"[bold]test accuracy {percent(result.test_accuracy).strip()}[/] at epoch"
+            f" {result.best_epoch}, the best on validation"
+            f" ({percent(result.valid_accuracy).strip()})"
+        )
+        if save is not None:
+            console.print(f"checkpoint: {escape(str(save))}")
+        if plot is not None:
+            console.print(f"plot: {escape(str(plot))}")
+        if as_json:
+            print(as_text({"config": config.to_dict(), **asdict(result)}))
+
+
+def _was_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _parse_fanout(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"--fanout: expected ints such as 10,10, got {text!r}") from None
+
+
+def _fanout_of(fanout: str | None, layers: int | None) -> tuple[int, ...]:
+    if fanout is None:
+        return DEFAULTS.fanout[:1] * (len(DEFAULTS.fanout) if layers is None else max(layers, 0))
+    parsed = _parse_fanout(fanout)
+    if layers is not None and len(parsed) == 1:
+        return parsed * layers
+    if layers is not None and len(parsed) != layers:
+        raise ValueError(f"--fanout has {len(parsed)} numbers, but --layers is {layers}")
+    return parsed
+
+
+class _Progress(Observer):
+    """A bar for the batches of an epoch and a line for each finished epoch."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self._config = config
+        self._bar: Any = None
+
+    def start_epoch(self, epoch: int, num_batches: int, first_batch: int) -> None:
+        self._bar = tqdm(
+            total=num_batches,
+            initial=first_batch,
+            desc=f"epoch {epoch}/{self._config.epochs}",
+            unit="batch",
+            leave=False,
+            disable=None,  # no bar where there is no terminal
+            dynamic_ncols=True,
+        )
+
+    def batch(self, loss: float, num_nodes: int, nodes_per_second: float) -> None:
+        self._bar.set_postfix_str(f"loss {loss:.3f}, {nodes_per_second:,.0f} nodes/s", False)
+        self._bar.update()
+
+    def close(self) -> None:
+        """Clear the bar's line, for what is printed next."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def end_epoch(self, record: EpochRecord, is_best: bool) -> None:
+        self.close()
+        console.print(
+            f"epoch {record.epoch:>3}/{self._config.epochs}  loss {record.loss:.4f}"
+            f"  train {percent(record.train_accuracy)}  valid {percent(record.valid_accuracy)}"
+            f"  test {percent(record.test_accuracy)}  {record.seconds:.1f} s"
+            f"{'  [green]best[/]' if is_best else ''}"
+        )
+
+
+def _time_table(result: TrainResult) -> Table:
+    table = Table(title="where the time went", title_justify="left")
+    table.add_column("stage")
+    table.add_column("seconds", justify="right")
+    table.add_column("share", justify="right")
+    total = sum(result.seconds.values())
+    for stage in STAGES:
+        seconds = result.seconds[stage]
+        table.add_row(stage, f"{seconds:.2f}", f"{100 * seconds / max(total, 1e-12):.1f} %")
+    table.add_section()
+    table.add_row("total", f"{total:.2f}", "100.0 %")
+    return table
