@@ -1,19 +1,19 @@
 // Stands in for every *_cuda.cu when the module is built without nvcc. Bindings refuse CUDA tensors
 // before they come here (place.cpp); the functions exist so that nothing else needs to know.
-#include "blocks.h"
-#include "check_ids.h"
-#include "compact.h"
-#include "csc.h"
-#include "device.h"
-#include "edge_softmax.h"
-#include "gather.h"
-#include "gatv2_scores.h"
-#include "sample.h"
-#include "sample_weighted.h"
-#include "sddmm.h"
-#include "sddmm_binary.h"
-#include "spmm.h"
-#include "spmm_binary.h"
+#include "blocks/blocks.h"
+#include "check_ids/check_ids.h"
+#include "compact/compact.h"
+#include "core/device.h"
+#include "csc/csc.h"
+#include "edge_softmax/edge_softmax.h"
+#include "gather/gather.h"
+#include "gatv2_scores/gatv2_scores.h"
+#include "sample/sample.h"
+#include "sample_weighted/sample_weighted.h"
+#include "sddmm/sddmm.h"
+#include "sddmm_binary/sddmm_binary.h"
+#include "spmm/spmm.h"
+#include "spmm_binary/spmm_binary.h"
 
 namespace hopflow::cuda {
 namespace {

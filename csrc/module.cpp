@@ -1,7 +1,7 @@
 // The native module: one registrar for each operator.
 #include <pybind11/pybind11.h>
 
-#include "bind.h"
+#include "bindings/bind.h"
 
 namespace py = pybind11;
 

@@ -1,4 +1,4 @@
-// CUDA on the CPU, as far as csrc/*_cuda.cu use it, so that the kernels themselves can be run and
+// CUDA on the CPU, as far as csrc/*/*_cuda.cu use it, so that the kernels themselves can be run and
 // tested where there is no GPU. Every thread of a block is a fiber; barriers, shuffles and votes
 // are rendezvous of fibers. Blocks run one after another, and threads in an order that is shuffled
 // anew for every block: what depends on an order that CUDA does not promise fails sooner or later.

@@ -1,0 +1,96 @@
+// Batches of sampled blocks with the feature rows they need, prepared ahead by native threads.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "blocks/blocks.h"
+#include "core/buffer_pool.h"
+
+namespace hopflow {
+
+// A node column whose rows the batches bring along; not owned.
+struct ColumnRequest {
+  const void* data;  // [num_nodes, row_bytes], rows row_stride_bytes apart
+  std::int64_t row_bytes;
+  std::int64_t row_stride_bytes;
+  int level;  // 0: rows of the seeds; l: rows of the nodes that l hops reach
+};
+
+// What batches bring besides their blocks.
+struct Requests {
+  std::int64_t number = 0;  // tells the caller which requests a batch has answered
+  std::vector<ColumnRequest> columns;
+  std::vector<int> transposes;  // hops whose edges are wanted by source too
+};
+
+// The edges of one hop grouped by source: csc.h, TransposeCsc.
+struct TransposedHop {
+  Buffer indptr;     // int64 [num_src + 1]
+  Buffer rows;       // int32 [num_edges]
+  Buffer positions;  // int32 [num_edges]
+};
+
+struct LoadedBatch {
+  Blocks blocks;
+  std::int64_t request_number = 0;
+  std::vector<Buffer> columns;            // in the order of Requests::columns
+  std::vector<TransposedHop> transposes;  // in the order of Requests::transposes
+};
+
+// All that fixes the batches of an epoch. Memory pointed to must outlive the loader.
+struct LoaderPlan {
+  CscView graph;
+  const void* seeds;  // [num_seeds], of the graph's id_type, in the epoch's order
+  std::int64_t num_seeds;
+  std::int64_t batch_size;
+  std::int64_t first_batch;
+  std::int64_t num_batches;           // of the whole epoch
+  std::vector<std::int64_t> fanouts;  // from the seeds outwards
+  bool replace;
+  DType output_type;
+  std::uint64_t seed, epoch;
+  int num_workers;        // 0: batches are made in the thread that asks, with all its threads
+  std::int64_t capacity;  // batches made ahead at most
+};
+
+// One epoch. Thread-safe. In a child made by fork() it refuses to work, since the threads are the
+// parent's.
+class BatchLoader {
+ public:
+  // One scratch for each worker, at least one; they come back from Close().
+  BatchLoader(LoaderPlan plan, std::vector<std::unique_ptr<cpu::BlocksScratch>> scratch);
+  ~BatchLoader();
+
+  // Takes effect with the next batch that is started. Pointers must stay valid until a batch with a
+  // later number was delivered, or Close() returned.
+  void SetRequests(Requests requests);
+
+  // The number of the batch that the caller is to wait for, or -1 after the last.
+  std::int64_t Claim();
+  // Waits for it; nothing if it is not ready in time. Rethrows what went wrong in its thread.
+  // Throws Error if the loader was closed. With no workers the batch is made here.
+  std::optional<LoadedBatch> Wait(std::int64_t batch, std::chrono::milliseconds timeout);
+
+  // Gives up batches under way and ends the threads. Called again, or in a forked child, it does
+  // nothing and returns nothing.
+  std::vector<std::unique_ptr<cpu::BlocksScratch>> Close();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Samples one batch and gathers what is requested, with all of OpenMP's threads.
+LoadedBatch LoadBatch(const LoaderPlan& plan, std::int64_t batch, const Requests& requests,
+                      cpu::BlocksScratch& scratch, const std::atomic<bool>* cancelled);
+
+// The keys of the hops of one batch. A hop that keeps all edges draws nothing and counts for
+// nothing.
+std::vector<HopOptions> HopsOf(const std::vector<std::int64_t>& fanouts, std::uint64_t seed,
+                               std::uint64_t epoch, std::uint64_t batch);
+
+}  // namespace hopflow

@@ -1,0 +1,180 @@
+#include "loader/batch_loader.h"
+
+#include <pybind11/stl.h>
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "bindings/bind.h"
+
+namespace py = pybind11;
+
+namespace hopflow {
+namespace {
+
+constexpr const char* kOp = "BatchLoader";
+
+CscView CpuCsc(py::handle indptr, py::handle indices) {
+  const TensorView view = ViewOf(indices);
+  Operand{"indices", view}.OnCpu(kOp);
+  return ViewOfCsc(Place(kOp, "indices", view), ViewOf(indptr), view);
+}
+// How often a wait looks for Ctrl-C.
+constexpr std::chrono::milliseconds kPatience{50};
+
+// The maps and lists of a loader's workers, kept from one epoch to the next: a map costs a pass
+// over all nodes to make. Touched with the interpreter's lock held only, so fork() finds it whole.
+class ScratchCache {
+ public:
+  std::unique_ptr<cpu::BlocksScratch> Take(const CscView& graph) {
+    if (free_.empty()) {
+      return std::make_unique<cpu::BlocksScratch>(graph, cpu::Numbering::kDirect);
+    }
+    auto scratch = std::move(free_.back());
+    free_.pop_back();
+    return scratch;
+  }
+  void Give(std::vector<std::unique_ptr<cpu::BlocksScratch>> scratch) {
+    for (auto& one : scratch) free_.push_back(std::move(one));
+  }
+
+ private:
+  std::vector<std::unique_ptr<cpu::BlocksScratch>> free_;
+};
+
+// The loader with what keeps its memory alive.
+class BoundLoader {
+ public:
+  BoundLoader(const py::object& indptr, const py::object& indices, const py::object& seeds,
+              std::vector<std::int64_t> fanouts, bool replace, bool wide_output,
+              std::int64_t batch_size, std::int64_t first_batch, std::int64_t num_batches,
+              std::uint64_t seed, std::uint64_t epoch, int num_workers, std::int64_t capacity,
+              std::shared_ptr<ScratchCache> cache)
+      : kept_{indptr, indices, seeds}, cache_(std::move(cache)) {
+    const TensorView seed_view = ViewOf(seeds);
+    LoaderPlan plan{.graph = CpuCsc(indptr, indices),
+                    .seeds = seed_view.data,
+                    .num_seeds = seed_view.ndim == 1 ? seed_view.size(0) : 0,
+                    .batch_size = batch_size,
+                    .first_batch = first_batch,
+                    .num_batches = num_batches,
+                    .fanouts = std::move(fanouts),
+                    .replace = replace,
+                    .output_type = wide_output ? DType::kInt64 : DType::kInt32,
+                    .seed = seed,
+                    .epoch = epoch,
+                    .num_workers = num_workers,
+                    .capacity = capacity};
+    const Operand operand{"seeds", seed_view};
+    operand.OfDim(1).OfType(plan.graph.id_type).Contiguous().OnCpu(kOp);
+    CheckIds(operand, plan.graph.num_nodes, "number of nodes");
+    for (const std::int64_t fanout : plan.fanouts) CheckFanout(fanout);
+    CheckValue(batch_size >= 1 && first_batch >= 0 && num_batches >= 0 && num_workers >= 0 &&
+                   capacity >= 1,
+               "BatchLoader: sizes must not be negative, batch_size and capacity at least 1");
+    CheckValue(num_batches <= (plan.num_seeds + batch_size - 1) / batch_size,
+               "num_batches: more than the seeds fill, got ", num_batches);
+    num_nodes_ = plan.graph.num_nodes;
+    num_hops_ = static_cast<std::int64_t>(plan.fanouts.size());
+    id_type_ = plan.graph.id_type;
+    output_type_ = plan.output_type;
+    std::vector<std::unique_ptr<cpu::BlocksScratch>> scratch;
+    for (int w = 0; w < std::max(1, num_workers); ++w) scratch.push_back(cache_->Take(plan.graph));
+    loader_ = std::make_unique<BatchLoader>(std::move(plan), std::move(scratch));
+  }
+
+  ~BoundLoader() { Close(); }
+
+  // columns: [(tensor, level)]; transposes: hops, counted from the seeds outwards.
+  void SetRequests(std::int64_t number, const py::list& columns, const py::list& transposes) {
+    Requests requests{.number = number, .columns = {}, .transposes = {}};
+    for (const py::handle column : columns) {
+      const auto pair = column.cast<py::tuple>();
+      const TensorView view = ViewOf(pair[0]);
+      const auto level = pair[1].cast<int>();
+      Operand{"column", view}.RowsContiguous().OnCpu(kOp);
+      CheckValue(view.size(0) == num_nodes_, "column: expected ", num_nodes_, " rows, got ",
+                 view.size(0));
+      CheckValue(0 <= level && level <= num_hops_, "level: expected 0 to ", num_hops_, ", got ",
+                 level);
+      requests.columns.push_back(
+          {view.data, view.row_numel() * view.item_bytes, view.stride[0] * view.item_bytes, level});
+    }
+    for (const py::handle hop : transposes) {
+      const auto h = hop.cast<int>();
+      CheckValue(0 <= h && h < num_hops_, "hop: expected 0 to ", num_hops_ - 1, ", got ", h);
+      requests.transposes.push_back(h);
+    }
+    loader_->SetRequests(std::move(requests));
+  }
+
+  // None after the last batch, else (ToTensors, request number, columns as bytes, transposes).
+  py::object Next() {
+    const std::int64_t batch = loader_->Claim();
+    if (batch < 0) return py::none();
+    std::optional<LoadedBatch> loaded;
+    for (;;) {
+      {
+        py::gil_scoped_release release;
+        loaded = loader_->Wait(batch, kPatience);
+      }
+      if (loaded) break;
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    }
+    py::list columns, transposes;
+    for (Buffer& column : loaded->columns) {
+      const auto bytes = static_cast<std::int64_t>(column.bytes());
+      columns.append(ToTensor(std::move(column), DType::kOther, bytes));
+    }
+    for (TransposedHop& hop : loaded->transposes) {
+      const auto num_edges = static_cast<std::int64_t>(hop.rows.bytes() / sizeof(std::int32_t));
+      const auto num_rows = static_cast<std::int64_t>(hop.indptr.bytes() / sizeof(std::int64_t));
+      transposes.append(
+          py::make_tuple(ToTensor(std::move(hop.indptr), DType::kInt64, num_rows),
+                         ToTensor(std::move(hop.rows), DType::kInt32, num_edges),
+                         ToTensor(std::move(hop.positions), DType::kInt32, num_edges)));
+    }
+    return py::make_tuple(ToTensors(std::move(loaded->blocks), id_type_, output_type_),
+                          loaded->request_number, columns, transposes);
+  }
+
+  void Close() {
+    std::vector<std::unique_ptr<cpu::BlocksScratch>> scratch;
+    {
+      py::gil_scoped_release release;
+      scratch = loader_->Close();
+    }
+    cache_->Give(std::move(scratch));
+  }
+
+ private:
+  std::vector<py::object> kept_;
+  std::shared_ptr<ScratchCache> cache_;
+  std::int64_t num_nodes_ = 0, num_hops_ = 0;
+  DType id_type_ = DType::kOther, output_type_ = DType::kOther;
+  std::unique_ptr<BatchLoader> loader_;
+};
+
+}  // namespace
+
+void BindBatchLoader(py::module_& module) {
+  py::class_<ScratchCache, std::shared_ptr<ScratchCache>>(module, "ScratchCache").def(py::init<>());
+  py::class_<BoundLoader>(module, "BatchLoader")
+      .def(py::init<const py::object&, const py::object&, const py::object&,
+                    std::vector<std::int64_t>, bool, bool, std::int64_t, std::int64_t, std::int64_t,
+                    std::uint64_t, std::uint64_t, int, std::int64_t,
+                    std::shared_ptr<ScratchCache>>(),
+           py::arg("indptr"), py::arg("indices"), py::arg("seeds"), py::arg("fanouts"),
+           py::arg("replace"), py::arg("wide_output"), py::arg("batch_size"),
+           py::arg("first_batch"), py::arg("num_batches"), py::arg("seed"), py::arg("epoch"),
+           py::arg("num_workers"), py::arg("capacity"), py::arg("cache"))
+      .def("set_requests", &BoundLoader::SetRequests, py::arg("number"), py::arg("columns"),
+           py::arg("transposes"))
+      .def("next", &BoundLoader::Next)
+      .def("close", &BoundLoader::Close);
+}
+
+}  // namespace hopflow
