@@ -18,8 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 CSRC = ROOT / "csrc"
 BENCHMARKS = ROOT / "benchmarks"  # An installed package has them as hopflow.benchmarks.
 
-# A module may import those on its own level's right-hand side and all lower levels.
-LAYERS = [
+# From the ground up: a module imports from its own room and from floors below, nowhere else.
+# CONTRIBUTING.md draws them.
+FLOORS = [
     {"_native"},
     {"ops"},
     {"function"},
@@ -33,7 +34,7 @@ LAYERS = [
     {"commands"},
     {"__main__"},
 ]
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 
 
 def part(module: str) -> str:
@@ -85,7 +86,7 @@ def identify(path: Path) -> str:
 @pytest.mark.parametrize("path", modules(), ids=identify)
 def test_imports_run_one_way(path):
     mine = owner(path)
-    assert mine in LEVEL, f"{mine} has no place in LAYERS"
+    assert mine in LEVEL, f"{mine} has no place in FLOORS"
     for name in imports(path):
         other = part(name)
         if other == mine:
@@ -94,8 +95,35 @@ def test_imports_run_one_way(path):
             # The package holds everything: who imports it whole stands above everything.
             assert LEVEL[mine] >= LEVEL["train"], f"{mine} imports hopflow itself"
             continue
-        assert other in LEVEL, f"{path.name} imports {name}, which has no place in LAYERS"
+        assert other in LEVEL, f"{path.name} imports {name}, which has no place in FLOORS"
         assert LEVEL[other] < LEVEL[mine], f"{mine} must not import {name}"
+
+
+def test_the_root_has_only_what_users_import_by_that_name():
+    files = {path.stem for path in PACKAGE.glob("*.py")}
+    assert files == {"__init__", "__main__", "function", "functional"}
+
+
+def test_every_room_is_on_a_floor():
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert rooms <= set(LEVEL)
+
+
+@pytest.mark.parametrize("path", modules(), ids=identify)
+def test_a_class_shows_its_methods_where_it_is_defined(path):
+    """No module puts an attribute on a class, or on anything else, that it has imported."""
+    tree = ast.parse(path.read_text())
+    imported = {
+        (alias.asname or alias.name).split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    for node in tree.body:
+        for target in getattr(node, "targets", []):
+            if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+                where = f"{path.name}:{node.lineno}"
+                assert target.value.id not in imported, f"{where} sets {ast.unparse(target)}"
 
 
 def test_only_ops_import_the_native_module():
