@@ -12,9 +12,9 @@ from torch import Tensor
 
 import hopflow as hf
 import hopflow.function as fn
-from hopflow.messages import EdgeBatch, NodeBatch
 from hopflow.messages import built_in as message
 from hopflow.structure.adjacency import Adjacency
+from hopflow.udf import EdgeBatch, NodeBatch
 
 FORMS_WITH_EDGES = [form for form in FORMS if form not in ("no_edges", "empty")]
 WIDE = torch.float64

@@ -12,8 +12,8 @@ from torch import Tensor
 
 import hopflow as hf
 import hopflow.function as fn
-from hopflow.messages import EdgeBatch, NodeBatch
 from hopflow.structure.frame import LazyColumn
+from hopflow.udf import EdgeBatch, NodeBatch
 
 FORMS_WITH_EDGES = [form for form in FORMS if form not in ("no_edges", "empty")]
 

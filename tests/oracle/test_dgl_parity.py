@@ -15,8 +15,8 @@ from torch import Tensor
 
 import hopflow as hf
 import hopflow.function as fn
-from hopflow.messages import EdgeBatch, NodeBatch
 from hopflow.nn import SAGEConv
+from hopflow.udf import EdgeBatch, NodeBatch
 
 RECORD = Path(__file__).parent / "fixtures.npz"
 MESSAGES = [name for name in fn.__all__ if "_" in name]

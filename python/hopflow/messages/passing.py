@@ -21,8 +21,8 @@ class MessagePassing(EdgeLookup):
     """Sends messages along edges and reduces them at nodes; a part of :class:`hopflow.Graph`.
 
     A message function is a built-in of :mod:`hopflow.function` or a Python function of an
-    :class:`hopflow.messages.EdgeBatch`; a reduce function likewise, of a
-    :class:`hopflow.messages.NodeBatch`.
+    :class:`hopflow.udf.EdgeBatch`; a reduce function likewise, of a
+    :class:`hopflow.udf.NodeBatch`.
     Two built-ins run as one fused kernel where there is one.
     """
 
@@ -210,7 +210,7 @@ class MessagePassing(EdgeLookup):
         Parameters
         ----------
         func : callable
-            A function of the nodes, a :class:`hopflow.messages.NodeBatch`, that returns a dict of
+            A function of the nodes, a :class:`hopflow.udf.NodeBatch`, that returns a dict of
             columns, one row a node.
         v : optional
             Which nodes: ids or a boolean mask; all by default. Other nodes keep their values, and
