@@ -4,8 +4,8 @@
     python -m pytest -p tests.emulation.plugin --emulated build/emulated tests/ops/test_spmm.py ...
 
 The module built that way takes every tensor for one on a CUDA device and hands it to the kernels of
-``csrc/*/*_cuda.cu``, run thread by thread on the CPU (``cuda_runtime.h`` beside this file). Tests of
-operators thus test those kernels, against the same references as on the CPU.
+``csrc/*/*_cuda.cu``, run thread by thread on the CPU (``cuda_runtime.h`` beside this file). Tests
+of operators thus test those kernels, against the same references as on the CPU.
 """
 
 from __future__ import annotations
