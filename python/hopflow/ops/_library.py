@@ -10,11 +10,14 @@ key, which every torch since 2.2 understands (``torch.library.register_autograd`
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import torch
+from torch import Tensor
 from torch.autograd import forward_ad
+
+from hopflow.ops.pool import empty
 
 # torch 2.2 cannot be asked; a compiler's graph breaks there at checks of values.
 is_compiling: Callable[[], bool] = getattr(torch.compiler, "is_compiling", lambda: False)
@@ -29,11 +32,23 @@ else:
     _register_fake = torch.library.impl_abstract
 
 
+def _fake(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.empty(shape, dtype=dtype, device=device)
+
+
+def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+Spec: TypeAlias = tuple[Sequence[int], torch.dtype, torch.device]
+"""What a result is: shape, dtype and device."""
+
+
 def define(
     schema: str,
     *,
-    kernel: Callable[..., Any],
-    fake: Callable[..., Any],
+    shapes: Callable[..., Any],
+    run: Callable[..., None],
     setup: Callable[[Any, tuple[Any, ...], Any], None] | None = None,
     backward: Callable[..., Any] | None = None,
 ) -> Any:
@@ -43,23 +58,46 @@ def define(
     ----------
     schema : str
         For example ``"gather_rows(Tensor x, Tensor ids) -> Tensor"``.
-    kernel : callable
-        The computation. It checks devices itself, so it serves every backend key.
-    fake : callable
-        Same arguments; returns empty tensors of the right shape, dtype and device.
+    shapes : callable
+        ``shapes(*inputs)`` is the :data:`Spec` of the result, or a tuple of one for each. Results
+        are allocated by it, real ones in the pool, and those that a compiler works with.
+    run : callable
+        ``run(*results, *inputs)`` fills them. It checks devices itself, so it serves every backend
+        key.
     setup, backward : callable, optional
-        ``setup(ctx, inputs, output)`` saves what ``backward(ctx, *grads)`` needs; ``backward``
-        returns one gradient for each input. Without them the operator has no gradient.
+        ``setup(ctx, inputs, output)`` saves what ``backward(ctx, *grads)`` needs, by default all
+        inputs; ``backward`` returns one gradient for each input. Without it the operator has no
+        gradient.
     """
     name = schema.split("(", 1)[0]
+    if schema.endswith("-> Tensor"):
+
+        def kernel(*inputs: Any) -> Any:
+            out = empty(*shapes(*inputs))
+            run(out, *inputs)
+            return out
+
+        def fake(*inputs: Any) -> Any:
+            return _fake(*shapes(*inputs))
+
+    else:
+
+        def kernel(*inputs: Any) -> Any:
+            outs = tuple([empty(*spec) for spec in shapes(*inputs)])
+            run(*outs, *inputs)
+            return outs
+
+        def fake(*inputs: Any) -> Any:
+            return tuple([_fake(*spec) for spec in shapes(*inputs)])
+
     _LIBRARY.define(schema)
     _LIBRARY.impl(name, kernel, "CPU")
     _LIBRARY.impl(name, kernel, "CUDA")
     _register_fake(f"hopflow::{name}", fake, lib=_LIBRARY)
     op = getattr(torch.ops.hopflow, name).default
-    if backward is None or setup is None:
+    if backward is None:
         return op
-    save = setup
+    save = setup or _save_inputs
 
     class Function(torch.autograd.Function):
         @staticmethod

@@ -19,7 +19,7 @@ from hopflow.ops._shapes import (
     require_ids,
     require_same_device,
 )
-from hopflow.ops.csc import Transpose, transpose_for_backward
+from hopflow.ops.csc import Transpose, require_transpose, transpose_for_backward
 
 MESSAGE_OPS = ("add", "sub", "mul", "div", "dot")
 TARGETS = ("u", "v", "e")
@@ -105,6 +105,11 @@ def sum_to(x: Tensor, shape: Sequence[int]) -> Tensor:
 # --- checks ---
 
 
+def source_counts(lhs: Tensor, lhs_target: str, rhs: Tensor, rhs_target: str) -> list[int]:
+    """How many rows each operand of the sources has."""
+    return [x.shape[0] for x, t in ((lhs, lhs_target), (rhs, rhs_target)) if t == "u"]
+
+
 @dataclass(frozen=True)
 class Operands:
     """Checked operands of a message, as the operators take them."""
@@ -115,6 +120,7 @@ class Operands:
     indices: Tensor
     eids: Tensor | None
     out_shape: tuple[int, ...]
+    transpose: tuple[Tensor | None, Tensor | None, Tensor | None]
 
 
 def require_operands(
@@ -126,6 +132,7 @@ def require_operands(
     lhs_target: str,
     rhs_target: str,
     eids: Tensor | None,
+    transpose: Transpose | None,
 ) -> Operands:
     """Check what both public functions take, or raise naming the operand."""
     if op not in MESSAGE_OPS:
@@ -153,7 +160,12 @@ def require_operands(
         )
     left, right, out_shape = broadcast_rows(op, lhs, rhs)
     eids = as_dtype_of("eids", eids, indices)
-    return Operands(left, right, indptr.long(), indices, eids, out_shape)
+    sources = source_counts(lhs, lhs_target, rhs, rhs_target)
+    if sources:
+        require_transpose(transpose, indices, max(sources))
+    # Without operands of sources nothing goes back to them.
+    given = (transpose if sources else None) or (None, None, None)
+    return Operands(left, right, indptr.long(), indices, eids, out_shape, given)
 
 
 # --- gradients ---

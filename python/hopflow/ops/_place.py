@@ -80,6 +80,14 @@ def check_permutation(name: str, ids: Tensor | None) -> None:
         mark(mark(ids, "permutation", ids.shape[0]), "ids", ids.shape[0])
 
 
+def check_edges(indptr: Tensor, indices: Tensor, eids: Tensor | None, num_src: int | None) -> None:
+    """Check the arrays of a CSC; its sources where their number is given."""
+    check_indptr("indptr", indptr, indices.shape[0])
+    check_permutation("eids", eids)
+    if num_src is not None:
+        check_ids("indices", indices, num_src, "source nodes")
+
+
 def check_indptr(name: str, indptr: Tensor, num_edges: int) -> None:
     """Raise a ValueError unless it rises from 0 to ``num_edges``. On the CPU the kernels do it."""
     if on_cuda(indptr) and _known(indptr).get("indptr") != num_edges:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hopflow import _native
-from hopflow.ops._library import define
+from hopflow.ops._library import Spec, define
 from hopflow.ops._place import check_ids, check_indptr, mark_csc
 from hopflow.ops._shapes import MOST_NODES, as_int, id_dtype, optional_ids, require_ids
 from hopflow.ops.pool import empty
@@ -152,42 +152,31 @@ def coo_to_csc_reference(
     return indptr, src[eids], eids
 
 
-def _transpose_dtype(indptr: Tensor, indices: Tensor) -> torch.dtype:
+def _transpose_shapes(indptr: Tensor, indices: Tensor, num_src: int) -> tuple[Spec, Spec, Spec]:
     # One dtype for rows and positions keeps the kernels that read both to two variants.
     narrow = id_dtype(max(indices.shape[0], indptr.shape[0])) == torch.int32
-    return indices.dtype if narrow else torch.int64
+    rows = indices.shape, indices.dtype if narrow else torch.int64, indices.device
+    return ((num_src + 1,), torch.int64, indices.device), rows, rows
 
 
-def _transpose_fake(indptr: Tensor, indices: Tensor, num_src: int) -> tuple[Tensor, Tensor, Tensor]:
-    dtype = _transpose_dtype(indptr, indices)
-    return (
-        indptr.new_empty(num_src + 1),
-        torch.empty_like(indices, dtype=dtype),
-        torch.empty_like(indices, dtype=dtype),
-    )
-
-
-def _transpose_kernel(
-    indptr: Tensor, indices: Tensor, num_src: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    dtype, device = _transpose_dtype(indptr, indices), indices.device
-    outputs = (
-        empty((num_src + 1,), torch.int64, device),
-        empty(indices.shape, dtype, device),
-        empty(indices.shape, dtype, device),
-    )
+def _transpose_run(
+    t_indptr: Tensor,
+    t_rows: Tensor,
+    t_positions: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    num_src: int,
+) -> None:
     check_indptr("indptr", indptr, indices.shape[0])
     check_ids("indices", indices, num_src, "number of source nodes")
-    _native.transpose_csc(indptr, indices.to(dtype), *outputs)
-    t_indptr, t_rows, t_positions = outputs
+    _native.transpose_csc(indptr, indices.to(t_rows.dtype), t_indptr, t_rows, t_positions)
     mark_csc(t_indptr, t_rows, t_positions, indptr.shape[0] - 1)
-    return outputs
 
 
 _transpose = define(
     "transpose_csc(Tensor indptr, Tensor indices, SymInt num_src) -> (Tensor, Tensor, Tensor)",
-    kernel=_transpose_kernel,
-    fake=_transpose_fake,
+    shapes=_transpose_shapes,
+    run=_transpose_run,
 )
 
 

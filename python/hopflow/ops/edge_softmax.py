@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hopflow import _native
-from hopflow.ops._library import define
+from hopflow.ops._library import Spec, define
 from hopflow.ops._place import check_indptr, check_permutation
 from hopflow.ops._shapes import (
     accumulator_dtype,
@@ -18,20 +18,17 @@ from hopflow.ops._shapes import (
     require_same_device,
 )
 from hopflow.ops.csc import destinations
-from hopflow.ops.pool import empty
 from hopflow.ops.spmm import require_indptr
 
 
-def _kernel(x: Tensor, indptr: Tensor, eids: Tensor | None) -> Tensor:
-    out = empty(x.shape, x.dtype, x.device)
+def _shapes(x: Tensor, indptr: Tensor, eids: Tensor | None) -> Spec:
+    return x.shape, x.dtype, x.device
+
+
+def _run(out: Tensor, x: Tensor, indptr: Tensor, eids: Tensor | None) -> None:
     check_indptr("indptr", indptr, x.shape[0])
     check_permutation("eids", eids)
     _native.edge_softmax(x.contiguous(), None, indptr, eids, out)
-    return out
-
-
-def _fake(x: Tensor, indptr: Tensor, eids: Tensor | None) -> Tensor:
-    return x.new_empty(x.shape)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -46,27 +43,23 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 _edge_softmax = define(
     "edge_softmax(Tensor x, Tensor indptr, Tensor? eids) -> Tensor",
-    kernel=_kernel,
-    fake=_fake,
+    shapes=_shapes,
+    run=_run,
     setup=_setup,
     backward=_backward,
 )
 
 
-def _backward_kernel(out: Tensor, grad: Tensor, indptr: Tensor, eids: Tensor | None) -> Tensor:
-    result = empty(out.shape, out.dtype, out.device)
+def _backward_shapes(out: Tensor, grad: Tensor, indptr: Tensor, eids: Tensor | None) -> Spec:
+    return out.shape, out.dtype, out.device
+
+
+def _backward_run(
+    result: Tensor, out: Tensor, grad: Tensor, indptr: Tensor, eids: Tensor | None
+) -> None:
     check_indptr("indptr", indptr, out.shape[0])
     check_permutation("eids", eids)
     _native.edge_softmax(out.contiguous(), grad.contiguous(), indptr, eids, result)
-    return result
-
-
-def _backward_fake(out: Tensor, grad: Tensor, indptr: Tensor, eids: Tensor | None) -> Tensor:
-    return out.new_empty(out.shape)
-
-
-def _backward_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
 
 
 def _backward_backward(ctx: Any, grad_result: Tensor) -> tuple[Tensor | None, ...]:
@@ -85,9 +78,8 @@ def _backward_backward(ctx: Any, grad_result: Tensor) -> tuple[Tensor | None, ..
 
 _edge_softmax_backward = define(
     "edge_softmax_backward(Tensor out, Tensor grad, Tensor indptr, Tensor? eids) -> Tensor",
-    kernel=_backward_kernel,
-    fake=_backward_fake,
-    setup=_backward_setup,
+    shapes=_backward_shapes,
+    run=_backward_run,
     backward=_backward_backward,
 )
 

@@ -9,21 +9,28 @@ import torch
 from torch import Tensor
 
 from hopflow import _native
-from hopflow.ops._library import define
+from hopflow.ops._library import Spec, define
 from hopflow.ops._place import check_ids, on_cuda
-from hopflow.ops._shapes import dense_rows, require_ids, require_same_device, require_tensor
+from hopflow.ops._shapes import (
+    as_heads,
+    dense_rows,
+    require_ids,
+    require_same_device,
+    require_tensor,
+)
 from hopflow.ops.csc import coo_to_csc
-from hopflow.ops.pool import empty
-from hopflow.ops.spmm_edges import segment_reduce
+from hopflow.ops.spmm_edges import run_segments
 
 
-def _kernel(x: Tensor, ids: Tensor) -> Tensor:
-    out = empty((ids.shape[0], *x.shape[1:]), x.dtype, ids.device)
+def _shapes(x: Tensor, ids: Tensor) -> Spec:
+    return (ids.shape[0], *x.shape[1:]), x.dtype, ids.device
+
+
+def _run(out: Tensor, x: Tensor, ids: Tensor) -> None:
     check_ids("ids", ids, x.shape[0], "rows of x")
     _native.gather_rows(dense_rows(x) if x.device == ids.device else x, ids, out)
     if x.device.type == "cpu" and ids.device.type == "cuda":
         _hold(x, ids.device)
-    return out
 
 
 # Host memory that kernels may be reading, with an event behind each. torch gives pinned memory back
@@ -43,10 +50,6 @@ def _hold(x: Tensor, device: torch.device) -> None:
         pass
 
 
-def _fake(x: Tensor, ids: Tensor) -> Tensor:
-    return x.new_empty((ids.shape[0], *x.shape[1:]), device=ids.device)
-
-
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, ids = inputs
     ctx.save_for_backward(ids)
@@ -58,15 +61,16 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None]:
     return _scatter(grad, ids, ctx.num_rows), None
 
 
-def _scatter_kernel(grad: Tensor, ids: Tensor, num_rows: int) -> Tensor:
+def _scatter_shapes(grad: Tensor, ids: Tensor, num_rows: int) -> Spec:
+    return (num_rows, *grad.shape[1:]), grad.dtype, grad.device
+
+
+def _scatter_run(out: Tensor, grad: Tensor, ids: Tensor, num_rows: int) -> None:
     # Sorting by row makes the sum deterministic: each row adds its gradients in the order of ids.
     positions = torch.arange(ids.shape[0], dtype=ids.dtype, device=ids.device)
     indptr, _, order = coo_to_csc(positions, ids, max(ids.shape[0], 1), num_rows)
-    return segment_reduce(indptr, grad, reduce="sum", eids=order)
-
-
-def _scatter_fake(grad: Tensor, ids: Tensor, num_rows: int) -> Tensor:
-    return grad.new_empty((num_rows, *grad.shape[1:]))
+    flat = as_heads(out).squeeze(1)
+    run_segments(flat, flat, as_heads(grad).squeeze(1), indptr, order, "sum")
 
 
 def _scatter_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -80,15 +84,15 @@ def _scatter_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
 
 _scatter = define(
     "scatter_rows(Tensor grad, Tensor ids, SymInt num_rows) -> Tensor",
-    kernel=_scatter_kernel,
-    fake=_scatter_fake,
+    shapes=_scatter_shapes,
+    run=_scatter_run,
     setup=_scatter_setup,
     backward=_scatter_backward,
 )
 _gather = define(
     "gather_rows(Tensor x, Tensor ids) -> Tensor",
-    kernel=_kernel,
-    fake=_fake,
+    shapes=_shapes,
+    run=_run,
     setup=_setup,
     backward=_backward,
 )

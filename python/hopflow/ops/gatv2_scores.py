@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from hopflow import _native
-from hopflow.ops._library import define
+from hopflow.ops._library import Spec, define
 from hopflow.ops._messages import Edges, messages_reference, sum_of_edges
-from hopflow.ops._place import check_ids, check_indptr, check_permutation
+from hopflow.ops._place import check_edges
 from hopflow.ops._shapes import (
     accumulator_dtype,
     as_dtype_of,
@@ -22,11 +22,17 @@ from hopflow.ops._shapes import (
     require_same_device,
 )
 from hopflow.ops.csc import Transpose, require_transpose
-from hopflow.ops.pool import empty
 from hopflow.ops.spmm import require_indptr
 
 
-def _kernel(
+def _shapes(
+    u: Tensor, v: Tensor, attn: Tensor, slope: float, indptr: Tensor, indices: Tensor, *_: Any
+) -> Spec:
+    return (indices.shape[0], u.shape[1]), u.dtype, u.device
+
+
+def _run(
+    out: Tensor,
     u: Tensor,
     v: Tensor,
     attn: Tensor,
@@ -34,34 +40,13 @@ def _kernel(
     indptr: Tensor,
     indices: Tensor,
     eids: Tensor | None,
-    t_indptr: Tensor | None,
-    t_rows: Tensor | None,
-    t_positions: Tensor | None,
-) -> Tensor:
-    out = empty((indices.shape[0], u.shape[1]), u.dtype, u.device)
-    check_indptr("indptr", indptr, indices.shape[0])
-    check_ids("indices", indices, u.shape[0], "source nodes")
-    check_permutation("eids", eids)
+    *_: Any,
+) -> None:
+    check_edges(indptr, indices, eids, u.shape[0])
     _native.gatv2_scores(
         dense_rows(u), dense_rows(v), attn.contiguous(), slope, indptr, indices, eids, None, out,
         None,
     )  # fmt: skip
-    return out
-
-
-def _fake(
-    u: Tensor,
-    v: Tensor,
-    attn: Tensor,
-    slope: float,
-    indptr: Tensor,
-    indices: Tensor,
-    eids: Tensor | None,
-    t_indptr: Tensor | None,
-    t_rows: Tensor | None,
-    t_positions: Tensor | None,
-) -> Tensor:
-    return u.new_empty((indices.shape[0], u.shape[1]))
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -108,14 +93,14 @@ def _differentiable_backward(
 _gatv2_scores = define(
     "gatv2_scores(Tensor u, Tensor v, Tensor attn, float slope, Tensor indptr, Tensor indices,"
     " Tensor? eids, Tensor? t_indptr, Tensor? t_rows, Tensor? t_positions) -> Tensor",
-    kernel=_kernel,
-    fake=_fake,
+    shapes=_shapes,
+    run=_run,
     setup=_setup,
     backward=_backward,
 )
 
 
-def _rows_kernel(
+def _rows_shapes(
     u: Tensor,
     v: Tensor,
     attn: Tensor,
@@ -125,39 +110,36 @@ def _rows_kernel(
     eids: Tensor | None,
     grad: Tensor,
     with_attn: bool,
-) -> tuple[Tensor, Tensor]:
-    out = empty(v.shape, v.dtype, v.device)
-    shares = empty(v.shape if with_attn else (0,), accumulator_dtype(v.dtype), v.device)
-    check_indptr("indptr", indptr, indices.shape[0])
-    check_ids("indices", indices, u.shape[0], "source nodes")
-    check_permutation("eids", eids)
+) -> tuple[Spec, Spec]:
+    shares = v.shape if with_attn else (0,)
+    return (v.shape, v.dtype, v.device), (shares, accumulator_dtype(v.dtype), v.device)
+
+
+def _rows_run(
+    out: Tensor,
+    shares: Tensor,
+    u: Tensor,
+    v: Tensor,
+    attn: Tensor,
+    slope: float,
+    indptr: Tensor,
+    indices: Tensor,
+    eids: Tensor | None,
+    grad: Tensor,
+    with_attn: bool,
+) -> None:
+    check_edges(indptr, indices, eids, u.shape[0])
     _native.gatv2_scores(
         dense_rows(u), dense_rows(v), attn.contiguous(), slope, indptr, indices, eids,
         grad.contiguous(), out, shares if with_attn else None,
     )  # fmt: skip
-    return out, shares
-
-
-def _rows_fake(
-    u: Tensor,
-    v: Tensor,
-    attn: Tensor,
-    slope: float,
-    indptr: Tensor,
-    indices: Tensor,
-    eids: Tensor | None,
-    grad: Tensor,
-    with_attn: bool,
-) -> tuple[Tensor, Tensor]:
-    shares = v.shape if with_attn else (0,)
-    return v.new_empty(v.shape), v.new_empty(shares, dtype=accumulator_dtype(v.dtype))
 
 
 _rows_backward = define(
     "gatv2_scores_backward(Tensor u, Tensor v, Tensor attn, float slope, Tensor indptr,"
     " Tensor indices, Tensor? eids, Tensor grad, bool with_attn) -> (Tensor, Tensor)",
-    kernel=_rows_kernel,
-    fake=_rows_fake,
+    shapes=_rows_shapes,
+    run=_rows_run,
 )
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from hopflow import _native
-from hopflow.ops._library import define
-from hopflow.ops._place import check_ids, check_indptr, check_permutation, mark
+from hopflow.ops._library import Spec, define
+from hopflow.ops._place import check_edges, mark
 from hopflow.ops._shapes import (
     accumulator_dtype,
     as_dtype_of,
@@ -22,42 +22,23 @@ from hopflow.ops._shapes import (
     require_same_device,
 )
 from hopflow.ops.csc import Transpose, destinations, require_transpose, transpose_for_backward
-from hopflow.ops.pool import empty
 
 
-def _kernel(
+def _shapes(u: Tensor, v: Tensor, indptr: Tensor, indices: Tensor, *_: Any) -> Spec:
+    return (indices.shape[0], u.shape[1]), u.dtype, u.device
+
+
+def _run(
+    out: Tensor,
     u: Tensor,
     v: Tensor,
     indptr: Tensor,
     indices: Tensor,
     eids: Tensor | None,
-    t_indptr: Tensor | None,
-    t_rows: Tensor | None,
-    t_positions: Tensor | None,
-) -> Tensor:
-    out = empty((indices.shape[0], u.shape[1]), u.dtype, u.device)
-    check_indptr("indptr", indptr, indices.shape[0])
-    check_ids("indices", indices, u.shape[0], "source nodes")
-    check_permutation("eids", eids)
+    *_: Any,
+) -> None:
+    check_edges(indptr, indices, eids, u.shape[0])
     _native.sddmm_dot(dense_rows(u), dense_rows(v), indptr, indices, eids, out)
-    return out
-
-
-def _fake(
-    u: Tensor,
-    v: Tensor,
-    indptr: Tensor,
-    indices: Tensor,
-    eids: Tensor | None,
-    t_indptr: Tensor | None,
-    t_rows: Tensor | None,
-    t_positions: Tensor | None,
-) -> Tensor:
-    return u.new_empty((indices.shape[0], u.shape[1]))
-
-
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -83,9 +64,8 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 _sddmm_dot = define(
     "sddmm_dot(Tensor u, Tensor v, Tensor indptr, Tensor indices, Tensor? eids,"
     " Tensor? t_indptr, Tensor? t_rows, Tensor? t_positions) -> Tensor",
-    kernel=_kernel,
-    fake=_fake,
-    setup=_setup,
+    shapes=_shapes,
+    run=_run,
     backward=_backward,
 )
 

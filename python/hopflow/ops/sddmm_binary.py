@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hopflow import _native
-from hopflow.ops._library import define
+from hopflow.ops._library import Spec, define
 from hopflow.ops._messages import (
     Edges,
     Side,
@@ -18,14 +18,28 @@ from hopflow.ops._messages import (
     messages_reference,
     operand_gradients,
     require_operands,
+    source_counts,
 )
-from hopflow.ops._place import check_ids, check_indptr, check_permutation
+from hopflow.ops._place import check_edges
 from hopflow.ops._shapes import dense_rows, in_shape
-from hopflow.ops.csc import Transpose, require_transpose
-from hopflow.ops.pool import empty
+from hopflow.ops.csc import Transpose
 
 
-def _kernel(
+def _shapes(
+    op: str,
+    lhs: Tensor,
+    lhs_target: str,
+    rhs: Tensor,
+    rhs_target: str,
+    indptr: Tensor,
+    indices: Tensor,
+    *_: Any,
+) -> Spec:
+    return (indices.shape[0], *message_shape(op, lhs, rhs)), lhs.dtype, lhs.device
+
+
+def _run(
+    out: Tensor,
     op: str,
     lhs: Tensor,
     lhs_target: str,
@@ -34,54 +48,20 @@ def _kernel(
     indptr: Tensor,
     indices: Tensor,
     eids: Tensor | None,
-    t_indptr: Tensor | None,
-    t_rows: Tensor | None,
-    t_positions: Tensor | None,
-) -> Tensor:
-    outer, inner = message_shape(op, lhs, rhs)
-    num_edges = indices.shape[0]
-    out = empty((num_edges, outer, inner), lhs.dtype, lhs.device)
-    num_src = [x.shape[0] for x, t in ((lhs, lhs_target), (rhs, rhs_target)) if t == "u"]
-    check_indptr("indptr", indptr, num_edges)
-    check_permutation("eids", eids)
-    if num_src:
-        check_ids("indices", indices, min(num_src), "source nodes")
-    if (
-        op == "dot"
-        and lhs.shape == (lhs.shape[0], *rhs.shape[1:])
-        and lhs_target + rhs_target
-        in (
-            "uv",
-            "vu",
-        )
-    ):
+    *_: Any,
+) -> None:
+    sources = source_counts(lhs, lhs_target, rhs, rhs_target)
+    check_edges(indptr, indices, eids, min(sources, default=None))
+    same = op == "dot" and lhs.shape[1:] == rhs.shape[1:]
+    if same and {lhs_target, rhs_target} == {"u", "v"}:
         # Its kernel has a team of lanes for each product.
         u, v = (lhs, rhs) if lhs_target == "u" else (rhs, lhs)
-        _native.sddmm_dot(
-            dense_rows(u), dense_rows(v), indptr, indices, eids, out.view(num_edges, outer)
-        )
-        return out
+        _native.sddmm_dot(dense_rows(u), dense_rows(v), indptr, indices, eids, out.squeeze(2))
+        return
     _native.sddmm_binary(
         op, dense_rows(lhs), lhs_target, dense_rows(rhs), rhs_target, indptr, indices, eids,
-        out.view(num_edges, outer * inner),
+        out.flatten(1),
     )  # fmt: skip
-    return out
-
-
-def _fake(
-    op: str,
-    lhs: Tensor,
-    lhs_target: str,
-    rhs: Tensor,
-    rhs_target: str,
-    indptr: Tensor,
-    indices: Tensor,
-    eids: Tensor | None,
-    t_indptr: Tensor | None,
-    t_rows: Tensor | None,
-    t_positions: Tensor | None,
-) -> Tensor:
-    return lhs.new_empty((indices.shape[0], *message_shape(op, lhs, rhs)))
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -105,8 +85,8 @@ _sddmm_binary = define(
     "sddmm_binary(str op, Tensor lhs, str lhs_target, Tensor rhs, str rhs_target, Tensor indptr,"
     " Tensor indices, Tensor? eids, Tensor? t_indptr, Tensor? t_rows, Tensor? t_positions)"
     " -> Tensor",
-    kernel=_kernel,
-    fake=_fake,
+    shapes=_shapes,
+    run=_run,
     setup=_setup,
     backward=_backward,
 )
@@ -144,15 +124,9 @@ def sddmm_binary(
     IndexError, ValueError, TypeError
         Ids, shapes, dtypes or devices do not match.
     """
-    o = require_operands(indptr, indices, op, lhs, rhs, lhs_target, rhs_target, eids)
-    num_src = [x.shape[0] for x, t in ((lhs, lhs_target), (rhs, rhs_target)) if t == "u"]
-    if num_src:
-        require_transpose(transpose, o.indices, max(num_src))
-    else:
-        transpose = None  # nothing goes back to the sources
+    o = require_operands(indptr, indices, op, lhs, rhs, lhs_target, rhs_target, eids, transpose)
     out = _sddmm_binary(
-        op, o.lhs, lhs_target, o.rhs, rhs_target, o.indptr, o.indices, o.eids,
-        *(transpose or (None, None, None)),
+        op, o.lhs, lhs_target, o.rhs, rhs_target, o.indptr, o.indices, o.eids, *o.transpose
     )  # fmt: skip
     return in_shape(out, out.shape[0], *o.out_shape)
 

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from hopflow import _native
-from hopflow.ops._library import define
+from hopflow.ops._library import Spec, define
 from hopflow.ops._place import check_ids, check_indptr, check_permutation, mark
 from hopflow.ops._shapes import (
     accumulator_dtype,
@@ -26,7 +27,6 @@ from hopflow.ops._shapes import (
     require_same_device,
 )
 from hopflow.ops.csc import Transpose, destinations, require_transpose, transpose_for_backward
-from hopflow.ops.pool import empty
 
 REDUCERS = ("sum", "mean", "max", "min")
 
@@ -36,20 +36,10 @@ def has_arg(reduce: str) -> bool:
     return reduce in ("max", "min")
 
 
-def empty_outputs(x: Tensor, num_dst: int, reduce: str) -> tuple[Tensor, Tensor]:
-    """Uninitialised result [num_dst, ...] and winners: int32, the same shape, or [0]."""
-    shape, device = (num_dst, *x.shape[1:]), x.device
-    out = empty(shape, x.dtype, device)
-    if has_arg(reduce):
-        return out, empty(shape, torch.int32, device)
-    return out, torch.empty(0, dtype=torch.int32, device=device)
-
-
-def fake_outputs(x: Tensor, num_dst: int, reduce: str) -> tuple[Tensor, Tensor]:
-    """:func:`empty_outputs` for a compiler, which sees shapes alone."""
-    shape = (num_dst, *x.shape[1:])
+def reduced_shapes(shape: Sequence[int], x: Tensor, reduce: str) -> tuple[Spec, Spec]:
+    """A result of this shape with the dtype of ``x``, and the winners: int32, alike, or [0]."""
     arg_shape = shape if has_arg(reduce) else (0,)
-    return x.new_empty(shape), x.new_empty(arg_shape, dtype=torch.int32)
+    return (shape, x.dtype, x.device), (arg_shape, torch.int32, x.device)
 
 
 def inverse_degrees(indptr: Tensor, dtype: torch.dtype) -> Tensor:
@@ -63,20 +53,18 @@ def as_factor(row_scale: Tensor, x: Tensor) -> Tensor:
     return row_scale.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
 
 
-def _inverse_kernel(indptr: Tensor, dtype: torch.dtype) -> Tensor:
-    out = empty((indptr.shape[0] - 1,), dtype, indptr.device)
+def _inverse_shapes(indptr: Tensor, dtype: torch.dtype) -> Spec:
+    return (indptr.shape[0] - 1,), dtype, indptr.device
+
+
+def _inverse_run(out: Tensor, indptr: Tensor, dtype: torch.dtype) -> None:
     _native.inverse_degrees(indptr, out)
-    return out
-
-
-def _inverse_fake(indptr: Tensor, dtype: torch.dtype) -> Tensor:
-    return indptr.new_empty(indptr.shape[0] - 1, dtype=dtype)
 
 
 _inverse = define(
     "inverse_degrees(Tensor indptr, ScalarType dtype) -> Tensor",
-    kernel=_inverse_kernel,
-    fake=_inverse_fake,
+    shapes=_inverse_shapes,
+    run=_inverse_run,
 )
 
 
@@ -90,7 +78,7 @@ def winner(indptr: Tensor, arg: Tensor) -> tuple[Tensor, Tensor]:
 # --- spmm: rows come from the sources ---
 
 
-def spmm_kernel(
+def _spmm_shapes(
     x: Tensor,
     indptr: Tensor,
     indices: Tensor,
@@ -98,11 +86,23 @@ def spmm_kernel(
     weight_ids: Tensor | None,
     row_scale: Tensor | None,
     reduce: str,
-    t_indptr: Tensor | None,
-    t_rows: Tensor | None,
-    t_positions: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    out, arg = empty_outputs(x, indptr.shape[0] - 1, reduce)
+    *_: Any,
+) -> tuple[Spec, Spec]:
+    return reduced_shapes((indptr.shape[0] - 1, *x.shape[1:]), x, reduce)
+
+
+def run_spmm(
+    out: Tensor,
+    arg: Tensor,
+    x: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    weight: Tensor | None,
+    weight_ids: Tensor | None,
+    row_scale: Tensor | None,
+    reduce: str,
+    *_: Any,
+) -> None:
     check_indptr("indptr", indptr, indices.shape[0])
     check_ids("rows", indices, x.shape[0], "rows of x")
     check_permutation("weight_ids", weight_ids)
@@ -110,22 +110,6 @@ def spmm_kernel(
         dense_rows(x), indptr, indices, indices.shape[0], weight, weight_ids, row_scale, reduce,
         out, arg if has_arg(reduce) else None,
     )  # fmt: skip
-    return out, arg
-
-
-def _spmm_fake(
-    x: Tensor,
-    indptr: Tensor,
-    indices: Tensor,
-    weight: Tensor | None,
-    weight_ids: Tensor | None,
-    row_scale: Tensor | None,
-    reduce: str,
-    t_indptr: Tensor | None,
-    t_rows: Tensor | None,
-    t_positions: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    return fake_outputs(x, indptr.shape[0] - 1, reduce)
 
 
 def _spmm_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -180,14 +164,21 @@ _spmm = define(
     "spmm(Tensor x, Tensor indptr, Tensor indices, Tensor? weight, Tensor? weight_ids,"
     " Tensor? row_scale, str reduce, Tensor? t_indptr, Tensor? t_rows, Tensor? t_positions)"
     " -> (Tensor, Tensor)",
-    kernel=spmm_kernel,
-    fake=_spmm_fake,
+    shapes=_spmm_shapes,
+    run=run_spmm,
     setup=_spmm_setup,
     backward=_spmm_backward,
 )
 
 
-def _arg_backward_kernel(
+def _arg_backward_shapes(
+    grad: Tensor, arg: Tensor, indptr: Tensor, indices: Tensor, num_src: int, *_: Any
+) -> Spec:
+    return (num_src, grad.shape[1]), grad.dtype, grad.device
+
+
+def _arg_backward_run(
+    out: Tensor,
     grad: Tensor,
     arg: Tensor,
     indptr: Tensor,
@@ -196,20 +187,12 @@ def _arg_backward_kernel(
     t_indptr: Tensor,
     t_rows: Tensor,
     t_positions: Tensor,
-) -> Tensor:
-    out = empty((num_src, grad.shape[1]), grad.dtype, grad.device)
+) -> None:
     check_indptr("t_indptr", t_indptr, t_rows.shape[0])
     check_ids("t_rows", t_rows, grad.shape[0], "destination nodes")
     _native.spmm_arg_backward(
         grad.contiguous(), arg.contiguous(), indptr, t_indptr, t_rows, t_positions, out
     )
-    return out
-
-
-def _arg_backward_fake(
-    grad: Tensor, arg: Tensor, indptr: Tensor, indices: Tensor, num_src: int, *_: Tensor
-) -> Tensor:
-    return grad.new_empty((num_src, grad.shape[1]))
 
 
 def _arg_backward_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -229,8 +212,8 @@ def _arg_backward_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 _spmm_arg_backward = define(
     "spmm_arg_backward(Tensor grad, Tensor arg, Tensor indptr, Tensor indices, SymInt num_src,"
     " Tensor t_indptr, Tensor t_rows, Tensor t_positions) -> Tensor",
-    kernel=_arg_backward_kernel,
-    fake=_arg_backward_fake,
+    shapes=_arg_backward_shapes,
+    run=_arg_backward_run,
     setup=_arg_backward_setup,
     backward=_arg_backward_backward,
 )

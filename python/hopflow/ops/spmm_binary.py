@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hopflow import _native
-from hopflow.ops._library import define
+from hopflow.ops._library import Spec, define
 from hopflow.ops._messages import (
     Edges,
     Factor,
@@ -22,13 +22,20 @@ from hopflow.ops._messages import (
     messages_reference,
     operand_gradients,
     require_operands,
+    source_counts,
     sum_to,
 )
-from hopflow.ops._place import check_ids, check_indptr, check_permutation
+from hopflow.ops._place import check_edges
 from hopflow.ops._shapes import accumulator_dtype, dense_rows, in_shape
-from hopflow.ops.csc import Transpose, require_transpose
-from hopflow.ops.pool import empty
-from hopflow.ops.spmm import has_arg, inverse_degrees, reduce_reference, require_reduce, winner
+from hopflow.ops.csc import Transpose
+from hopflow.ops.spmm import (
+    has_arg,
+    inverse_degrees,
+    reduce_reference,
+    reduced_shapes,
+    require_reduce,
+    winner,
+)
 
 
 def _is_weighted(op: str, x: Tensor, x_target: str, weight: Tensor, weight_target: str) -> bool:
@@ -43,7 +50,7 @@ def _is_weighted(op: str, x: Tensor, x_target: str, weight: Tensor, weight_targe
     )
 
 
-def _kernel(
+def _shapes(
     op: str,
     lhs: Tensor,
     lhs_target: str,
@@ -53,58 +60,47 @@ def _kernel(
     indices: Tensor,
     eids: Tensor | None,
     reduce: str,
-    t_indptr: Tensor | None,
-    t_rows: Tensor | None,
-    t_positions: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    outer, inner = message_shape(op, lhs, rhs)
-    shape = (indptr.shape[0] - 1, outer, inner)
-    out = empty(shape, lhs.dtype, lhs.device)
-    arg = empty(shape if has_arg(reduce) else (0,), torch.int32, lhs.device)
-    num_src = [x.shape[0] for x, t in ((lhs, lhs_target), (rhs, rhs_target)) if t == "u"]
-    check_indptr("indptr", indptr, indices.shape[0])
-    check_permutation("eids", eids)
-    if num_src:
-        check_ids("indices", indices, min(num_src), "source nodes")
+    *_: Any,
+) -> tuple[Spec, Spec]:
+    shape = (indptr.shape[0] - 1, *message_shape(op, lhs, rhs))
+    return reduced_shapes(shape, lhs, reduce)
+
+
+def _run(
+    out: Tensor,
+    arg: Tensor,
+    op: str,
+    lhs: Tensor,
+    lhs_target: str,
+    rhs: Tensor,
+    rhs_target: str,
+    indptr: Tensor,
+    indices: Tensor,
+    eids: Tensor | None,
+    reduce: str,
+    *_: Any,
+) -> None:
+    sources = source_counts(lhs, lhs_target, rhs, rhs_target)
+    check_edges(indptr, indices, eids, min(sources, default=None))
     if not has_arg(reduce):
         pair = (lhs, lhs_target, rhs, rhs_target)
         for x, x_target, weight, weight_target in (pair, (*pair[2:], *pair[:2])):
             if _is_weighted(op, x, x_target, weight, weight_target):
                 # Its kernel keeps the sums in registers.
+                num_dst, outer, inner = out.shape
                 heads = weight.shape[1]
                 width = outer * inner // heads
                 x = dense_rows(x.reshape(x.shape[0], heads, width))
                 weight = weight.flatten(1).to(accumulator_dtype(weight.dtype)).contiguous()
                 _native.spmm(
                     x, indptr, indices, indices.shape[0], weight, eids, None, reduce,
-                    out.view(shape[0], heads, width), None,
+                    out.view(num_dst, heads, width), None,
                 )  # fmt: skip
-                return out, arg
-    flat = (shape[0], outer * inner)
+                return
     _native.spmm_binary(
         op, dense_rows(lhs), lhs_target, dense_rows(rhs), rhs_target, indptr, indices, eids, reduce,
-        out.view(flat), arg.view(flat) if has_arg(reduce) else None,
+        out.flatten(1), arg.flatten(1) if has_arg(reduce) else None,
     )  # fmt: skip
-    return out, arg
-
-
-def _fake(
-    op: str,
-    lhs: Tensor,
-    lhs_target: str,
-    rhs: Tensor,
-    rhs_target: str,
-    indptr: Tensor,
-    indices: Tensor,
-    eids: Tensor | None,
-    reduce: str,
-    t_indptr: Tensor | None,
-    t_rows: Tensor | None,
-    t_positions: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    shape = (indptr.shape[0] - 1, *message_shape(op, lhs, rhs))
-    arg_shape = shape if has_arg(reduce) else (0,)
-    return lhs.new_empty(shape), lhs.new_empty(arg_shape, dtype=torch.int32)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -195,8 +191,8 @@ _spmm_binary = define(
     "spmm_binary(str op, Tensor lhs, str lhs_target, Tensor rhs, str rhs_target, Tensor indptr,"
     " Tensor indices, Tensor? eids, str reduce, Tensor? t_indptr, Tensor? t_rows,"
     " Tensor? t_positions) -> (Tensor, Tensor)",
-    kernel=_kernel,
-    fake=_fake,
+    shapes=_shapes,
+    run=_run,
     setup=_setup,
     backward=_backward,
 )
@@ -252,15 +248,9 @@ def spmm_binary(
         Ids, shapes, dtypes or devices do not match.
     """
     require_reduce(reduce)
-    o = require_operands(indptr, indices, op, lhs, rhs, lhs_target, rhs_target, eids)
-    num_src = [x.shape[0] for x, t in ((lhs, lhs_target), (rhs, rhs_target)) if t == "u"]
-    if num_src:
-        require_transpose(transpose, o.indices, max(num_src))
-    else:
-        transpose = None  # nothing goes back to the sources
+    o = require_operands(indptr, indices, op, lhs, rhs, lhs_target, rhs_target, eids, transpose)
     out, _ = _spmm_binary(
-        op, o.lhs, lhs_target, o.rhs, rhs_target, o.indptr, o.indices, o.eids, reduce,
-        *(transpose or (None, None, None)),
+        op, o.lhs, lhs_target, o.rhs, rhs_target, o.indptr, o.indices, o.eids, reduce, *o.transpose
     )  # fmt: skip
     return in_shape(out, out.shape[0], *o.out_shape)
 

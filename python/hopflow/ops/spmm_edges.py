@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hopflow import _native
-from hopflow.ops._library import define
+from hopflow.ops._library import Spec, define
 from hopflow.ops._place import check_indptr, check_permutation, on_cuda
 from hopflow.ops._shapes import (
     as_heads,
@@ -19,37 +19,33 @@ from hopflow.ops._shapes import (
     require_same_device,
 )
 from hopflow.ops.csc import destinations
-from hopflow.ops.pool import empty
 from hopflow.ops.spmm import (
-    empty_outputs,
-    fake_outputs,
     has_arg,
     reduce_reference,
+    reduced_shapes,
     require_indptr,
     require_reduce,
     winner,
 )
 
 
-def _segment_kernel(
+def _segment_shapes(
     x: Tensor, indptr: Tensor, eids: Tensor | None, reduce: str
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Spec, Spec]:
+    return reduced_shapes((indptr.shape[0] - 1, *x.shape[1:]), x, reduce)
+
+
+def run_segments(
+    out: Tensor, arg: Tensor, x: Tensor, indptr: Tensor, eids: Tensor | None, reduce: str
+) -> None:
     if eids is not None and not on_cuda(eids):
         _native.check_permutation(eids, "eids")
     check_permutation("eids", eids)
     check_indptr("indptr", indptr, x.shape[0])
-    out, arg = empty_outputs(x, indptr.shape[0] - 1, reduce)
     _native.spmm(
         dense_rows(x).unsqueeze(1), indptr, eids, x.shape[0], None, None, None, reduce,
         out.unsqueeze(1), arg.unsqueeze(1) if has_arg(reduce) else None,
     )  # fmt: skip
-    return out, arg
-
-
-def _segment_fake(
-    x: Tensor, indptr: Tensor, eids: Tensor | None, reduce: str
-) -> tuple[Tensor, Tensor]:
-    return fake_outputs(x, indptr.shape[0] - 1, reduce)
 
 
 def _segment_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -67,37 +63,36 @@ def _segment_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ..
 
 _segment_reduce = define(
     "segment_reduce(Tensor x, Tensor indptr, Tensor? eids, str reduce) -> (Tensor, Tensor)",
-    kernel=_segment_kernel,
-    fake=_segment_fake,
+    shapes=_segment_shapes,
+    run=run_segments,
     setup=_segment_setup,
     backward=_segment_backward,
 )
 
 
-def _edge_backward_kernel(
+def _edge_backward_shapes(
     grad: Tensor,
     arg: Tensor | None,
     indptr: Tensor,
     eids: Tensor | None,
     num_edges: int,
     reduce: str,
-) -> Tensor:
-    out = empty((num_edges, grad.shape[1]), grad.dtype, grad.device)
+) -> Spec:
+    return (num_edges, grad.shape[1]), grad.dtype, grad.device
+
+
+def _edge_backward_run(
+    out: Tensor,
+    grad: Tensor,
+    arg: Tensor | None,
+    indptr: Tensor,
+    eids: Tensor | None,
+    num_edges: int,
+    reduce: str,
+) -> None:
     check_indptr("indptr", indptr, num_edges)
     check_permutation("eids", eids)
     _native.spmm_edge_backward(grad.contiguous(), arg, indptr, eids, reduce, out)
-    return out
-
-
-def _edge_backward_fake(
-    grad: Tensor,
-    arg: Tensor | None,
-    indptr: Tensor,
-    eids: Tensor | None,
-    num_edges: int,
-    reduce: str,
-) -> Tensor:
-    return grad.new_empty((num_edges, grad.shape[1]))
 
 
 def _edge_backward_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -119,8 +114,8 @@ def _edge_backward_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]
 _edge_backward = define(
     "segment_reduce_backward(Tensor grad, Tensor? arg, Tensor indptr, Tensor? eids,"
     " SymInt num_edges, str reduce) -> Tensor",
-    kernel=_edge_backward_kernel,
-    fake=_edge_backward_fake,
+    shapes=_edge_backward_shapes,
+    run=_edge_backward_run,
     setup=_edge_backward_setup,
     backward=_edge_backward_backward,
 )

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hopflow.ops._library import define
+from hopflow.ops._library import Spec, define
 from hopflow.ops._shapes import (
     as_heads,
     in_shape,
@@ -16,20 +16,19 @@ from hopflow.ops._shapes import (
     require_same_device,
 )
 from hopflow.ops.csc import transpose_for_backward
-from hopflow.ops.pool import empty
-from hopflow.ops.spmm import inverse_degrees, require_indptr, spmm_kernel, spmm_reference
+from hopflow.ops.spmm import inverse_degrees, require_indptr, run_spmm, spmm_reference
 
 
-def _own_kernel(x: Tensor, indptr: Tensor, indices: Tensor, reduce: str) -> tuple[Tensor, Tensor]:
-    num_dst = indptr.shape[0] - 1
-    own = empty((num_dst, *x.shape[1:]), x.dtype, x.device).copy_(x[:num_dst])
-    out, _ = spmm_kernel(x, indptr, indices, None, None, None, reduce, None, None, None)
-    return own, out
+def _own_shapes(x: Tensor, indptr: Tensor, indices: Tensor, reduce: str) -> tuple[Spec, Spec]:
+    spec = (indptr.shape[0] - 1, *x.shape[1:]), x.dtype, x.device
+    return spec, spec
 
 
-def _own_fake(x: Tensor, indptr: Tensor, indices: Tensor, reduce: str) -> tuple[Tensor, Tensor]:
-    shape = (indptr.shape[0] - 1, *x.shape[1:])
-    return x.new_empty(shape), x.new_empty(shape)
+def _own_run(
+    own: Tensor, out: Tensor, x: Tensor, indptr: Tensor, indices: Tensor, reduce: str
+) -> None:
+    own.copy_(x[: own.shape[0]])
+    run_spmm(out, out, x, indptr, indices, None, None, None, reduce)
 
 
 def _own_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -53,8 +52,8 @@ def _own_backward(ctx: Any, grad_own: Tensor, grad: Tensor) -> tuple[Tensor | No
 
 _spmm_with_own = define(
     "spmm_with_own(Tensor x, Tensor indptr, Tensor indices, str reduce) -> (Tensor, Tensor)",
-    kernel=_own_kernel,
-    fake=_own_fake,
+    shapes=_own_shapes,
+    run=_own_run,
     setup=_own_setup,
     backward=_own_backward,
 )
