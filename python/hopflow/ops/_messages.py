@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from hopflow.ops._shapes import (
     require_ids,
     require_same_device,
 )
+from hopflow.ops._transforms import added
 from hopflow.ops.csc import Transpose, require_transpose, transpose_for_backward
 
 MESSAGE_OPS = ("add", "sub", "mul", "div", "dot")
@@ -378,6 +379,44 @@ def operand_gradients(
             # Twice, for the square may be out of range.
             grad_rhs = (-(grad_rhs.to(wide.dtype) / wide) / wide).to(grad.dtype)
     return grad_lhs, grad_rhs
+
+
+# --- transforms ---
+
+
+def tangent(
+    call: Callable[[str, Tensor, Tensor], Tensor],
+    op: str,
+    lhs: Tensor,
+    rhs: Tensor,
+    t_lhs: Tensor | None,
+    t_rhs: Tensor | None,
+) -> Tensor:
+    """Tangent of ``call(op, lhs, rhs)``, which is linear in the messages, by the product rule."""
+    if op in ("add", "sub"):
+        t_lhs = torch.zeros_like(lhs) if t_lhs is None else t_lhs
+        return call(op, t_lhs, torch.zeros_like(rhs) if t_rhs is None else t_rhs)
+    from_rhs = None
+    if t_rhs is not None:
+        # Divided twice, for the square may be out of range.
+        from_rhs = call("mul", lhs, -(t_rhs / rhs) / rhs) if op == "div" else call(op, lhs, t_rhs)
+    return added(None if t_lhs is None else call(op, t_lhs, rhs), from_rhs)
+
+
+def fold_batch(
+    inputs: list[Any], dims: list[int | None]
+) -> tuple[list[Any], Callable[[Tensor], Tensor]] | None:
+    """A batch of operands as one more dimension of their rows: both operators' ``batch``."""
+    if any(dim is not None for number, dim in enumerate(dims) if number not in (1, 3)):
+        return None
+    op, lhs, _, rhs, *_ = inputs
+    lhs, rhs = (
+        x.unsqueeze(1) if dim is None else x.movedim(dim, 1)
+        for x, dim in ((lhs, dims[1]), (rhs, dims[3]))
+    )
+    left, right, shape = broadcast_rows(op, lhs, rhs)
+    folded = [*inputs[:1], left, inputs[2], right, *inputs[4:]]
+    return folded, lambda x: x.reshape(x.shape[0], *shape).movedim(1, 0)
 
 
 # --- references ---

@@ -12,6 +12,7 @@ from hopflow import _native
 from hopflow.ops._library import Spec, define
 from hopflow.ops._place import check_ids, check_indptr, mark_csc
 from hopflow.ops._shapes import MOST_NODES, as_int, id_dtype, optional_ids, require_ids
+from hopflow.ops._transforms import plain
 from hopflow.ops.pool import empty
 
 
@@ -74,6 +75,8 @@ def register_owner(owner: TransposeOwner) -> None:
 
 def transpose_for_backward(indptr: Tensor, indices: Tensor, num_src: int) -> Transpose:
     """The transpose that the owner of these very arrays keeps, or a new one."""
+    if torch._C._are_functorch_transforms_active():
+        indptr, indices = plain(indptr), plain(indices)
     owner = _owners.get(id(indices))
     if (
         owner is not None

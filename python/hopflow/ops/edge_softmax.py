@@ -17,6 +17,7 @@ from hopflow.ops._shapes import (
     require_features,
     require_same_device,
 )
+from hopflow.ops._transforms import added
 from hopflow.ops.csc import destinations
 from hopflow.ops.spmm import require_indptr
 
@@ -41,12 +42,19 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return _edge_softmax_backward(out, grad, indptr, eids), None, None
 
 
+def _jvp(inputs: tuple[Any, ...], output: Tensor, tangents: tuple[Any, ...]) -> Tensor:
+    # The Jacobian is symmetric.
+    return _edge_softmax_backward(output, tangents[0], *inputs[1:])  # type: ignore[no-any-return]
+
+
 _edge_softmax = define(
     "edge_softmax(Tensor x, Tensor indptr, Tensor? eids) -> Tensor",
     shapes=_shapes,
     run=_run,
     setup=_setup,
     backward=_backward,
+    jvp=_jvp,
+    folds=[{"x": -1}],
 )
 
 
@@ -62,18 +70,29 @@ def _backward_run(
     _native.edge_softmax(out.contiguous(), grad.contiguous(), indptr, eids, result)
 
 
+def _sums_at_edges(x: Tensor, indptr: Tensor, eids: Tensor | None) -> Tensor:
+    """The sum of ``x`` over all in-edges of an edge's destination, at each edge."""
+    total, _ = torch.ops.hopflow.segment_reduce(x, indptr, eids, "sum")
+    return torch.ops.hopflow.segment_reduce_backward(  # type: ignore[no-any-return]
+        total, None, indptr, eids, x.shape[0], "sum"
+    )
+
+
 def _backward_backward(ctx: Any, grad_result: Tensor) -> tuple[Tensor | None, ...]:
     # result = out * (grad - sum of out * grad), the sum over a destination's in-edges.
-    out, grad, indptr, eids = ctx.saved_tensors
+    out, grad, *edges = ctx.saved_tensors
+    grad_out = grad_result * (grad - _sums_at_edges(out * grad, *edges))
+    grad_out = grad_out - grad * _sums_at_edges(grad_result * out, *edges)
+    return grad_out, _edge_softmax_backward(out, grad_result, *edges), None, None
 
-    def at_edges(x: Tensor) -> Tensor:
-        total, _ = torch.ops.hopflow.segment_reduce(x, indptr, eids, "sum")
-        return torch.ops.hopflow.segment_reduce_backward(  # type: ignore[no-any-return]
-            total, None, indptr, eids, out.shape[0], "sum"
-        )
 
-    grad_out = grad_result * (grad - at_edges(out * grad)) - grad * at_edges(grad_result * out)
-    return grad_out, _edge_softmax_backward(out, grad_result, indptr, eids), None, None
+def _backward_jvp(inputs: tuple[Any, ...], output: Tensor, tangents: tuple[Any, ...]) -> Tensor:
+    (out, grad, *edges), (t_out, t_grad, *_) = inputs, tangents
+    direct = None if t_grad is None else _edge_softmax_backward(out, t_grad, *edges)
+    if t_out is None:
+        return added(direct)
+    rest = grad - _sums_at_edges(out * grad, *edges)
+    return added(direct, t_out * rest, -out * _sums_at_edges(t_out * grad, *edges))
 
 
 _edge_softmax_backward = define(
@@ -81,6 +100,8 @@ _edge_softmax_backward = define(
     shapes=_backward_shapes,
     run=_backward_run,
     backward=_backward_backward,
+    jvp=_backward_jvp,
+    folds=[{"out": -1, "grad": -1}],
 )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from hopflow import _native
 from hopflow.ops._library import Spec, define
@@ -21,6 +22,7 @@ from hopflow.ops._shapes import (
     require_ids,
     require_same_device,
 )
+from hopflow.ops._transforms import added
 from hopflow.ops.csc import Transpose, require_transpose
 from hopflow.ops.spmm import require_indptr
 
@@ -58,7 +60,8 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     u, v, attn, indptr, indices, eids, *transpose = ctx.saved_tensors
     edges = Edges(indptr, indices, eids, u.shape[0], transpose)
     needs_u, needs_v, needs_attn = ctx.needs_input_grad[:3]
-    if torch.is_grad_enabled():  # somebody wants second derivatives
+    if torch.is_grad_enabled() or forward_ad._current_level >= 0:
+        # Somebody wants second derivatives.
         return *_differentiable_backward(u, v, attn, ctx.slope, edges, grad), *[None] * 7
     grad_u = grad_v = grad_attn = None
     if needs_v or needs_attn:
@@ -78,16 +81,43 @@ def _differentiable_backward(
     u: Tensor, v: Tensor, attn: Tensor, slope: float, edges: Edges, grad: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients by operators that have gradients themselves; a vector for every edge."""
-    sums = torch.ops.hopflow.sddmm_binary(
-        "add", u, "u", v, "v", edges.indptr, edges.indices, edges.eids, None, None, None
-    )
-    inner = grad.unsqueeze(-1) * torch.where(sums > 0, 1.0, slope)
+    sums = _sums(u, v, edges)
+    inner = grad.unsqueeze(-1) * _slopes(sums, slope)
     to_nodes = inner * attn
     return (
         sum_of_edges(edges.transposed(), to_nodes),
         sum_of_edges(edges, to_nodes),
         (inner * sums).sum(0).to(attn.dtype),
     )
+
+
+def _sums(u: Tensor, v: Tensor, edges: Edges) -> Tensor:
+    """Source row and destination row of each edge added."""
+    return torch.ops.hopflow.sddmm_binary(  # type: ignore[no-any-return]
+        "add", u, "u", v, "v", edges.indptr, edges.indices, edges.eids, None, None, None
+    )
+
+
+def _slopes(sums: Tensor, slope: float) -> Tensor:
+    """Derivative of the leaky rectifier, in the wider type."""
+    one = torch.ones((), dtype=accumulator_dtype(sums.dtype), device=sums.device)
+    return torch.where(sums > 0, one, one * slope)
+
+
+def _jvp(inputs: tuple[Any, ...], output: Tensor, tangents: tuple[Any, ...]) -> Tensor:
+    u, v, attn, slope, indptr, indices, eids, *transpose = inputs
+    t_u, t_v, t_attn, *_ = tangents
+    edges = Edges(indptr, indices, eids, u.shape[0], transpose)
+    sums = _sums(u, v, edges)
+    slopes = _slopes(sums, slope)
+    to_sums = to_attn = None
+    if t_u is not None or t_v is not None:
+        t_u = torch.zeros_like(u) if t_u is None else t_u
+        t_v = torch.zeros_like(v) if t_v is None else t_v
+        to_sums = (_sums(t_u, t_v, edges) * slopes * attn).sum(-1)
+    if t_attn is not None:
+        to_attn = (sums * slopes * t_attn).sum(-1)
+    return added(to_sums, to_attn).to(output.dtype)
 
 
 _gatv2_scores = define(
@@ -97,6 +127,8 @@ _gatv2_scores = define(
     run=_run,
     setup=_setup,
     backward=_backward,
+    jvp=_jvp,
+    folds=[{"u": 1, "v": 1, "attn": 0}],
 )
 
 
@@ -140,6 +172,7 @@ _rows_backward = define(
     " Tensor indices, Tensor? eids, Tensor grad, bool with_attn) -> (Tensor, Tensor)",
     shapes=_rows_shapes,
     run=_rows_run,
+    folds=[{"u": 1, "v": 1, "attn": 0, "grad": 1}],
 )
 
 

@@ -21,6 +21,7 @@ from hopflow.ops._shapes import (
     require_ids,
     require_same_device,
 )
+from hopflow.ops._transforms import added
 from hopflow.ops.csc import Transpose, destinations, require_transpose, transpose_for_backward
 
 
@@ -61,12 +62,22 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return grad_u, grad_v, None, None, None, None, None, None
 
 
+def _jvp(inputs: tuple[Any, ...], output: Tensor, tangents: tuple[Any, ...]) -> Tensor:
+    (u, v, *edges), (t_u, t_v, *_) = inputs, tangents
+    return added(
+        None if t_u is None else _sddmm_dot(t_u, v, *edges),
+        None if t_v is None else _sddmm_dot(u, t_v, *edges),
+    )
+
+
 _sddmm_dot = define(
     "sddmm_dot(Tensor u, Tensor v, Tensor indptr, Tensor indices, Tensor? eids,"
     " Tensor? t_indptr, Tensor? t_rows, Tensor? t_positions) -> Tensor",
     shapes=_shapes,
     run=_run,
     backward=_backward,
+    jvp=_jvp,
+    folds=[{"u": 1, "v": 1}],
 )
 
 

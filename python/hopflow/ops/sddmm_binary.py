@@ -12,6 +12,7 @@ from hopflow.ops._library import Spec, define
 from hopflow.ops._messages import (
     Edges,
     Side,
+    fold_batch,
     from_edges,
     kept,
     message_shape,
@@ -19,6 +20,7 @@ from hopflow.ops._messages import (
     operand_gradients,
     require_operands,
     source_counts,
+    tangent,
 )
 from hopflow.ops._place import check_edges
 from hopflow.ops._shapes import dense_rows, in_shape
@@ -81,6 +83,16 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return None, grads[0], None, grads[1], *[None] * 7
 
 
+def _jvp(inputs: tuple[Any, ...], output: Tensor, tangents: tuple[Any, ...]) -> Tensor:
+    op, lhs, lhs_target, rhs, rhs_target, *edges = inputs
+
+    def call(op: str, lhs: Tensor, rhs: Tensor) -> Tensor:
+        out: Tensor = _sddmm_binary(op, lhs, lhs_target, rhs, rhs_target, *edges)
+        return out
+
+    return tangent(call, op, lhs, rhs, tangents[1], tangents[3])
+
+
 _sddmm_binary = define(
     "sddmm_binary(str op, Tensor lhs, str lhs_target, Tensor rhs, str rhs_target, Tensor indptr,"
     " Tensor indices, Tensor? eids, Tensor? t_indptr, Tensor? t_rows, Tensor? t_positions)"
@@ -89,6 +101,8 @@ _sddmm_binary = define(
     run=_run,
     setup=_setup,
     backward=_backward,
+    jvp=_jvp,
+    batch=fold_batch,
 )
 
 

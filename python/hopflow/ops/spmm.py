@@ -26,6 +26,7 @@ from hopflow.ops._shapes import (
     require_ids,
     require_same_device,
 )
+from hopflow.ops._transforms import added
 from hopflow.ops.csc import Transpose, destinations, require_transpose, transpose_for_backward
 
 REDUCERS = ("sum", "mean", "max", "min")
@@ -75,6 +76,19 @@ def winner(indptr: Tensor, arg: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(found, begin + arg, torch.zeros_like(begin)), found
 
 
+def at_winners(x: Tensor, arg: Tensor, indptr: Tensor, ids: Tensor | None) -> Tensor:
+    """The elements of ``x`` [rows, ...] that won, like ``arg`` [V, ...]; 0 where none did.
+
+    ``ids`` says which row belongs to each position; None if they are numbered alike.
+    """
+    if x.shape[0] == 0:
+        return x.new_zeros(arg.shape)
+    position, found = winner(indptr, arg.flatten(1))
+    rows = position if ids is None else ids.long()[position]
+    picked = x.flatten(1).gather(0, rows)
+    return torch.where(found, picked, picked.new_zeros(())).view(arg.shape)
+
+
 # --- spmm: rows come from the sources ---
 
 
@@ -106,6 +120,7 @@ def run_spmm(
     check_indptr("indptr", indptr, indices.shape[0])
     check_ids("rows", indices, x.shape[0], "rows of x")
     check_permutation("weight_ids", weight_ids)
+    weight = None if weight is None else weight.contiguous()
     _native.spmm(
         dense_rows(x), indptr, indices, indices.shape[0], weight, weight_ids, row_scale, reduce,
         out, arg if has_arg(reduce) else None,
@@ -160,6 +175,19 @@ def _spmm_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     return grad_x, None, None, grad_weight, None, None, None, None, None, None
 
 
+def _spmm_jvp(
+    inputs: tuple[Any, ...], output: Sequence[Tensor], tangents: tuple[Any, ...]
+) -> tuple[Tensor, None]:
+    x, indptr, indices, _, *rest = inputs
+    t_x, t_weight = tangents[0], tangents[3]
+    if has_arg(rest[2]):
+        return at_winners(t_x, output[1], indptr, indices), None
+    return added(
+        None if t_x is None else _spmm(t_x, *inputs[1:])[0],
+        None if t_weight is None else _spmm(x, indptr, indices, t_weight, *rest)[0],
+    ), None
+
+
 _spmm = define(
     "spmm(Tensor x, Tensor indptr, Tensor indices, Tensor? weight, Tensor? weight_ids,"
     " Tensor? row_scale, str reduce, Tensor? t_indptr, Tensor? t_rows, Tensor? t_positions)"
@@ -168,6 +196,8 @@ _spmm = define(
     run=run_spmm,
     setup=_spmm_setup,
     backward=_spmm_backward,
+    jvp=_spmm_jvp,
+    folds=[{"x": -1}, {"x": 1, "weight": 1}],
 )
 
 
@@ -202,11 +232,11 @@ def _arg_backward_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> No
 
 def _arg_backward_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     arg, indptr, indices = ctx.saved_tensors
-    if indices.shape[0] == 0:
-        return (grad.new_zeros(arg.shape), *[None] * 7)
-    position, found = winner(indptr, arg)
-    picked = grad.gather(0, indices.long()[position])
-    return (torch.where(found, picked, picked.new_zeros(())), *[None] * 7)
+    return (at_winners(grad, arg, indptr, indices), *[None] * 7)
+
+
+def _arg_backward_jvp(inputs: tuple[Any, ...], output: Tensor, tangents: tuple[Any, ...]) -> Tensor:
+    return _spmm_arg_backward(tangents[0], *inputs[1:])  # type: ignore[no-any-return]
 
 
 _spmm_arg_backward = define(
@@ -216,6 +246,8 @@ _spmm_arg_backward = define(
     run=_arg_backward_run,
     setup=_arg_backward_setup,
     backward=_arg_backward_backward,
+    jvp=_arg_backward_jvp,
+    folds=[{"grad": -1, "arg": -1}],
 )
 
 
@@ -307,9 +339,7 @@ def spmm(
                 f"weight: expected one row for each of the {indices.shape[0]} edges, got"
                 f" {weight.shape[0]}"
             )
-        weight = (
-            weight.reshape(weight.shape[0], num_heads).to(accumulator_dtype(x.dtype)).contiguous()
-        )
+        weight = weight.reshape(weight.shape[0], num_heads).to(accumulator_dtype(x.dtype))
         eids = as_dtype_of("eids", eids, indices)
     else:
         eids = None

@@ -16,6 +16,7 @@ from hopflow.ops._messages import (
     Factor,
     Route,
     Side,
+    fold_batch,
     from_destinations,
     kept,
     message_shape,
@@ -24,6 +25,7 @@ from hopflow.ops._messages import (
     require_operands,
     source_counts,
     sum_to,
+    tangent,
 )
 from hopflow.ops._place import check_edges
 from hopflow.ops._shapes import accumulator_dtype, dense_rows, in_shape
@@ -151,7 +153,8 @@ def _from_winners(
     position, found = winner(edges.indptr, arg.flatten(1))
     position, found = position.view(arg.shape), found.view(arg.shape)
     if factor is not None:
-        other = _rows_at(edges, position, factor)
+        ids = {"u": edges.indices, "v": None, "e": edges.eids}[factor.target]
+        other = _rows_at(position, factor.other, factor.target, ids)
         grad = grad * other if factor.op == "mul" else grad / other
         # A dot product's winner is one for all that it sums.
         arg, found = arg.expand(grad.shape), found.expand(grad.shape)
@@ -172,19 +175,51 @@ def _from_winners(
     return sum_to(out.view(out.shape[0], *grad.shape[1:]), shape)
 
 
-def _rows_at(edges: Edges, position: Tensor, factor: Factor) -> Tensor:
-    """The factor's elements for the edges at ``position`` [V, A, B]; all that a dot sums."""
-    other = factor.other
-    if factor.target == "v":
-        return other
-    rows = position
-    if factor.target == "u":
-        rows = edges.indices.long()[position]
-    elif edges.eids is not None:
-        rows = edges.eids.long()[position]
+def _rows_at(position: Tensor, x: Tensor, target: str, ids: Tensor | None) -> Tensor:
+    """Elements of an operand for the edges at ``position`` [V, A, B]; all that a dot sums.
+
+    ``ids`` says which row of ``x`` belongs to each position; None if they are numbered alike.
+    """
+    if target == "v":
+        return x
+    rows = position if ids is None else ids.long()[position]
     outer = torch.arange(position.shape[1], device=rows.device).view(1, -1, 1)
-    inner = torch.arange(max(position.shape[2], other.shape[2]), device=rows.device).view(1, 1, -1)
-    return other[rows, outer if other.shape[1] != 1 else 0, inner if other.shape[2] != 1 else 0]
+    inner = torch.arange(max(position.shape[2], x.shape[2]), device=rows.device).view(1, 1, -1)
+    return x[rows, outer if x.shape[1] != 1 else 0, inner if x.shape[2] != 1 else 0]
+
+
+def _jvp(
+    inputs: tuple[Any, ...], output: Sequence[Tensor], tangents: tuple[Any, ...]
+) -> tuple[Tensor, None]:
+    op, lhs, lhs_target, rhs, rhs_target, *edges = inputs
+    t_lhs, t_rhs = tangents[1], tangents[3]
+    if not has_arg(edges[3]):
+
+        def call(op: str, lhs: Tensor, rhs: Tensor) -> Tensor:
+            out: Tensor = _spmm_binary(op, lhs, lhs_target, rhs, rhs_target, *edges)[0]
+            return out
+
+        return tangent(call, op, lhs, rhs, t_lhs, t_rhs), None
+    indptr, indices, eids, *_ = edges
+    arg = output[1]
+    if indices.shape[0] == 0:
+        return output[0].new_zeros(arg.shape), None
+    position, found = winner(indptr, arg.flatten(1))
+    position, found = position.view(arg.shape), found.view(arg.shape)
+    ids = {"u": indices, "v": None, "e": eids}
+
+    def at(x: Tensor, target: str) -> Tensor:
+        return _rows_at(position, x, target, ids[target])
+
+    def combine(op: str, lhs: Tensor, rhs: Tensor) -> Tensor:
+        left, right = at(lhs, lhs_target), at(rhs, rhs_target)
+        if op == "dot":
+            return (left * right).sum(2, keepdim=True)
+        out: Tensor = getattr(torch, op)(left, right)
+        return out
+
+    won = tangent(combine, op, lhs, rhs, t_lhs, t_rhs)
+    return torch.where(found, won, won.new_zeros(())), None
 
 
 _spmm_binary = define(
@@ -195,6 +230,8 @@ _spmm_binary = define(
     run=_run,
     setup=_setup,
     backward=_backward,
+    jvp=_jvp,
+    batch=fold_batch,
 )
 
 

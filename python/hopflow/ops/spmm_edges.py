@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,12 +21,12 @@ from hopflow.ops._shapes import (
 )
 from hopflow.ops.csc import destinations
 from hopflow.ops.spmm import (
+    at_winners,
     has_arg,
     reduce_reference,
     reduced_shapes,
     require_indptr,
     require_reduce,
-    winner,
 )
 
 
@@ -61,12 +62,23 @@ def _segment_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ..
     return _edge_backward(grad, arg, indptr, eids, ctx.num_edges, ctx.reduce), None, None, None
 
 
+def _segment_jvp(
+    inputs: tuple[Any, ...], output: Sequence[Tensor], tangents: tuple[Any, ...]
+) -> tuple[Tensor, None]:
+    _, indptr, eids, reduce = inputs
+    if has_arg(reduce):
+        return at_winners(tangents[0], output[1], indptr, eids), None
+    return _segment_reduce(tangents[0], indptr, eids, reduce)[0], None
+
+
 _segment_reduce = define(
     "segment_reduce(Tensor x, Tensor indptr, Tensor? eids, str reduce) -> (Tensor, Tensor)",
     shapes=_segment_shapes,
     run=run_segments,
     setup=_segment_setup,
     backward=_segment_backward,
+    jvp=_segment_jvp,
+    folds=[{"x": -1}],
 )
 
 
@@ -104,11 +116,13 @@ def _edge_backward_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]
     arg, indptr, eids = ctx.saved_tensors
     if arg is None:
         return (_segment_reduce(grad, indptr, eids, ctx.reduce)[0], *[None] * 5)
-    if grad.shape[0] == 0:
-        return (grad.new_zeros(arg.shape), *[None] * 5)
-    position, found = winner(indptr, arg)
-    picked = grad.gather(0, position if eids is None else eids.long()[position])
-    return (torch.where(found, picked, picked.new_zeros(())), *[None] * 5)
+    return (at_winners(grad, arg, indptr, eids), *[None] * 5)
+
+
+def _edge_backward_jvp(
+    inputs: tuple[Any, ...], output: Tensor, tangents: tuple[Any, ...]
+) -> Tensor:
+    return _edge_backward(tangents[0], *inputs[1:])  # type: ignore[no-any-return]
 
 
 _edge_backward = define(
@@ -118,6 +132,8 @@ _edge_backward = define(
     run=_edge_backward_run,
     setup=_edge_backward_setup,
     backward=_edge_backward_backward,
+    jvp=_edge_backward_jvp,
+    folds=[{"grad": -1, "arg": -1}],
 )
 
 

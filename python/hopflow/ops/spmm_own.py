@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -44,10 +45,21 @@ def _own_backward(ctx: Any, grad_own: Tensor, grad: Tensor) -> tuple[Tensor | No
     grad_x, _arg = torch.ops.hopflow.spmm.default(
         grad, t_indptr, t_rows, None, None, grad_scale, "sum", None, None, None
     )
+    if torch._C._are_functorch_transforms_active():
+        # One of them may have a batch dimension that the other has not.
+        rest = grad_own.new_zeros((ctx.num_src - grad_own.shape[0], *grad_own.shape[1:]))
+        return grad_x + torch.cat([grad_own, rest]), None, None, None
     # The result is new, so the other gradient is added in place: autograd, given a slice and a
     # product, would write a third array of all sources, mostly zeros, and a fourth for the sum.
     grad_x[: grad_own.shape[0]] += grad_own
     return grad_x, None, None, None
+
+
+def _own_jvp(
+    inputs: tuple[Any, ...], output: Sequence[Tensor], tangents: tuple[Any, ...]
+) -> tuple[Tensor, Tensor]:
+    own, out = _spmm_with_own(tangents[0], *inputs[1:])
+    return own, out
 
 
 _spmm_with_own = define(
@@ -56,6 +68,8 @@ _spmm_with_own = define(
     run=_own_run,
     setup=_own_setup,
     backward=_own_backward,
+    jvp=_own_jvp,
+    folds=[{"x": -1}],
 )
 
 
