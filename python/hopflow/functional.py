@@ -48,7 +48,8 @@ def gspmm(
     Returns
     -------
     Tensor
-        Shape [V, ...]. Differentiable in both operands.
+        Shape [V, ...]. Differentiable in both operands; of integers and booleans exact, with the
+        dtypes of :func:`hopflow.ops.spmm`.
 
     Raises
     ------
@@ -64,12 +65,6 @@ def gspmm(
     if op not in (*_COPIES, "add", "sub", "mul", "div"):
         raise ValueError(f"op: expected add, sub, mul, div, copy_lhs or copy_rhs, got {op!r}")
     function, data = _operands(g, op, lhs_data, rhs_data, "u", "e")
-    for values in data.values():
-        for name, value in values.items():
-            if not value.is_floating_point():
-                raise TypeError(
-                    f"{name}: expected floating point numbers, got {str(value.dtype)[6:]}"
-                )
     return built_in.update_all(g.adjacency, data, function, ReduceFunction(reduce_op, "m", "out"))
 
 

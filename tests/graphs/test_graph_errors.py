@@ -215,12 +215,8 @@ def test_bad_functions(graph: hf.Graph) -> None:
     assert list(graph.ndata) == ["h"]
 
 
-NOT_FLOATS = [torch.bool, torch.uint8, torch.int16, torch.int32, torch.int64, torch.complex64]
-
-
-@pytest.mark.parametrize("dtype", NOT_FLOATS, ids=str)
-def test_update_all_takes_floats_only(graph: hf.Graph, dtype: torch.dtype) -> None:
-    """DGL refuses integers too."""
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
+def test_update_all_takes_no_complex_numbers(graph: hf.Graph, dtype: torch.dtype) -> None:
     graph.ndata["k"], graph.edata["k"] = torch.ones(3, 2).to(dtype), torch.ones(4, 2).to(dtype)
     name = str(dtype).replace("torch.", "")
     for reducer in (fn.sum, fn.mean, fn.max, fn.min):

@@ -86,6 +86,16 @@ def spmm_with_own() -> Iterator[tuple[Any, ...]]:
         yield rows("u", 1, 3), CSC.indptr, CSC.indices, reduce
 
 
+def reduce_integers() -> Iterator[tuple[Any, ...]]:
+    edges = (CSC.indptr, CSC.indices, CSC.eids, CSC.num_edges)
+    for dtype, reduce in product((torch.int8, torch.bool), ("sum", "mean", "max", "min")):
+        x = torch.arange(CSC.num_src).view(-1, 1, 1).to(dtype)
+        yield "copy", x, "u", None, "e", *edges, reduce
+    u, e = (torch.arange(6 * n).view(n, 2, 3) for n in (CSC.num_src, CSC.num_edges))
+    for op, reduce in product(("add", "sub", "mul", "dot"), ("sum", "max", None)):
+        yield op, u, "u", e, "e", *edges, reduce
+
+
 def inverse_degrees() -> Iterator[tuple[Any, ...]]:
     for dtype in (torch.float32, torch.float64):
         yield CSC.indptr, dtype
@@ -139,6 +149,7 @@ EXAMPLES = {
         gatv2_scores,
         gatv2_scores_backward,
         inverse_degrees,
+        reduce_integers,
         scatter_rows,
         sddmm_binary,
         sddmm_dot,

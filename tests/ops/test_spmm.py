@@ -331,9 +331,9 @@ INDPTR, INDICES = torch.tensor([0, 1, 2]), torch.tensor([0, 3])
     [
         ({"reduce": "median"}, ValueError, "reduce: expected one of sum, mean, max, min"),
         (
-            {"x": X.long()},
+            {"x": X.to(torch.complex64)},
             TypeError,
-            "x: expected float32, float64, float16 or bfloat16, got int64",
+            "x: expected float32, float64, float16 or bfloat16, got complex64",
         ),
         ({"x": torch.tensor(1.0)}, ValueError, "x: expected at least 1 dimension"),
         ({"x": X[:3]}, IndexError, r"\[1\] is 3, expected 0 <= id < 3"),
@@ -372,7 +372,7 @@ def test_bad_arguments(change, error, match):
         (torch.zeros(2, 1), torch.tensor([0, 2]), IndexError, r"\[1\] is 2"),
         (torch.zeros(2, 1), torch.tensor([0]), ValueError, "expected 2 elements, got 1"),
         (torch.zeros(2, 1), torch.tensor([0, 0]), ValueError, "each edge once, got edge 0 twice"),
-        (torch.zeros(2, 1, dtype=torch.int32), None, TypeError, "x: expected float32"),
+        (torch.zeros(2, 1) + 0j, None, TypeError, "x: expected float32"),
     ],
 )
 def test_bad_segments(x, eids, error, match):

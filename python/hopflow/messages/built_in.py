@@ -44,24 +44,6 @@ def _one_dtype(lhs: Tensor, rhs: Tensor) -> tuple[Tensor, Tensor]:
     return lhs.to(dtype), rhs.to(dtype)
 
 
-def _combine_integers(
-    adjacency: Adjacency, message: MessageFunction, lhs: Tensor, rhs: Tensor
-) -> Tensor:
-    """A message of integers, exactly: the kernels compute in floating point."""
-    src, dst = adjacency.coo()
-    left, right = (
-        x if target == "e" else ops.gather_rows(x, src if target == "u" else dst)
-        for target, x in ((message.lhs, lhs), (message.rhs, rhs))
-    )
-    ndim = max(left.dim(), right.dim())
-    left, right = (x.view(x.shape[0], *[1] * (ndim - x.dim()), *x.shape[1:]) for x in (left, right))
-    op = _plain_op(message.op, lhs, rhs)
-    if op == "dot":
-        return (left * right).sum(-1, keepdim=True)
-    combined: Tensor = getattr(torch, op)(left, right)
-    return combined
-
-
 def _require_message(message: object) -> MessageFunction:
     if isinstance(message, MessageFunction):
         return message
@@ -138,8 +120,6 @@ def apply_edges(
             return lhs
         return ops.gather_rows(lhs, adjacency.coo()[message.lhs == "v"])
     lhs, rhs = _one_dtype(lhs, data[message.rhs][message.rhs_field])
-    if not lhs.is_floating_point() and lhs.dtype == rhs.dtype:
-        return _combine_integers(adjacency, message, lhs, rhs)
     full = adjacency.full()
     return ops.sddmm_binary(
         full.indptr, full.indices, _plain_op(message.op, lhs, rhs), lhs, rhs,

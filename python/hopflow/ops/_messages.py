@@ -15,8 +15,9 @@ from hopflow.ops._shapes import (
     as_dtype_of,
     dtype_name,
     optional_ids,
-    require_features,
+    promoted,
     require_ids,
+    require_numbers,
     require_same_device,
 )
 from hopflow.ops._transforms import added
@@ -146,7 +147,7 @@ def require_operands(
     for name, x, target in (("lhs", lhs, lhs_target), ("rhs", rhs, rhs_target)):
         if target not in TARGETS:
             raise ValueError(f"{name}_target: expected one of u, v, e, got {target!r}")
-        require_features(name, x)
+        require_numbers(name, x)
         require_same_device(name, x, "indices", indices)
         expected = num_dst if target == "v" else num_edges
         if target != "u" and x.shape[0] != expected:
@@ -154,6 +155,7 @@ def require_operands(
             raise ValueError(
                 f"{name}: expected one row for each of the {expected} {what}, got {x.shape[0]}"
             )
+    lhs, rhs = promoted(op, lhs, rhs)
     if lhs.dtype != rhs.dtype:
         raise TypeError(
             f"{op}: expected operands of one dtype, got {dtype_name(lhs.dtype)} and"

@@ -66,30 +66,56 @@ def mark_csc(indptr: Tensor, indices: Tensor, eids: Tensor | None, num_src: int)
         mark(mark(eids, "permutation", num_edges), "ids", num_edges)
 
 
-def check_ids(name: str, ids: Tensor, bound: int, bound_name: str) -> None:
-    """Raise an IndexError unless every id is in [0, ``bound``). On the CPU the kernels do it."""
-    if on_cuda(ids) and _known(ids).get("ids", bound + 1) > bound:
-        _native.check_ids(ids, name, bound, bound_name)
-        mark(ids, "ids", bound)
+# On the CPU the kernels check their index arrays, so that these need not, unless ``everywhere``.
 
 
-def check_permutation(name: str, ids: Tensor | None) -> None:
-    """Raise unless every id of [0, len) is there once. On the CPU the kernels do it."""
-    if ids is not None and on_cuda(ids) and _known(ids).get("permutation") != ids.shape[0]:
-        _native.check_permutation(ids, name)
-        mark(mark(ids, "permutation", ids.shape[0]), "ids", ids.shape[0])
+def check_ids(
+    name: str, ids: Tensor, bound: int, bound_name: str, *, everywhere: bool = False
+) -> None:
+    """Raise an IndexError unless every id is in [0, ``bound``)."""
+    if on_cuda(ids):
+        if _known(ids).get("ids", bound + 1) <= bound:
+            return
+    elif not everywhere:
+        return
+    _native.check_ids(ids, name, bound, bound_name)
+    mark(ids, "ids", bound)
 
 
-def check_edges(indptr: Tensor, indices: Tensor, eids: Tensor | None, num_src: int | None) -> None:
+def check_permutation(name: str, ids: Tensor | None, *, everywhere: bool = False) -> None:
+    """Raise unless every id of [0, len) is there once."""
+    if ids is None:
+        return
+    if on_cuda(ids):
+        if _known(ids).get("permutation") == ids.shape[0]:
+            return
+    elif not everywhere:
+        return
+    _native.check_permutation(ids, name)
+    mark(mark(ids, "permutation", ids.shape[0]), "ids", ids.shape[0])
+
+
+def check_indptr(name: str, indptr: Tensor, num_edges: int, *, everywhere: bool = False) -> None:
+    """Raise a ValueError unless it rises from 0 to ``num_edges``."""
+    if on_cuda(indptr):
+        if _known(indptr).get("indptr") == num_edges:
+            return
+    elif not everywhere:
+        return
+    _native.check_indptr(indptr, name, num_edges)
+    mark(indptr, "indptr", num_edges)
+
+
+def check_edges(
+    indptr: Tensor,
+    indices: Tensor,
+    eids: Tensor | None,
+    num_src: int | None,
+    *,
+    everywhere: bool = False,
+) -> None:
     """Check the arrays of a CSC; its sources where their number is given."""
-    check_indptr("indptr", indptr, indices.shape[0])
-    check_permutation("eids", eids)
+    check_indptr("indptr", indptr, indices.shape[0], everywhere=everywhere)
+    check_permutation("eids", eids, everywhere=everywhere)
     if num_src is not None:
-        check_ids("indices", indices, num_src, "source nodes")
-
-
-def check_indptr(name: str, indptr: Tensor, num_edges: int) -> None:
-    """Raise a ValueError unless it rises from 0 to ``num_edges``. On the CPU the kernels do it."""
-    if on_cuda(indptr) and _known(indptr).get("indptr") != num_edges:
-        _native.check_indptr(indptr, name, num_edges)
-        mark(indptr, "indptr", num_edges)
+        check_ids("indices", indices, num_src, "source nodes", everywhere=everywhere)

@@ -14,6 +14,8 @@ INT32_MAX = 2**31 - 1
 MOST_NODES = 2**38
 _ID_DTYPES = (torch.int32, torch.int64)
 _FLOAT_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+INTEGERS = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool})
+"""Dtypes of features that are reduced exactly; without a gradient."""
 
 
 def id_dtype(count: int) -> torch.dtype:
@@ -53,6 +55,33 @@ def require_features(name: str, value: object) -> Tensor:
     if x.dim() == 0:
         raise ValueError(f"{name}: expected at least 1 dimension, got a scalar")
     return x
+
+
+def require_numbers(name: str, value: object) -> Tensor:
+    """:func:`require_features`, or a tensor of integers or booleans."""
+    if isinstance(value, Tensor) and value.dtype in INTEGERS:
+        if value.dim() == 0:
+            raise ValueError(f"{name}: expected at least 1 dimension, got a scalar")
+        return value
+    return require_features(name, value)
+
+
+def promoted(op: str, lhs: Tensor, rhs: Tensor) -> tuple[Tensor, Tensor]:
+    """Operands of a message in one dtype where one of them is of integers, as torch promotes them.
+
+    Two of integers stay integers, but for a quotient. A dot product is one of int64.
+    """
+    if lhs.dtype not in INTEGERS and rhs.dtype not in INTEGERS:
+        return lhs, rhs
+    dtype = torch.promote_types(lhs.dtype, rhs.dtype)
+    if dtype in INTEGERS:
+        if op == "div":
+            dtype = torch.get_default_dtype()
+        elif op == "dot":
+            dtype = torch.int64
+        elif op == "sub" and dtype == torch.bool:
+            raise TypeError("sub: expected numbers, got two operands of bool")
+    return lhs.to(dtype), rhs.to(dtype)
 
 
 def require_same_device(name: str, x: Tensor, other_name: str, other: Tensor) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hopflow import _native
+from hopflow.ops._integers import reduce_integers
 from hopflow.ops._library import Spec, define
 from hopflow.ops._messages import (
     Edges,
@@ -23,7 +24,7 @@ from hopflow.ops._messages import (
     tangent,
 )
 from hopflow.ops._place import check_edges
-from hopflow.ops._shapes import dense_rows, in_shape
+from hopflow.ops._shapes import INTEGERS, dense_rows, in_shape
 from hopflow.ops.csc import Transpose
 
 
@@ -131,7 +132,8 @@ def sddmm_binary(
     Returns
     -------
     Tensor
-        Shape [E, ...], in order of edge ids, dtype of the operands.
+        Shape [E, ...], in order of edge ids, dtype of the operands; of integers as torch has it,
+        but a dot product is one of int64.
 
     Raises
     ------
@@ -139,6 +141,12 @@ def sddmm_binary(
         Ids, shapes, dtypes or devices do not match.
     """
     o = require_operands(indptr, indices, op, lhs, rhs, lhs_target, rhs_target, eids, transpose)
+    if o.lhs.dtype in INTEGERS:
+        out = reduce_integers(
+            op, o.lhs, lhs_target, o.rhs, rhs_target, o.indptr, o.indices, o.eids,
+            o.indices.shape[0], None,
+        )  # fmt: skip
+        return in_shape(out, out.shape[0], *o.out_shape)
     out = _sddmm_binary(
         op, o.lhs, lhs_target, o.rhs, rhs_target, o.indptr, o.indices, o.eids, *o.transpose
     )  # fmt: skip

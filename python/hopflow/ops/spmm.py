@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from hopflow import _native
+from hopflow.ops._integers import reduce_integers
 from hopflow.ops._library import Spec, define
 from hopflow.ops._place import check_ids, check_indptr, check_permutation, mark
 from hopflow.ops._shapes import (
+    INTEGERS,
     accumulator_dtype,
     as_dtype_of,
     as_heads,
@@ -22,8 +24,9 @@ from hopflow.ops._shapes import (
     dtype_name,
     in_shape,
     optional_ids,
-    require_features,
+    promoted,
     require_ids,
+    require_numbers,
     require_same_device,
 )
 from hopflow.ops._transforms import added
@@ -285,6 +288,10 @@ def spmm(
     propagate NaN, and ties go to the first edge, which alone receives the gradient. Differentiable
     in ``x`` and ``weight``, deterministically. Same as DGL's ``dgl.ops.copy_u_mean`` and its kin.
 
+    Integers and booleans are reduced exactly, without a gradient: the sum is int64, max and min
+    keep the dtype (any and all, of booleans), and the mean is the sum divided in float64, in the
+    default floating-point dtype. Beside an operand of floating point they take its dtype.
+
     Parameters
     ----------
     indptr : Tensor
@@ -292,7 +299,8 @@ def spmm(
     indices : Tensor
         Source of the edge at each position, shape [E], int32 or int64.
     x : Tensor
-        Source features, shape [U, ...]; float32, float64, float16 or bfloat16.
+        Source features, shape [U, ...]; float32, float64, float16, bfloat16, int64, int32, int16,
+        int8, uint8 or bool.
     reduce : {"sum", "mean", "max", "min"}
         How a destination combines its messages.
     weight : Tensor, optional
@@ -307,7 +315,7 @@ def spmm(
     Returns
     -------
     Tensor
-        Shape [V, ...], dtype of ``x``.
+        Shape [V, ...], dtype of ``x`` if that is of floating point.
 
     Raises
     ------
@@ -317,12 +325,12 @@ def spmm(
         Shapes, dtypes or devices do not match.
     """
     require_reduce(reduce)
-    x, indptr = require_features("x", x), require_indptr(indptr)
+    x, indptr = require_numbers("x", x), require_indptr(indptr)
     indices, eids = require_ids("indices", indices), optional_ids("eids", eids)
     require_same_device("x", x, "indices", indices)
     num_heads = 1
     if weight is not None:
-        weight = require_features("weight", weight)
+        x, weight = promoted("mul", x, require_numbers("weight", weight))
         if weight.dtype != x.dtype:
             raise TypeError(
                 f"weight: expected the dtype of x, {dtype_name(x.dtype)}, got"
@@ -339,11 +347,20 @@ def spmm(
                 f"weight: expected one row for each of the {indices.shape[0]} edges, got"
                 f" {weight.shape[0]}"
             )
-        weight = weight.reshape(weight.shape[0], num_heads).to(accumulator_dtype(x.dtype))
+        weight = weight.reshape(weight.shape[0], num_heads)
         eids = as_dtype_of("eids", eids, indices)
     else:
         eids = None
     require_transpose(transpose, indices, x.shape[0])
+    if x.dtype in INTEGERS:
+        factor = None if weight is None else weight.unsqueeze(2)
+        whole = reduce_integers(
+            "copy" if weight is None else "mul", as_heads(x, num_heads), "u", factor, "e",
+            indptr, indices, eids, indices.shape[0], reduce,
+        )  # fmt: skip
+        return in_shape(whole, whole.shape[0], *x.shape[1:])
+    if weight is not None:
+        weight = weight.to(accumulator_dtype(x.dtype))
     is_plain = x.dim() == 2 and weight is None  # The operator takes it, and gives it, as it is.
     rows = x if is_plain else as_heads(x, num_heads)
     out: Tensor = _spmm(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hopflow import _native
+from hopflow.ops._integers import reduce_integers
 from hopflow.ops._library import Spec, define
 from hopflow.ops._messages import (
     Edges,
@@ -28,7 +29,7 @@ from hopflow.ops._messages import (
     tangent,
 )
 from hopflow.ops._place import check_edges
-from hopflow.ops._shapes import accumulator_dtype, dense_rows, in_shape
+from hopflow.ops._shapes import INTEGERS, accumulator_dtype, dense_rows, in_shape
 from hopflow.ops.csc import Transpose
 from hopflow.ops.spmm import (
     has_arg,
@@ -264,7 +265,7 @@ def spmm_binary(
         How the operands combine; "dot" sums over their last dimension, which becomes 1.
     lhs, rhs : Tensor
         Features of one dtype, shape [rows, ...] with one row a source, destination or edge;
-        trailing dimensions broadcast.
+        trailing dimensions broadcast. Integers and booleans are promoted as torch does.
     lhs_target, rhs_target : {"u", "v", "e"}
         Whose rows they are: the sources', the destinations' or the edges'.
     reduce : {"sum", "mean", "max", "min"}
@@ -277,7 +278,7 @@ def spmm_binary(
     Returns
     -------
     Tensor
-        Shape [V, ...], dtype of the operands.
+        Shape [V, ...], dtype of the operands; of two of integers as :func:`hopflow.ops.spmm`.
 
     Raises
     ------
@@ -286,6 +287,12 @@ def spmm_binary(
     """
     require_reduce(reduce)
     o = require_operands(indptr, indices, op, lhs, rhs, lhs_target, rhs_target, eids, transpose)
+    if o.lhs.dtype in INTEGERS:
+        out = reduce_integers(
+            op, o.lhs, lhs_target, o.rhs, rhs_target, o.indptr, o.indices, o.eids,
+            o.indices.shape[0], reduce,
+        )  # fmt: skip
+        return in_shape(out, out.shape[0], *o.out_shape)
     out, _ = _spmm_binary(
         op, o.lhs, lhs_target, o.rhs, rhs_target, o.indptr, o.indices, o.eids, reduce, *o.transpose
     )  # fmt: skip

@@ -9,14 +9,16 @@ import torch
 from torch import Tensor
 
 from hopflow import _native
+from hopflow.ops._integers import reduce_integers
 from hopflow.ops._library import Spec, define
-from hopflow.ops._place import check_indptr, check_permutation, on_cuda
+from hopflow.ops._place import check_indptr, check_permutation
 from hopflow.ops._shapes import (
+    INTEGERS,
     as_heads,
     dense_rows,
     in_shape,
     optional_ids,
-    require_features,
+    require_numbers,
     require_same_device,
 )
 from hopflow.ops.csc import destinations
@@ -39,9 +41,7 @@ def _segment_shapes(
 def run_segments(
     out: Tensor, arg: Tensor, x: Tensor, indptr: Tensor, eids: Tensor | None, reduce: str
 ) -> None:
-    if eids is not None and not on_cuda(eids):
-        _native.check_permutation(eids, "eids")
-    check_permutation("eids", eids)
+    check_permutation("eids", eids, everywhere=True)
     check_indptr("indptr", indptr, x.shape[0])
     _native.spmm(
         dense_rows(x).unsqueeze(1), indptr, eids, x.shape[0], None, None, None, reduce,
@@ -150,7 +150,7 @@ def segment_reduce(
     indptr : Tensor
         Shape [V + 1].
     x : Tensor
-        Edge features, shape [E, ...]; float32, float64, float16 or bfloat16.
+        Edge features, shape [E, ...], of the dtypes that :func:`spmm` takes.
     reduce : {"sum", "mean", "max", "min"}
         How a destination combines its messages.
     eids : Tensor, optional
@@ -160,7 +160,7 @@ def segment_reduce(
     Returns
     -------
     Tensor
-        Shape [V, ...], dtype of ``x``.
+        Shape [V, ...], dtype as that of :func:`spmm`.
 
     Raises
     ------
@@ -168,9 +168,14 @@ def segment_reduce(
         Ids, shapes, dtypes or devices do not match.
     """
     require_reduce(reduce)
-    x, indptr = require_features("x", x), require_indptr(indptr)
+    x, indptr = require_numbers("x", x), require_indptr(indptr)
     eids = optional_ids("eids", eids)
     require_same_device("x", x, "indptr", indptr)
+    if x.dtype in INTEGERS:
+        whole = reduce_integers(
+            "copy", as_heads(x), "e", None, "e", indptr, None, eids, x.shape[0], reduce
+        )
+        return in_shape(whole, whole.shape[0], *x.shape[1:])
     out, _ = _segment_reduce(as_heads(x).squeeze(1), indptr, eids, reduce)
     return in_shape(out, out.shape[0], *x.shape[1:])
 
