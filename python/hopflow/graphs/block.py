@@ -83,7 +83,7 @@ class Block(Graph):
         edge_columns: Columns | None = None,
     ) -> None:
         self._adjacency = adjacency
-        self._idtype = idtype
+        self._idtype = adjacency.fitting(idtype)
         device = self.device
         self._src_frame = Frame(adjacency.num_src, "source node", device, src_columns)
         self._dst_frame = Frame(adjacency.num_dst, "destination node", device, dst_columns)

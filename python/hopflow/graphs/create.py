@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -11,41 +14,72 @@ from hopflow import ops
 from hopflow.graphs.block import Block
 from hopflow.graphs.graph import Graph
 from hopflow.structure.adjacency import Adjacency
-from hopflow.structure.ids import as_ids
+from hopflow.structure.ids import as_ids, require_dense
+
+
+class SparseMatrix(Protocol):
+    """A sparse matrix or array of scipy."""
+
+    @property
+    def shape(self) -> Any:
+        """Rows and columns."""
+
+    def tocoo(self, copy: bool = ...) -> Any:
+        """The row and column of every entry."""
+
 
 Device: TypeAlias = "str | torch.device"
+Ids: TypeAlias = "Tensor | npt.NDArray[Any] | Sequence[int]"
+EdgeIndex: TypeAlias = "Tensor | npt.NDArray[Any]"
+GraphData: TypeAlias = (
+    "tuple[Ids, Ids] | tuple[str, EdgeIndex | Sequence[Ids | None]] | EdgeIndex | SparseMatrix"
+    " | Sequence[tuple[int, int]] | Sequence[Ids]"
+)
 
 
 def graph(
-    data: Any,
+    data: GraphData,
     *,
     num_nodes: int | None = None,
     idtype: torch.dtype | None = None,
     device: Device | None = None,
     row_sorted: bool = False,
     col_sorted: bool = False,
+    copy: bool = False,
 ) -> Graph:
     """Make a graph. Duplicate edges and self-loops are kept as given.
 
     Parameters
     ----------
-    data : tuple or scipy sparse matrix
+    data : tuple, Tensor, numpy array, list or scipy sparse matrix
         One of
 
         - ``(src, dst)`` or ``("coo", (src, dst))``: the ends of each edge, shape [E] each; tensors,
           numpy arrays or lists of integers;
+        - ``edge_index``, a tensor or numpy array of shape [2, E]: sources, then destinations;
+        - ``[(u, v), ...]``, a list of edges; ``[]`` has none;
         - ``("csc", (indptr, indices, eids))``: in-edges of each node, with the edge at each
           position; empty ``eids`` if edge ``e`` is at position ``e``;
         - ``("csr", (indptr, indices, eids))``: the same for out-edges;
         - a scipy sparse matrix: an edge from row to column for each stored entry.
+
+        A list of two lists of two ids might be edges or ends, and is refused.
     num_nodes : int, optional
-        Number of nodes; by default one more than the largest id.
+        Number of nodes; by default one more than the largest id, the rows of ``indptr``, or of the
+        matrix.
     idtype : torch.dtype, optional
-        int32 or int64, the dtype of ids handed out; by default that of ``data``, or int64.
+        int32 or int64, the dtype of ids handed out; by default that of ``data``, or int64. Where
+        int32 cannot number the nodes and edges it is int64, unless int32 is asked for.
     device : str or torch.device, optional
         Where to put it; by default where its tensors are, else the CPU.
     row_sorted, col_sorted : bool
         Accepted for DGL's sake; hopflow sees for itself whether edges are sorted.
+    copy : bool
+        Whether the graph has memory of its own. By default the arrays of a CSC on the CPU are taken
+        as they are where they are contiguous and have the dtype that the graph keeps them in
+        (``indptr`` int64; ``indices`` and ``eids`` int32, or int64 where their ids may not fit
+        int32), numpy arrays that are read-only or mapped from a file included: **do not change them
+        afterwards**. All else is converted or sorted, and so copied anyway.
 
     Returns
     -------
@@ -54,38 +88,41 @@ def graph(
     Raises
     ------
     IndexError
-        An id is negative or not below ``num_nodes``.
+        An id is negative or not below the number of nodes.
     TypeError
         Ids that are no integers, or ``data`` of another form.
     ValueError
-        Arrays whose lengths do not match or that are no compressed form.
+        Arrays whose lengths or shapes do not match or that are no compressed form; an ``idtype`` of
+        int32 asked for where it cannot number the nodes and edges.
 
     References
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.graph.html
     """
-    adjacency, data_idtype = _adjacency(data, num_nodes, num_nodes, bipartite=False)
-    made = Graph(adjacency, idtype=_idtype(idtype, data_idtype, adjacency))
+    made = _make(data, num_nodes, num_nodes, bipartite=False, copy=copy)
+    g = Graph(made.adjacency, idtype=_idtype(idtype, made))
     device = _device(data) if device is None else device
-    return made if device is None else made.to(device)
+    return g if device is None else g.to(device)
 
 
 def create_block(
-    data_dict: Any,
+    data_dict: GraphData,
     num_src_nodes: int | None = None,
     num_dst_nodes: int | None = None,
     idtype: torch.dtype | None = None,
     device: Device | None = None,
+    *,
+    copy: bool = False,
 ) -> Block:
     """Make a block from edges between local ids, without a parent graph.
 
     Parameters
     ----------
-    data_dict : tuple or scipy sparse matrix
+    data_dict : tuple, Tensor, numpy array, list or scipy sparse matrix
         As ``data`` of :func:`graph`; sources and destinations are numbered apart.
     num_src_nodes, num_dst_nodes : int, optional
         Numbers of nodes; by default one more than the largest id of the side.
-    idtype, device
+    idtype, device, copy
         As in :func:`graph`.
 
     Raises
@@ -97,8 +134,8 @@ def create_block(
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.create_block.html
     """
-    adjacency, data_idtype = _adjacency(data_dict, num_src_nodes, num_dst_nodes, bipartite=True)
-    block = Block(adjacency, idtype=_idtype(idtype, data_idtype, adjacency))
+    made = _make(data_dict, num_src_nodes, num_dst_nodes, bipartite=True, copy=copy)
+    block = Block(made.adjacency, idtype=_idtype(idtype, made))
     device = _device(data_dict) if device is None else device
     if device is None:
         return block
@@ -107,14 +144,20 @@ def create_block(
     return moved
 
 
-def _idtype(asked: torch.dtype | None, given: torch.dtype, adjacency: Adjacency) -> torch.dtype:
+class _Edges(NamedTuple):
+    """Edges, and the dtype in which their ids came."""
+
+    adjacency: Adjacency
+    idtype: torch.dtype
+
+
+def _idtype(asked: torch.dtype | None, made: _Edges) -> torch.dtype:
     if asked is None:
-        asked = given
+        return made.adjacency.fitting(made.idtype)
     if asked not in (torch.int32, torch.int64):
         raise TypeError(f"idtype: expected torch.int32 or torch.int64, got {asked}")
-    most = max(adjacency.num_src, adjacency.num_dst, adjacency.num_edges)
-    if asked == torch.int32 and ops.id_dtype(most) != torch.int32:
-        raise ValueError(f"idtype: {most} nodes or edges do not fit int32")
+    if made.adjacency.fitting(asked) != asked:
+        raise ValueError(f"idtype: {made.adjacency.most()} nodes or edges do not fit int32")
     return asked
 
 
@@ -142,57 +185,108 @@ def _bound(ids: Tensor) -> int:
     return int(ids.max()) + 1 if ids.numel() else 0
 
 
-def _adjacency(
-    data: Any, num_src: int | None, num_dst: int | None, *, bipartite: bool
-) -> tuple[Adjacency, torch.dtype]:
+def _make(
+    data: Any, num_src: int | None, num_dst: int | None, *, bipartite: bool, copy: bool
+) -> _Edges:
     num_src = _count("num_src_nodes" if bipartite else "num_nodes", num_src)
     num_dst = _count("num_dst_nodes" if bipartite else "num_nodes", num_dst)
     kind, arrays = _kind(data, bipartite)
-    if hasattr(data, "tocoo"):
-        num_src = data.shape[0] if num_src is None else num_src
-        num_dst = data.shape[1] if num_dst is None else num_dst
-    if kind == "coo":
-        src, dst = as_ids("src", arrays[0]), as_ids("dst", arrays[1])
-        if src.shape != dst.shape:
-            raise ValueError(
-                f"dst: expected as many ids as src, {src.shape[0]}, got {dst.shape[0]}"
-            )
-        idtype = src.dtype if src.dtype == dst.dtype else torch.int64
-        src, dst = src.to(idtype).cpu(), dst.to(idtype).cpu()
-        num_src, num_dst = _sizes(num_src, num_dst, _bound(src), _bound(dst), bipartite)
-        return Adjacency.from_coo(src, dst, num_src, num_dst), idtype
+    # A graph outlives the mode that it is made in: it must serve a backward pass later.
+    with torch.inference_mode(False):
+        if kind != "coo":
+            return _from_compressed(kind, arrays, num_src, num_dst, bipartite=bipartite, copy=copy)
+        is_scipy = hasattr(data, "tocoo")
+        if is_scipy:
+            num_src = data.shape[0] if num_src is None else num_src
+            num_dst = data.shape[1] if num_dst is None else num_dst
+        src, dst = arrays
+        made = _from_ends(src, dst, num_src, num_dst, bipartite=bipartite)
+        # scipy's int32 is no choice of the user's.
+        return _Edges(made.adjacency, torch.int64) if is_scipy else made
 
-    indptr, indices = as_ids("indptr", arrays[0]).cpu(), as_ids("indices", arrays[1]).cpu()
+
+def _from_ends(
+    src: Any, dst: Any, num_src: int | None, num_dst: int | None, *, bipartite: bool
+) -> _Edges:
+    src, dst = as_ids("src", src, shared=True), as_ids("dst", dst, shared=True)
+    if src.shape != dst.shape:
+        raise ValueError(f"dst: expected as many ids as src, {src.shape[0]}, got {dst.shape[0]}")
+    idtype = src.dtype if src.dtype == dst.dtype else torch.int64
+    src, dst = src.to(idtype).cpu(), dst.to(idtype).cpu()
+    src_bound = _bound(src) if num_src is None else 0
+    dst_bound = _bound(dst) if num_dst is None else 0
+    num_src, num_dst = _sizes(num_src, num_dst, src_bound, dst_bound, bipartite)
+    return _Edges(Adjacency.from_coo(src, dst, num_src, num_dst), idtype)
+
+
+def _from_compressed(
+    kind: str,
+    arrays: Sequence[Any],
+    num_src: int | None,
+    num_dst: int | None,
+    *,
+    bipartite: bool,
+    copy: bool,
+) -> _Edges:
+    indptr = as_ids("indptr", arrays[0], shared=True).cpu()
+    indices = as_ids("indices", arrays[1], shared=True).cpu()
     idtype = indices.dtype
     if indptr.shape[0] == 0:
         raise ValueError("indptr: expected at least one element, got none")
     eids = None
     if len(arrays) == 3 and arrays[2] is not None:
-        eids = as_ids("eids", arrays[2]).cpu()
+        eids = as_ids("eids", arrays[2], shared=True).cpu()
         eids = eids if eids.shape[0] else None
-    num_rows, num_columns = indptr.shape[0] - 1, _bound(indices)
-    if kind == "csc":
-        num_src, num_dst = _sizes(num_src, num_dst, num_columns, num_rows, bipartite)
-        rows_asked = num_dst
-    else:
-        num_src, num_dst = _sizes(num_src, num_dst, num_rows, num_columns, bipartite)
-        rows_asked = num_src
+    num_rows = indptr.shape[0] - 1
+    # Of a graph, which is square, the rows give the number of nodes, and ids must be below it.
+    is_square = not bipartite and num_src is None
+    unknown = bipartite and (num_src if kind == "csc" else num_dst) is None
+    num_columns = _bound(indices) if unknown else 0
+    bounds = (num_columns, num_rows) if kind == "csc" else (num_rows, num_columns)
+    num_src, num_dst = _sizes(num_src, num_dst, *bounds, bipartite)
+    rows_asked, other = (num_dst, num_src) if kind == "csc" else (num_src, num_dst)
     if rows_asked < num_rows:
         raise ValueError(f"indptr: expected at most {rows_asked} rows, got {num_rows}")
     if rows_asked > num_rows:
         indptr = torch.cat([indptr, indptr[-1:].expand(rows_asked - num_rows)])
-    other = num_src if kind == "csc" else num_dst
-    ops.check_csc(indptr.long(), indices, other, eids)
-    # Copies: what the user does with these arrays later must not change the graph. Narrowed only
-    # now that they are known to fit.
-    indptr, indices = ops.pooled(indptr, torch.int64), ops.pooled(indices, ops.id_dtype(other))
-    eids = None if eids is None else ops.pooled(eids, ops.id_dtype(eids.shape[0]))
+    indptr, indices = indptr.long().contiguous(), indices.contiguous()
+    try:
+        ops.check_csc(indptr, indices, other, eids)
+    except IndexError as error:
+        if not is_square or not str(error).startswith("indices"):
+            raise
+        raise IndexError(
+            f"{error}; without num_nodes there are as many nodes as rows in indptr"
+        ) from None
     if kind == "csc":
-        return Adjacency(indptr, indices, eids, num_src, num_dst), idtype
+        # Narrowed only now that they are known to fit.
+        indptr, indices = (
+            _kept(indptr, torch.int64, copy),
+            _kept(indices, ops.id_dtype(other), copy),
+        )
+        eids = None if eids is None else _kept(eids, ops.id_dtype(eids.shape[0]), copy)
+        return _Edges(Adjacency(indptr, indices, eids, num_src, num_dst), idtype)
     # Out-edges: their transpose has the in-edges.
+    indices = indices.to(ops.id_dtype(other))
     t_indptr, t_rows, t_positions = ops.transpose_csc(indptr, indices, num_dst)
     eids = t_positions if eids is None else eids[t_positions.long()]
-    return Adjacency(t_indptr, t_rows, eids, num_src, num_dst), idtype
+    eids = _kept(eids, ops.id_dtype(eids.shape[0]), False)
+    # Of one dtype with the positions, which may be wider than the rows need.
+    t_rows = _kept(t_rows, ops.id_dtype(num_src), False)
+    return _Edges(Adjacency(t_indptr, t_rows, eids, num_src, num_dst), idtype)
+
+
+def _kept(x: Tensor, dtype: torch.dtype, copy: bool) -> Tensor:
+    """An array that a graph keeps: the same memory if that will do, else a copy of its own."""
+    is_plain = type(x) in (Tensor, torch.nn.Parameter) and not x.is_neg()
+    is_aligned = x.data_ptr() % x.element_size() == 0
+    if copy or x.dtype != dtype or not x.is_contiguous() or not is_plain or not is_aligned:
+        return ops.pooled(x, dtype)
+    if not x.is_inference():
+        return x.detach()
+    # The same memory as a tensor that can be saved for a backward pass.
+    kept: Tensor = torch.empty(0, dtype=dtype, device=x.device)
+    return kept.set_(x.untyped_storage(), x.storage_offset(), x.shape)  # type: ignore[call-overload, no-any-return]
 
 
 def _sizes(
@@ -212,33 +306,73 @@ def _sizes(
     return num_src, num_dst
 
 
-def _kind(data: Any, bipartite: bool) -> tuple[str, Any]:
+_FORM = (
+    'expected (src, dst), ("coo", (src, dst)), ("csc", (indptr, indices, eids)),'
+    ' ("csr", (indptr, indices, eids)), an edge_index of shape [2, E], a list of edges (u, v) or a'
+    " scipy sparse matrix"
+)
+
+
+def _kind(data: Any, bipartite: bool) -> tuple[str, Sequence[Any]]:
     """Which of the forms `data` has, and its arrays."""
     if hasattr(data, "tocoo") and hasattr(data, "shape"):  # scipy, without importing it
-        if data.shape[0] != data.shape[1] and not bipartite:
-            raise ValueError(
-                f"data: expected a square matrix, got shape {tuple(data.shape)}; for a bipartite"
-                " graph give (src, dst) to create_block"
-            )
-        # Not tocsr(), which would merge duplicate edges; scipy's int32 is no choice of the user's.
-        matrix = data.tocoo()
-        return "coo", (matrix.row.astype("int64"), matrix.col.astype("int64"))
-    form = (
-        'expected (src, dst), ("coo", (src, dst)), ("csc", (indptr, indices, eids)),'
-        ' ("csr", (indptr, indices, eids)) or a scipy sparse matrix'
-    )
+        return "coo", _scipy_ends(data, bipartite)
+    if isinstance(data, (Tensor, np.ndarray)):
+        return "coo", _rows_of_edge_index(data)
     if isinstance(data, dict):
-        raise TypeError(f"data: {form}, got a dict; graphs of several types are not supported")
+        raise TypeError(f"data: {_FORM}, got a dict; graphs of several types are not supported")
     if not isinstance(data, (tuple, list)):
-        raise TypeError(f"data: {form}, got {type(data).__name__}")
+        raise TypeError(f"data: {_FORM}, got {type(data).__name__}")
+    if isinstance(data, list) and _are_pairs(data):
+        return "coo", tuple(zip(*data)) or ([], [])
     if len(data) != 2:
-        raise ValueError(f"data: {form}, got {len(data)} elements")
+        raise ValueError(f"data: {_FORM}, got a {type(data).__name__} of {len(data)} elements")
     if not isinstance(data[0], str):
         return "coo", data
     kind, arrays = data
     if kind not in ("coo", "csc", "csr"):
         raise ValueError(f'data: expected "coo", "csc" or "csr", got {kind!r}')
+    if kind == "coo" and isinstance(arrays, (Tensor, np.ndarray)):
+        return kind, _rows_of_edge_index(arrays)
     wanted = (2,) if kind == "coo" else (2, 3)
     if not isinstance(arrays, (tuple, list)) or len(arrays) not in wanted:
-        raise ValueError(f"data: {form}")
+        raise ValueError(f"data: {_FORM}")
     return kind, arrays
+
+
+def _scipy_ends(matrix: Any, bipartite: bool) -> tuple[Any, Any]:
+    shape = tuple(map(int, matrix.shape))
+    if len(shape) != 2:
+        raise ValueError(f"data: expected a matrix of two dimensions, got shape {shape}")
+    if shape[0] != shape[1] and not bipartite:
+        raise ValueError(
+            f"data: expected a square matrix, got shape {shape}; for a bipartite graph give"
+            " (src, dst) to create_block"
+        )
+    # Not tocsr(), which would merge duplicate edges.
+    coo = matrix.tocoo(copy=False)
+    return coo.row, coo.col
+
+
+def _rows_of_edge_index(edge_index: Any) -> tuple[Any, Any]:
+    if isinstance(edge_index, Tensor):
+        require_dense("data", edge_index)
+    elif not isinstance(edge_index, np.ma.MaskedArray):
+        edge_index = np.asarray(edge_index)  # each row of a numpy.matrix is a matrix
+    shape = list(edge_index.shape)
+    if len(shape) != 2 or shape[0] != 2:
+        hint = "; transpose it (data.T)" if len(shape) == 2 and shape[1] == 2 else ""
+        raise ValueError(f"data: expected an edge_index of shape [2, E], got shape {shape}{hint}")
+    return edge_index[0], edge_index[1]
+
+
+def _are_pairs(data: list[Any]) -> bool:
+    """Whether a list is one of edges (u, v), rather than of sources and destinations."""
+    if not all(isinstance(item, (tuple, list)) and len(item) == 2 for item in data):
+        return False
+    if len(data) == 2 and any(isinstance(item, list) for item in data):
+        raise ValueError(
+            "data: a list of two lists of two ids may be two edges or two sources and two"
+            " destinations; give a tuple (src, dst), or a list of tuples (u, v)"
+        )
+    return True

@@ -67,6 +67,16 @@ class Adjacency:
         """Number of edges."""
         return self.indices.shape[0]
 
+    def fitting(self, idtype: torch.dtype) -> torch.dtype:
+        """``idtype``, or int64 if that is int32 and cannot number the nodes and the edges."""
+        if idtype == torch.int64:
+            return idtype
+        return idtype if ops.id_dtype(self.most()) == torch.int32 else torch.int64
+
+    def most(self) -> int:
+        """The largest of the numbers of nodes and edges."""
+        return max(self.num_src, self.num_dst, self.num_edges)
+
     def full(self) -> Adjacency:
         """The same edges with one row for every destination: O(num_dst), kept."""
         if self.rows is None:
@@ -121,8 +131,11 @@ class Adjacency:
         return self._transpose
 
     def destinations(self) -> Tensor:
-        """Destination of the edge at each position, shape [E], dtype of ``indices`` or ``rows``."""
-        local = ops.destinations(self.indptr, self.num_edges, self.indices.dtype)
+        """Destination of the edge at each position, shape [E]; int32 or int64."""
+        # The sources may fit int32 where the destinations do not.
+        narrow = ops.is_compiling() or ops.id_dtype(self.num_dst) == torch.int32
+        dtype = self.indices.dtype if narrow else torch.int64
+        local = ops.destinations(self.indptr, self.num_edges, dtype)
         return local if self.rows is None else self.rows[local.long()]
 
     def positions(self, eids: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class GraphBase:
     adjacency : Adjacency
         The edges.
     idtype : torch.dtype
-        int32 or int64: the dtype of ids handed out.
+        int32 or int64: the dtype of ids handed out; int64 if int32 cannot number nodes and edges.
     """
 
     is_block = False
@@ -37,7 +37,7 @@ class GraphBase:
 
     def __init__(self, adjacency: Adjacency, *, idtype: torch.dtype = torch.int64) -> None:
         self._adjacency = adjacency
-        self._idtype = idtype
+        self._idtype = adjacency.fitting(idtype)
         self._src_frame = self._dst_frame = Frame(adjacency.num_dst, "node", self.device)
         self._edge_frame = Frame(adjacency.num_edges, "edge", self.device)
 
@@ -250,7 +250,7 @@ class GraphBase:
         return all(ops.is_pinned(x) for x in arrays)
 
     def int(self) -> Self:
-        """The graph with int32 ids."""
+        """The graph with int32 ids; a ValueError if they cannot number its nodes and edges."""
         return self._as_idtype(torch.int32)
 
     def long(self) -> Self:
@@ -288,10 +288,8 @@ class GraphBase:
     def _as_idtype(self, idtype: torch.dtype) -> Self:
         if idtype == self._idtype:
             return self
-        if idtype == torch.int32:
-            most = max(self.num_src_nodes(), self.num_dst_nodes(), self.num_edges())
-            if ops.id_dtype(most) != torch.int32:
-                raise ValueError(f"idtype: {most} nodes or edges do not fit int32")
+        if self._adjacency.fitting(idtype) != idtype:
+            raise ValueError(f"idtype: {self._adjacency.most()} nodes or edges do not fit int32")
         graph = self.with_frames(self._adjacency, Frame.copy)
         graph._idtype = idtype
         return graph
@@ -329,6 +327,7 @@ class GraphBase:
         graph.__dict__.update(self.__dict__)
         graph._pins = ()
         graph._adjacency = adjacency
+        graph._idtype = adjacency.fitting(self._idtype)
         graph._src_frame = graph._dst_frame = self.ndata.copy() if nodes is None else nodes
         graph._edge_frame = Frame(adjacency.num_edges, "edge", graph.device, edge_columns)
         return graph

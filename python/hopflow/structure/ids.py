@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 
-def as_ids(name: str, value: object, *, dtype: torch.dtype | None = None) -> Tensor:
+def as_ids(
+    name: str, value: object, *, dtype: torch.dtype | None = None, shared: bool = False
+) -> Tensor:
     """Turn ``value`` into a 1-D int32 or int64 tensor.
 
     Parameters
@@ -20,6 +22,9 @@ def as_ids(name: str, value: object, *, dtype: torch.dtype | None = None) -> Ten
         The ids; an int is one id.
     dtype : torch.dtype, optional
         int32 or int64; by default int32 stays and everything else becomes int64.
+    shared : bool
+        Take the memory of read-only arrays too (a file mapped into memory) instead of copying it.
+        Nobody may write into what is returned.
 
     Raises
     ------
@@ -33,7 +38,7 @@ def as_ids(name: str, value: object, *, dtype: torch.dtype | None = None) -> Ten
     if isinstance(value, Tensor):
         require_dense(name, value)
     try:
-        ids = value if isinstance(value, Tensor) else torch.as_tensor(_array(value))
+        ids = value if isinstance(value, Tensor) else torch.as_tensor(_array(value, shared))
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(
             f"{name}: expected integer ids, got {type(value).__name__} ({error})"
@@ -47,11 +52,27 @@ def as_ids(name: str, value: object, *, dtype: torch.dtype | None = None) -> Ten
     if ids.dtype == torch.bool or ids.is_floating_point() or ids.is_complex():
         raise TypeError(f"{name}: expected integer ids, got {str(ids.dtype).replace('torch.', '')}")
     if ids.dtype not in (torch.int32, torch.int64):
-        ids = ids.long()
+        is_unsigned, ids = ids.dtype == getattr(torch, "uint64", None), ids.long()
+        if is_unsigned and bool((ids < 0).any()):
+            raise TypeError(f"{name}: expected integer ids, got uint64 (an id does not fit int64)")
     return ids if dtype is None else ids.to(dtype)
 
 
-def _array(value: object) -> Any:
+class _Writeable:
+    """The memory of a read-only array, kept alive, as an array that says it can be written.
+
+    torch has no read-only tensors: it warns of read-only arrays, or refuses them.
+    """
+
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        self._array = array
+        address, _ = array.__array_interface__["data"]
+        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
+
+
+def _array(value: object, shared: bool) -> Any:
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise TypeError("some are masked")
     array = np.asarray(value)
     if array.dtype in (np.uint16, np.uint32, np.uint64):  # torch before 2.3 does not know them
         if array.size and array.max() > np.iinfo(np.int64).max:
@@ -60,13 +81,18 @@ def _array(value: object) -> Any:
     # torch takes native byte order, rising strides and, without a warning, writeable arrays alone.
     if array.dtype.byteorder not in ("=", "|"):
         array = array.astype(array.dtype.newbyteorder("="))
-    if not array.flags.writeable or any(stride < 0 for stride in array.strides):
+    if not array.flags.aligned or any(stride < 0 for stride in array.strides):
         array = array.copy()
+    if not array.flags.writeable:
+        array = np.asarray(_Writeable(array)) if shared and array.size else array.copy()
     return array
 
 
 def require_dense(name: str, value: Tensor) -> None:
     """Raise unless a tensor has ordinary, readable memory."""
+    for kind, is_kind in (("nested", value.is_nested), ("quantized", value.is_quantized)):
+        if is_kind:
+            raise TypeError(f"{name}: expected a dense tensor, got a {kind} one")
     if value.layout != torch.strided:
         layout = str(value.layout).replace("torch.", "")
         raise TypeError(f"{name}: expected a dense tensor, got a sparse one ({layout})")
