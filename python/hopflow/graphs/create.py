@@ -101,8 +101,7 @@ def graph(
     """
     made = _make(data, num_nodes, num_nodes, bipartite=False, copy=copy)
     g = Graph(made.adjacency, idtype=_idtype(idtype, made))
-    device = _device(data) if device is None else device
-    return g if device is None else g.to(device)
+    return g.to(_device(data, device))
 
 
 def create_block(
@@ -136,10 +135,7 @@ def create_block(
     """
     made = _make(data_dict, num_src_nodes, num_dst_nodes, bipartite=True, copy=copy)
     block = Block(made.adjacency, idtype=_idtype(idtype, made))
-    device = _device(data_dict) if device is None else device
-    if device is None:
-        return block
-    moved = block.to(device)
+    moved = block.to(_device(data_dict, device))
     assert isinstance(moved, Block)
     return moved
 
@@ -161,12 +157,25 @@ def _idtype(asked: torch.dtype | None, made: _Edges) -> torch.dtype:
     return asked
 
 
-def _device(data: Any) -> torch.device | None:
-    """Where the tensors that a graph is made of are, if there are any."""
+def _device(data: Any, asked: Any) -> torch.device:
+    """Where a graph is to be: as asked, else where its tensors are, else on the CPU."""
+    if asked is None:
+        return _device_of(data) or torch.device("cpu")
+    try:
+        device = torch.device(asked)
+    except (RuntimeError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"device: expected one of torch's devices, got {asked!r}") from None
+    if device.type == "meta":
+        raise ValueError("device: expected one that holds data, got meta")
+    return device
+
+
+def _device_of(data: Any) -> torch.device | None:
     if isinstance(data, Tensor):
         return data.device
     if isinstance(data, (tuple, list)):
-        found = (_device(item) for item in data[:3])
+        found = (_device_of(item) for item in data[:3])
         return next((device for device in found if device is not None), None)
     return None
 
@@ -182,7 +191,7 @@ def _count(name: str, value: int | None) -> int | None:
 
 def _bound(ids: Tensor) -> int:
     """One more than the largest id."""
-    return int(ids.max()) + 1 if ids.numel() else 0
+    return max(int(ids.max()) + 1, 0) if ids.numel() else 0
 
 
 def _make(
@@ -253,7 +262,7 @@ def _from_compressed(
     try:
         ops.check_csc(indptr, indices, other, eids)
     except IndexError as error:
-        if not is_square or not str(error).startswith("indices"):
+        if not is_square or not str(error).startswith("indices") or " is -" in str(error):
             raise
         raise IndexError(
             f"{error}; without num_nodes there are as many nodes as rows in indptr"
@@ -328,6 +337,8 @@ def _kind(data: Any, bipartite: bool) -> tuple[str, Sequence[Any]]:
     if len(data) != 2:
         raise ValueError(f"data: {_FORM}, got a {type(data).__name__} of {len(data)} elements")
     if not isinstance(data[0], str):
+        if isinstance(data, list) and any(isinstance(item, int) for item in data):
+            raise ValueError(f"data: {_FORM}, got a list of {type(data[0]).__name__}")
         return "coo", data
     kind, arrays = data
     if kind not in ("coo", "csc", "csr"):

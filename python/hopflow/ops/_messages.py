@@ -13,6 +13,7 @@ from hopflow.ops._place import mark
 from hopflow.ops._shapes import (
     accumulator_dtype,
     as_dtype_of,
+    beside_eids,
     dtype_name,
     optional_ids,
     promoted,
@@ -162,6 +163,7 @@ def require_operands(
             f" {dtype_name(rhs.dtype)}"
         )
     left, right, out_shape = broadcast_rows(op, lhs, rhs)
+    indices = beside_eids(indices, eids)
     eids = as_dtype_of("eids", eids, indices)
     sources = source_counts(lhs, lhs_target, rhs, rhs_target)
     if sources:

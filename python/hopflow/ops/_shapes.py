@@ -148,6 +148,14 @@ def as_dtype_of(name: str, ids: Tensor | None, indices: Tensor) -> Tensor | None
     return ids.to(indices.dtype)
 
 
+def beside_eids(indices: Tensor, eids: Tensor | None) -> Tensor:
+    """``indices`` in a dtype that can hold the edge ids too, as kernels that read both want it.
+
+    Of a graph with more edges than int32 can number, this makes a copy of them.
+    """
+    return indices if eids is None or id_dtype(eids.shape[0]) == torch.int32 else indices.long()
+
+
 def optional_ids(name: str, value: Tensor | None) -> Tensor | None:
     """``require_ids`` for an operand that may be None."""
     return None if value is None else require_ids(name, value)

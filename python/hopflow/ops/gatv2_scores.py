@@ -15,6 +15,7 @@ from hopflow.ops._place import check_edges
 from hopflow.ops._shapes import (
     accumulator_dtype,
     as_dtype_of,
+    beside_eids,
     dense_rows,
     dtype_name,
     optional_ids,
@@ -244,6 +245,7 @@ def gatv2_scores(
             f" {v.shape[0]}"
         )
     require_transpose(transpose, indices, u.shape[0])
+    indices = beside_eids(indices, eids)
     result: Tensor = _gatv2_scores(
         u, v, attn, float(negative_slope), indptr, indices,
         as_dtype_of("eids", eids, indices), *(transpose or (None, None, None)),

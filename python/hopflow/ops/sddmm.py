@@ -13,6 +13,7 @@ from hopflow.ops._place import check_edges, mark
 from hopflow.ops._shapes import (
     accumulator_dtype,
     as_dtype_of,
+    beside_eids,
     dense_rows,
     dtype_name,
     in_shape,
@@ -144,6 +145,7 @@ def sddmm(
     heads, width = u.shape[1:-1], u.shape[-1]
     num_heads = heads.numel()
     require_transpose(transpose, indices, u.shape[0])
+    indices = beside_eids(indices, eids)
     out = _sddmm_dot(
         u.reshape(u.shape[0], num_heads, width),
         v.reshape(v.shape[0], num_heads, width),

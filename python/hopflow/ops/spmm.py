@@ -20,6 +20,7 @@ from hopflow.ops._shapes import (
     accumulator_dtype,
     as_dtype_of,
     as_heads,
+    beside_eids,
     dense_rows,
     dtype_name,
     in_shape,
@@ -348,6 +349,7 @@ def spmm(
                 f" {weight.shape[0]}"
             )
         weight = weight.reshape(weight.shape[0], num_heads)
+        indices = beside_eids(indices, eids)
         eids = as_dtype_of("eids", eids, indices)
     else:
         eids = None

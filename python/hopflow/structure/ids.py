@@ -74,6 +74,10 @@ def _array(value: object, shared: bool) -> Any:
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise TypeError("some are masked")
     array = np.asarray(value)
+    if array.dtype.kind not in "biufc":
+        if any(type(x) is int for x in array.reshape(-1)[:1000]):
+            raise TypeError("not all of them integers that fit int64")
+        raise TypeError(f"of dtype {array.dtype}")
     if array.dtype in (np.uint16, np.uint32, np.uint64):  # torch before 2.3 does not know them
         if array.size and array.max() > np.iinfo(np.int64).max:
             raise ValueError("an id does not fit int64")
