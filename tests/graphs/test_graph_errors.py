@@ -91,8 +91,6 @@ def _one_row(ids: Any) -> list[int]:
 def test_bad_ids(graph: hf.Graph, case: tuple[str, Any, type[Exception], str], taker: str) -> None:
     name, call = ID_TAKERS[taker]
     what, ids, error, words = case
-    if taker == "csc" and what in ("as many as nodes", "2**40"):
-        return  # more nodes than rows is a wider graph, tested below
     if taker == "graph" and what == "text":
         return  # ("01", ...) asks for a form called "01"
     refused(error, f"{name}|{words}", lambda: call(graph, ids))
@@ -108,7 +106,7 @@ def test_bad_masks(graph: hf.Graph, taker: str) -> None:
 def test_bad_edge_lists() -> None:
     refused(ValueError, "dst|2|1", lambda: hf.graph(([0, 1], [1])))
     refused(TypeError, "src|bool", lambda: hf.graph((torch.tensor([True]), [0])))
-    for data in (None, 3, "ab", {}, {("a", "b", "c"): ([0], [1])}, np.zeros((2, 4), int)):
+    for data in (None, 3, "ab", {}, {("a", "b", "c"): ([0], [1])}):
         refused(TypeError, "data|(src, dst)|got", lambda d=data: hf.graph(d))
     for data in ((), ([0],), ([0], [1], [2]), ("coo", ([0], [1], [2])), ("coo", 3), ("csc", [[0]])):
         refused(ValueError, "data", lambda d=data: hf.graph(d))

@@ -39,6 +39,8 @@ def heterograph(
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.heterograph.html
     """
+    if not isinstance(data_dict, Mapping):
+        raise TypeError(f"heterograph: expected a dict, got {type(data_dict).__name__}")
     types = list(data_dict)
     if len(types) != 1:
         raise HopflowError(
@@ -54,5 +56,5 @@ def heterograph(
             f"heterograph: expected one node type, got {', '.join(sorted(map(str, others)))};"
             " hopflow has no graphs of several types"
         )
-    num_nodes = None if num_nodes_dict is None else num_nodes_dict[kind[0]]
+    num_nodes = None if num_nodes_dict is None else num_nodes_dict.get(kind[0])
     return graph(data_dict[kind], num_nodes=num_nodes, idtype=idtype, device=device)

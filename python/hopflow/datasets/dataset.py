@@ -84,7 +84,7 @@ class NodePropDataset:
 
         self.name = raw.name
         self.num_classes = raw.num_classes
-        self._graph: Graph = graph((_tensor(raw.src), _tensor(raw.dst)), num_nodes=raw.num_nodes)
+        self._graph: Graph = graph((raw.src, raw.dst), num_nodes=raw.num_nodes)
         for key, column in raw.node_columns.items():
             self._graph.ndata[key] = _tensor(column)
         for key, column in raw.edge_columns.items():

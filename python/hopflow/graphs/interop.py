@@ -57,12 +57,11 @@ def from_scipy(
         raise ValueError(
             f"sp_mat: expected a square matrix, got shape {tuple(map(int, sp_mat.shape))}"
         )
-    coo = sp_mat.tocoo()
-    ends = coo.row.astype(np.int64), coo.col.astype(np.int64)
-    made = graph(ends, num_nodes=int(sp_mat.shape[0]), idtype=idtype)
+    coo = sp_mat.tocoo(copy=False)
+    made = graph(coo, idtype=idtype, device=device)
     if eweight_name is not None:
-        made.edata[eweight_name] = torch.from_numpy(np.array(coo.data))
-    return made if device is None else made.to(device)
+        made.edata[eweight_name] = torch.from_numpy(np.array(coo.data)).to(made.device)
+    return made
 
 
 # --- networkx
@@ -130,15 +129,13 @@ def from_networkx(
     if edge_id_attr_name is not None:
         listed = _by_edge_id(listed, edge_id_attr_name)
     ends = np.asarray([edge[:2] for edge in listed], dtype=np.int64).reshape(-1, 2)
-    made = graph(
-        (ends[:, 0].copy(), ends[:, 1].copy()), num_nodes=len(nodes), idtype=idtype or torch.int64
-    )
+    made = graph(ends.T, num_nodes=len(nodes), idtype=idtype, device=device)
     for name in node_attrs:
         rows = [relabeled.nodes[i] for i in range(len(nodes))]
-        made.ndata[name] = _column("node", name, rows)
+        made.ndata[name] = _column("node", name, rows).to(made.device)
     for name in edge_attrs:
-        made.edata[name] = _column("edge", name, [edge[2] for edge in listed])
-    return made if device is None else made.to(device)
+        made.edata[name] = _column("edge", name, [edge[2] for edge in listed]).to(made.device)
+    return made
 
 
 def _by_edge_id(listed: list[Any], name: str) -> list[Any]:
@@ -217,7 +214,7 @@ def from_pyg(data: Any) -> Graph:
         if isinstance(edge_index, Tensor):
             got = f"shape {list(edge_index.shape)}"
         raise ValueError(f"data: expected edge_index of shape [2, E], got {got}")
-    made = graph((edge_index[0], edge_index[1]), num_nodes=int(data.num_nodes))
+    made = graph(edge_index, num_nodes=int(data.num_nodes))
     node_names = {pyg_name: name for name, pyg_name in PYG_NODE.items()}
     edge_names = {pyg_name: name for name, pyg_name in PYG_EDGE.items()}
     origin: dict[tuple[str, str], str] = {}

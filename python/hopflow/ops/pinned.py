@@ -40,6 +40,23 @@ def _span(x: Tensor) -> int:
     return (last + 1) * x.element_size()
 
 
+def _is_mapped_file(x: Tensor) -> bool:
+    """Whether the memory is a file's or cannot be written: drivers lock no such pages."""
+    try:
+        with open("/proc/self/maps") as maps:
+            lines = maps.readlines()
+    except OSError:  # not Linux
+        return False
+    for line in lines:
+        extent, access, _, _, _, *path = line.split(maxsplit=5)
+        begin, end = (int(at, 16) for at in extent.split("-"))
+        if begin <= x.data_ptr() < end:
+            shared = ("/dev/shm/", "/dev/zero", "/memfd:", "/SYSV")
+            is_file = bool(path) and path[0].startswith("/") and not path[0].startswith(shared)
+            return is_file or "w" not in access
+    return False
+
+
 def _give_own_pages(x: Tensor) -> None:
     """Move a tensor to memory whose pages hold nothing else."""
     num_bytes = x.numel() * x.element_size()
@@ -61,7 +78,8 @@ def pin_memory(x: Tensor) -> Pin | None:
     Memory is locked by the page, and what shares a page with locked memory cannot be copied safely
     any more. So a tensor of less than 32 MiB, which may share its pages with others, is moved to
     pages of its own: ``x`` itself then lives there; views of it that were made before keep the old
-    memory. Larger tensors stay where they are.
+    memory. So is a file mapped into memory, whose pages cannot be locked. Other tensors stay where
+    they are.
 
     Parameters
     ----------
@@ -84,7 +102,7 @@ def pin_memory(x: Tensor) -> Pin | None:
     if is_pinned(x):
         # Either a lock of ours, which one more pin then holds, or somebody else's.
         return Pin(x)
-    if x.untyped_storage().nbytes() < _LEAST_MAPPED:
+    if x.untyped_storage().nbytes() < _LEAST_MAPPED or _is_mapped_file(x):
         _give_own_pages(x)
     return Pin(x)
 
