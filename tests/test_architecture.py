@@ -139,18 +139,59 @@ def test_operators_know_no_graphs():
 
 @pytest.mark.skipif(not CSRC.is_dir(), reason="the sources are not beside the tests")
 def test_only_bindings_see_pybind11_and_no_file_sees_aten():
-    may = re.compile(r".*_bind\.cpp|(bind|place|tensor_caster)\.(h|cpp)|module\.cpp")
-    for path in CSRC.iterdir():
+    may = re.compile(r"(.*/)?\w+_bind\.(h|cpp)|bindings/.*|module\.cpp")
+    for name, path in sources().items():
         text = path.read_text()
-        assert not re.search(r"#include\s*[<\"](ATen|torch|c10)/", text), path.name
-        if not may.fullmatch(path.name):
-            assert "pybind11" not in text, path.name
+        assert not re.search(r"#include\s*[<\"](ATen|torch|c10)/", text), name
+        if not may.fullmatch(name):
+            assert "pybind11" not in text, name
+            assert not any(may.fullmatch(other) for other in includes(path)), name
+
+
+# A folder of csrc/ may include those in lines above its own. Only bindings (*_bind.*) may include
+# bindings/; cuda/ is for CUDA sources.
+ROOMS = [
+    {"core"},
+    {"cuda", "bindings"},
+    {"messages", "gather", "csc", "compact", "check_ids", "edge_softmax", "sample", "spmm"},
+    {"blocks", "gatv2_scores", "sample_weighted", "sddmm", "sddmm_binary", "spmm_binary"},
+    {"loader"},
+    {""},  # module.cpp and cuda_stub.cpp, which know everything
+]
+FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
+
+
+def sources() -> dict[str, Path]:
+    """The files of csrc, by their paths in it."""
+    return {p.relative_to(CSRC).as_posix(): p for p in sorted(CSRC.rglob("*")) if p.is_file()}
+
+
+def includes(path: Path) -> set[str]:
+    """What a file of csrc includes of csrc, by the paths in it."""
+    quoted = re.findall(r"^#(?:include|define HOPFLOW_ISA_FILE) \"(.+)\"", path.read_text(), re.M)
+    return set(quoted)
+
+
+def room(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+@pytest.mark.skipif(not CSRC.is_dir(), reason="the sources are not beside the tests")
+@pytest.mark.parametrize("name", sources())
+def test_rooms_of_csrc_form_no_circle(name):
+    assert room(name) in FLOOR, f"{room(name)} has no place in ROOMS"
+    for other in includes(CSRC / name):
+        assert (CSRC / other).is_file(), f"{name}: {other} is not a path in csrc"
+        if room(other) == room(name):
+            continue
+        assert FLOOR[room(other)] < FLOOR[room(name)], f"{name} must not include {other}"
+        if room(other) == "cuda":
+            assert re.search(r"\.cuh?$", name), f"{name} is not CUDA, but includes {other}"
 
 
 def operators() -> list[str]:
     """Stems of the operators: what has kernels on both sides and a binding of its own."""
-    stems = {p.name.removesuffix("_cpu.cpp") for p in CSRC.glob("*_cpu.cpp")}
-    return sorted(s for s in stems if (CSRC / f"{s}_bind.cpp").exists())
+    return sorted(p.parent.name for p in CSRC.glob("*/*_cpu.cpp"))
 
 
 # Operators that are timed as a part of something larger.
@@ -165,10 +206,10 @@ TIMED_WITH = {
 @pytest.mark.parametrize("stem", operators())
 def test_an_operator_is_whole(stem):
     wanted = [
-        CSRC / f"{stem}.h",
-        CSRC / f"{stem}_cpu.cpp",
-        CSRC / f"{stem}_cuda.cu",
-        CSRC / f"{stem}_bind.cpp",
+        CSRC / stem / f"{stem}.h",
+        CSRC / stem / f"{stem}_cpu.cpp",
+        CSRC / stem / f"{stem}_cuda.cu",
+        CSRC / stem / f"{stem}_bind.cpp",
         ROOT / "python" / "hopflow" / "ops" / f"{stem}.py",
         ROOT / "tests" / "ops" / f"test_{stem}.py",
         BENCHMARKS / f"bench_{TIMED_WITH.get(stem, stem)}.py",

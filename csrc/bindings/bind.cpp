@@ -12,19 +12,6 @@ void CheckFanout(std::int64_t fanout) {
   CheckValue(fanout <= 0x7fffffff, "fanout: expected at most 2^31 - 1, got ", fanout);
 }
 
-CscView ViewOfCsc(const Place& place, TensorView indptr, TensorView indices) {
-  place.Reach("indptr", indptr);
-  place.Reach("indices", indices);
-  Operand{"indptr", indptr}.OfDim(1).OfType(DType::kInt64).Contiguous();
-  Operand{"indices", indices}.OfDim(1).Index().Contiguous();
-  CheckValue(indptr.size(0) >= 1, "indptr: expected at least one element, got none");
-  return {.num_nodes = indptr.size(0) - 1,
-          .num_edges = indices.size(0),
-          .indptr = indptr.as<std::int64_t>(),
-          .indices = indices.data,
-          .id_type = indices.dtype};
-}
-
 void CheckIds(const Operand& ids, std::int64_t bound, const char* bound_name) {
   DispatchIndex(ids.view.dtype, ids.name, [&]<typename Id>(Type<Id>) {
     const Id* data = ids.view.as<Id>();

@@ -10,7 +10,6 @@
 
 #include "bindings/place.h"
 #include "bindings/tensor_caster.h"
-#include "blocks/blocks.h"
 #include "core/buffer_pool.h"
 #include "core/check.h"
 #include "core/dtype.h"
@@ -38,11 +37,6 @@ void BindSpmmBinary(pybind11::module_& module);
 // A one-dimensional tensor that owns `buffer` and gives it back to the pool when the last tensor
 // over it is gone; without a copy. int32, int64, or (any other dtype) bytes.
 pybind11::object ToTensor(Buffer buffer, DType dtype, std::int64_t count);
-
-// The arrays of sampled blocks as tensors: (input_nodes, output_nodes, seed_inverse or None,
-// src_ids,
-// [(indptr, indices, positions, num_src) for each hop, from the seeds outwards]).
-pybind11::tuple ToTensors(Blocks blocks, DType id_type, DType output_type);
 
 using MaybeTensor = std::optional<TensorView>;
 
@@ -111,10 +105,6 @@ T* DataOrNull(const MaybeTensor& tensor) {
 }
 
 void CheckFanout(std::int64_t fanout);
-
-// The in-edges of a graph, their arrays checked for shape and type; their contents are checked
-// where they are read. On CUDA they may be in page-locked host memory.
-CscView ViewOfCsc(const Place& place, TensorView indptr, TensorView indices);
 
 // Checks of contents on the CPU; check_ids_bind.cpp has them for both.
 

@@ -1,11 +1,9 @@
-#include "blocks/blocks.h"
+#include "blocks/blocks_bind.h"
 
 #include <pybind11/stl.h>
 
 #include <utility>
 #include <vector>
-
-#include "bindings/bind.h"
 
 namespace py = pybind11;
 
@@ -67,6 +65,19 @@ py::tuple SampleBlocksCudaBinding(const TensorView& indptr, const TensorView& in
 }
 
 }  // namespace
+
+CscView ViewOfCsc(const Place& place, TensorView indptr, TensorView indices) {
+  place.Reach("indptr", indptr);
+  place.Reach("indices", indices);
+  Operand{"indptr", indptr}.OfDim(1).OfType(DType::kInt64).Contiguous();
+  Operand{"indices", indices}.OfDim(1).Index().Contiguous();
+  CheckValue(indptr.size(0) >= 1, "indptr: expected at least one element, got none");
+  return {.num_nodes = indptr.size(0) - 1,
+          .num_edges = indices.size(0),
+          .indptr = indptr.as<std::int64_t>(),
+          .indices = indices.data,
+          .id_type = indices.dtype};
+}
 
 py::tuple ToTensors(Blocks blocks, DType id_type, DType output_type) {
   py::list hops;

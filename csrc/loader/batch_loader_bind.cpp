@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "bindings/bind.h"
+#include "blocks/blocks_bind.h"
 
 namespace py = pybind11;
 
