@@ -10,7 +10,7 @@ namespace py = pybind11;
 namespace hopflow {
 namespace {
 
-constexpr const char* kOp = "sample_blocks";
+constexpr const char* kBlocksOp = "sample_blocks";
 
 BlocksOptions OptionsOf(const std::vector<std::int64_t>& fanouts,
                         const std::vector<std::uint64_t>& keys, bool replace, DType output_type) {
@@ -28,8 +28,8 @@ py::tuple SampleBlocksBinding(const TensorView& indptr, const TensorView& indice
                               const TensorView& seeds, const std::vector<std::int64_t>& fanouts,
                               const std::vector<std::uint64_t>& keys, bool replace,
                               bool wide_output) {
-  Operand{"seeds", seeds}.OfDim(1).OfType(indices.dtype).Contiguous().OnCpu(kOp);
-  const Place place(kOp, "seeds", seeds);
+  Operand{"seeds", seeds}.OfDim(1).OfType(indices.dtype).Contiguous().OnCpu(kBlocksOp);
+  const Place place(kBlocksOp, "seeds", seeds);
   const CscView graph = ViewOfCsc(place, indptr, indices);
   const DType output_type = wide_output ? DType::kInt64 : DType::kInt32;
   const BlocksOptions options = OptionsOf(fanouts, keys, replace, output_type);
@@ -47,7 +47,7 @@ py::tuple SampleBlocksBinding(const TensorView& indptr, const TensorView& indice
 py::tuple SampleBlocksCudaBinding(const TensorView& indptr, const TensorView& indices,
                                   const TensorView& seeds, const std::vector<std::int64_t>& fanouts,
                                   const std::vector<std::uint64_t>& keys, bool replace) {
-  Place place(kOp, "seeds", seeds);
+  Place place(kBlocksOp, "seeds", seeds);
   CheckValue(place.is_cuda(), "seeds: expected a CUDA tensor");
   Operand{"seeds", seeds}.OfDim(1).OfType(indices.dtype).Contiguous();
   const CscView graph = ViewOfCsc(place, indptr, indices);

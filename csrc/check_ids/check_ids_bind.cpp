@@ -8,11 +8,11 @@ namespace py = pybind11;
 namespace hopflow {
 namespace {
 
-constexpr const char* kOp = "check";
+constexpr const char* kCheckIdsOp = "check";
 
 void CheckIdsBinding(const TensorView& ids, const std::string& name, std::int64_t bound,
                      const std::string& bound_name) {
-  Place place(kOp, name.c_str(), ids);
+  Place place(kCheckIdsOp, name.c_str(), ids);
   const Operand operand{name.c_str(), ids};
   operand.OfDim(1).Index().Contiguous();
   if (!place.is_cuda()) {
@@ -28,7 +28,7 @@ void CheckIdsBinding(const TensorView& ids, const std::string& name, std::int64_
 }
 
 void CheckIndptrBinding(const TensorView& indptr, const std::string& name, std::int64_t num_edges) {
-  Place place(kOp, name.c_str(), indptr);
+  Place place(kCheckIdsOp, name.c_str(), indptr);
   const Operand operand{name.c_str(), indptr};
   operand.OfDim(1).OfType(DType::kInt64).Contiguous();
   if (!place.is_cuda()) {
@@ -52,7 +52,7 @@ void CheckIndptrBinding(const TensorView& indptr, const std::string& name, std::
 
 void CheckPermutationBinding(const TensorView& ids, const std::string& name) {
   CheckIdsBinding(ids, name, ids.numel(), "number of edges");
-  Place place(kOp, name.c_str(), ids);
+  Place place(kCheckIdsOp, name.c_str(), ids);
   if (!place.is_cuda()) {
     py::gil_scoped_release release;
     return CheckPermutation({name.c_str(), ids});

@@ -8,14 +8,14 @@ namespace py = pybind11;
 namespace hopflow {
 namespace {
 
-constexpr const char* kOp = "compact_ids";
+constexpr const char* kCompactOp = "compact_ids";
 
 std::pair<std::int64_t, std::int64_t> CompactBinding(const TensorView& seeds,
                                                      const TensorView& neighbors,
                                                      const TensorView& out_unique,
                                                      const TensorView& out_seeds,
                                                      const TensorView& out_neighbors) {
-  Place place(kOp, "seeds", seeds);
+  Place place(kCompactOp, "seeds", seeds);
   Operand{"seeds", seeds}.OfDim(1).Index().Contiguous();
   Operand{"neighbors", neighbors}.OfDim(1).OfType(seeds.dtype).Contiguous().At(place);
   const std::int64_t num_seeds = seeds.size(0), num_neighbors = neighbors.size(0);

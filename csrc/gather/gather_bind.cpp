@@ -6,7 +6,7 @@ namespace py = pybind11;
 namespace hopflow {
 namespace {
 
-constexpr const char* kOp = "gather_rows";
+constexpr const char* kGatherOp = "gather_rows";
 
 struct RowSizes {
   std::int64_t row_bytes;
@@ -26,7 +26,7 @@ RowSizes CheckRows(const Place& place, const TensorView& x, const TensorView& id
 }
 
 void GatherBinding(TensorView x, const TensorView& ids, const TensorView& out) {
-  Place place(kOp, "ids", ids);
+  Place place(kGatherOp, "ids", ids);
   place.Reach("x", x);
   const RowSizes sizes = CheckRows(place, x, ids, out);
   DispatchIndex(ids.dtype, "ids", [&]<typename Id>(Type<Id>) {
@@ -45,7 +45,7 @@ void GatherBinding(TensorView x, const TensorView& ids, const TensorView& out) {
 void GatherCachedBinding(TensorView x, const TensorView& ids, const TensorView& cached,
                          const TensorView& slots, const TensorView& num_hits,
                          const TensorView& out) {
-  Place place(kOp, "ids", ids);
+  Place place(kGatherOp, "ids", ids);
   CheckValue(place.is_cuda(), "ids: expected a CUDA tensor");
   place.Reach("x", x);
   const RowSizes sizes = CheckRows(place, x, ids, out);

@@ -15,12 +15,12 @@ namespace py = pybind11;
 namespace hopflow {
 namespace {
 
-constexpr const char* kOp = "BatchLoader";
+constexpr const char* kBatchLoaderOp = "BatchLoader";
 
 CscView CpuCsc(py::handle indptr, py::handle indices) {
   const TensorView view = ViewOf(indices);
-  Operand{"indices", view}.OnCpu(kOp);
-  return ViewOfCsc(Place(kOp, "indices", view), ViewOf(indptr), view);
+  Operand{"indices", view}.OnCpu(kBatchLoaderOp);
+  return ViewOfCsc(Place(kBatchLoaderOp, "indices", view), ViewOf(indptr), view);
 }
 // How often a wait looks for Ctrl-C.
 constexpr std::chrono::milliseconds kPatience{50};
@@ -69,7 +69,7 @@ class BoundLoader {
                     .num_workers = num_workers,
                     .capacity = capacity};
     const Operand operand{"seeds", seed_view};
-    operand.OfDim(1).OfType(plan.graph.id_type).Contiguous().OnCpu(kOp);
+    operand.OfDim(1).OfType(plan.graph.id_type).Contiguous().OnCpu(kBatchLoaderOp);
     CheckIds(operand, plan.graph.num_nodes, "number of nodes");
     for (const std::int64_t fanout : plan.fanouts) CheckFanout(fanout);
     CheckValue(batch_size >= 1 && first_batch >= 0 && num_batches >= 0 && num_workers >= 0 &&
@@ -95,7 +95,7 @@ class BoundLoader {
       const auto pair = column.cast<py::tuple>();
       const TensorView view = ViewOf(pair[0]);
       const auto level = pair[1].cast<int>();
-      Operand{"column", view}.RowsContiguous().OnCpu(kOp);
+      Operand{"column", view}.RowsContiguous().OnCpu(kBatchLoaderOp);
       CheckValue(view.size(0) == num_nodes_, "column: expected ", num_nodes_, " rows, got ",
                  view.size(0));
       CheckValue(0 <= level && level <= num_hops_, "level: expected 0 to ", num_hops_, ", got ",

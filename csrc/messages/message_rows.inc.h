@@ -83,12 +83,9 @@ template <int kVecs, typename T, typename Op>
   } else if (lhs_varies) {
 #pragma GCC unroll 8
     for (int i = 0; i < kVecs; ++i) out[i] = op(LoadVec(lhs + offset[i]), right);
-  } else if (rhs_varies) {
+  } else {  // rhs varies: of a head wider than a vector, one of them does
 #pragma GCC unroll 8
     for (int i = 0; i < kVecs; ++i) out[i] = op(left, LoadVec(rhs + offset[i]));
-  } else {
-#pragma GCC unroll 8
-    for (int i = 0; i < kVecs; ++i) out[i] = op(left, right);
   }
 }
 

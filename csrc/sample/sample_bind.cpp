@@ -7,7 +7,7 @@ namespace py = pybind11;
 namespace hopflow {
 namespace {
 
-constexpr const char* kOp = "sample_neighbors";
+constexpr const char* kSampleOp = "sample_neighbors";
 
 SampleOptions Options(std::int64_t fanout, bool replace, std::uint64_t key) {
   CheckFanout(fanout);
@@ -23,7 +23,7 @@ std::int64_t NumNodes(const Place& place, TensorView& indptr) {
 
 std::int64_t CountBinding(TensorView indptr, std::int64_t num_edges, const TensorView& seeds,
                           std::int64_t fanout, bool replace, const TensorView& out_indptr) {
-  Place place(kOp, "seeds", seeds);
+  Place place(kSampleOp, "seeds", seeds);
   const std::int64_t num_nodes = NumNodes(place, indptr);
   Operand{"seeds", seeds}.OfDim(1).Index().Contiguous();
   const std::int64_t num_seeds = seeds.size(0);
@@ -48,7 +48,7 @@ void SampleBinding(TensorView indptr, TensorView indices, MaybeTensor eids, cons
                    std::int64_t fanout, bool replace, std::uint64_t key,
                    const TensorView& out_indptr, const TensorView& out_neighbors,
                    const TensorView& out_eids) {
-  Place place(kOp, "seeds", seeds);
+  Place place(kSampleOp, "seeds", seeds);
   NumNodes(place, indptr);
   place.Reach("indices", indices);
   Operand{"indices", indices}.OfDim(1).Index().Contiguous();

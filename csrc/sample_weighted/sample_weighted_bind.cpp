@@ -6,7 +6,7 @@ namespace py = pybind11;
 namespace hopflow {
 namespace {
 
-constexpr const char* kOp = "sample_weighted";
+constexpr const char* kSampleWeightedOp = "sample_weighted";
 
 template <typename F>
 decltype(auto) DispatchWeight(DType dtype, F&& f) {
@@ -59,10 +59,11 @@ WeightedArgs<W> ArgsOf(const Place& place, TensorView& indptr, const TensorView&
           .options = {.fanout = fanout, .replace = replace, .key = key}};
 }
 
-std::int64_t CountBinding(TensorView indptr, std::int64_t num_edges, const TensorView& seeds,
-                          std::int64_t fanout, bool replace, const MaybeTensor& excluded,
-                          const TensorView& out_indptr, const TensorView& out_excluded) {
-  Place place(kOp, "seeds", seeds);
+std::int64_t CountWeightedBinding(TensorView indptr, std::int64_t num_edges,
+                                  const TensorView& seeds, std::int64_t fanout, bool replace,
+                                  const MaybeTensor& excluded, const TensorView& out_indptr,
+                                  const TensorView& out_excluded) {
+  Place place(kSampleWeightedOp, "seeds", seeds);
   const auto args = ArgsOf<float>(place, indptr, seeds, excluded, fanout, replace, 0);
   const Operand out{"out_indptr", out_indptr}, out_more{"out_excluded", out_excluded};
   out.OfType(DType::kInt64).OfSize(args.num_seeds + 1).Contiguous().At(place);
@@ -78,11 +79,12 @@ std::int64_t CountBinding(TensorView indptr, std::int64_t num_edges, const Tenso
   return counts[args.num_seeds];
 }
 
-void SampleBinding(TensorView indptr, std::int64_t num_edges, MaybeTensor sums, MaybeTensor weights,
-                   const TensorView& seeds, std::int64_t fanout, bool replace, std::uint64_t key,
-                   const MaybeTensor& excluded, const TensorView& out_indptr,
-                   const TensorView& out_excluded, const TensorView& out_positions) {
-  Place place(kOp, "seeds", seeds);
+void SampleWeightedBinding(TensorView indptr, std::int64_t num_edges, MaybeTensor sums,
+                           MaybeTensor weights, const TensorView& seeds, std::int64_t fanout,
+                           bool replace, std::uint64_t key, const MaybeTensor& excluded,
+                           const TensorView& out_indptr, const TensorView& out_excluded,
+                           const TensorView& out_positions) {
+  Place place(kSampleWeightedOp, "seeds", seeds);
   CheckValue(sums.has_value() == weights.has_value(), "sums, weights: expected both or neither");
   const auto run = [&]<typename W>(Type<W>) {
     auto args = ArgsOf<W>(place, indptr, seeds, excluded, fanout, replace, key);
@@ -120,10 +122,10 @@ void SampleBinding(TensorView indptr, std::int64_t num_edges, MaybeTensor sums, 
 
 void BindSampleWeighted(py::module_& module) {
   module.def("sum_rows", &SumRowsBinding, py::arg("indptr"), py::arg("weights"), py::arg("sums"));
-  module.def("count_weighted", &CountBinding, py::arg("indptr"), py::arg("num_edges"),
+  module.def("count_weighted", &CountWeightedBinding, py::arg("indptr"), py::arg("num_edges"),
              py::arg("seeds"), py::arg("fanout"), py::arg("replace"), py::arg("excluded"),
              py::arg("out_indptr"), py::arg("out_excluded"));
-  module.def("sample_weighted", &SampleBinding, py::arg("indptr"), py::arg("num_edges"),
+  module.def("sample_weighted", &SampleWeightedBinding, py::arg("indptr"), py::arg("num_edges"),
              py::arg("sums"), py::arg("weights"), py::arg("seeds"), py::arg("fanout"),
              py::arg("replace"), py::arg("key"), py::arg("excluded"), py::arg("out_indptr"),
              py::arg("out_excluded"), py::arg("out_positions"));

@@ -7,11 +7,11 @@ namespace py = pybind11;
 namespace hopflow {
 namespace {
 
-constexpr const char* kOp = "sddmm";
+constexpr const char* kSddmmOp = "sddmm";
 
 void SddmmDotBinding(const TensorView& u, const TensorView& v, const TensorView& indptr,
                      const TensorView& indices, const MaybeTensor& eids, const TensorView& out) {
-  Place place(kOp, "indptr", indptr);
+  Place place(kSddmmOp, "indptr", indptr);
   Operand{"u", u}.OfDim(3).RowsContiguous().At(place);
   Operand{"v", v}.OfType(u.dtype).OfDim(3).RowsContiguous().At(place);
   CheckValue(u.size(1) == v.size(1) && u.size(2) == v.size(2), "v: expected rows shaped as u's ",

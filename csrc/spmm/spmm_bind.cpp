@@ -10,7 +10,7 @@ namespace py = pybind11;
 namespace hopflow {
 namespace {
 
-constexpr const char* kOp = "spmm";
+constexpr const char* kSpmmOp = "spmm";
 
 DType AccumulatorType(DType dtype) {
   return dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
@@ -21,7 +21,7 @@ void SpmmBinding(const TensorView& x, const TensorView& indptr, const MaybeTenso
                  const MaybeTensor& row_scale, std::string_view reduce_name, const TensorView& out,
                  const MaybeTensor& out_arg) {
   const Reduce reduce = ReduceOf(reduce_name);
-  Place place(kOp, "indptr", indptr);
+  Place place(kSpmmOp, "indptr", indptr);
   // Two dimensions are those of one head: reshaping costs more than a small sum.
   const bool has_heads = x.ndim != 2;
   Operand{"x", x}.OfDim(has_heads ? 3 : 2).RowsContiguous().At(place);
@@ -87,7 +87,7 @@ void SpmmBinding(const TensorView& x, const TensorView& indptr, const MaybeTenso
 }
 
 void InverseDegreesBinding(const TensorView& indptr, const TensorView& out) {
-  Place place(kOp, "indptr", indptr);
+  Place place(kSpmmOp, "indptr", indptr);
   Operand{"indptr", indptr}.OfDim(1).OfType(DType::kInt64).Contiguous();
   Operand{"out", out}.OfSize(indptr.size(0) - 1).Contiguous().At(place);
   if (out.dtype != DType::kFloat64) Operand{"out", out}.OfType(DType::kFloat32);
@@ -107,7 +107,7 @@ void InverseDegreesBinding(const TensorView& indptr, const TensorView& out) {
 void ArgBackwardBinding(const TensorView& grad, const TensorView& arg, const TensorView& indptr,
                         const TensorView& t_indptr, const TensorView& t_rows,
                         const TensorView& t_positions, const TensorView& out) {
-  Place place(kOp, "grad", grad);
+  Place place(kSpmmOp, "grad", grad);
   Operand{"grad", grad}.OfDim(2).Contiguous();
   Operand{"arg", arg}
       .OfType(DType::kInt32)
@@ -152,7 +152,7 @@ void EdgeBackwardBinding(const TensorView& grad, const MaybeTensor& arg, const T
                          const MaybeTensor& eids, std::string_view reduce_name,
                          const TensorView& out) {
   const Reduce reduce = ReduceOf(reduce_name);
-  Place place(kOp, "grad", grad);
+  Place place(kSpmmOp, "grad", grad);
   Operand{"grad", grad}.OfDim(2).Contiguous();
   CheckValue(arg.has_value() == HasArg(reduce), "arg: given for max and min, and only for them");
   if (arg) {
