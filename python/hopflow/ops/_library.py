@@ -49,6 +49,7 @@ def define(
     run: Callable[..., None],
     setup: Callable[[Any, tuple[Any, ...], Any], None] | None = None,
     backward: Callable[..., Any] | None = None,
+    linear: Sequence[str] = (),
     jvp: Callable[[tuple[Any, ...], Any, tuple[Any, ...]], Any] | None = None,
     folds: Sequence[Mapping[str, int | None]] = (),
     batch: _transforms.Batch | None = None,
@@ -69,9 +70,10 @@ def define(
         ``setup(ctx, inputs, output)`` saves what ``backward(ctx, *grads)`` needs, by default all
         inputs; ``backward`` returns one gradient for each input. Without it the operator has no
         gradient.
-    jvp : callable, optional
-        Forward mode: ``jvp(inputs, output, tangents)`` is the tangent of the output, or a tuple of
-        one for each; an input without a tangent has None. Goes with ``backward``.
+    linear, jvp : optional
+        Forward mode, which goes with ``backward``: the operands in each of which the result is
+        linear, so that tangents take their place; or else ``jvp(inputs, output, tangents)``, the
+        tangent of the output, or a tuple of one for each. An input without a tangent has None.
     folds, batch : optional
         What ``torch.vmap`` does: see :func:`hopflow.ops._transforms.batched`. Without them one call
         an element of the batch.
@@ -106,6 +108,8 @@ def define(
     numbered = [{operands.index(x): axis for x, axis in fold.items()} for fold in folds]
     _LIBRARY.impl(name, _transforms.batched(op, numbered, batch), "FuncTorchBatched")
     if backward is not None:
+        if jvp is None:
+            jvp = _transforms.multilinear(op, [operands.index(x) for x in linear])
         _register_autograd(name, op, kernel, setup or _save_inputs, backward, jvp)
     return op
 
@@ -124,7 +128,7 @@ def _register_autograd(
     kernel: Callable[..., Any],
     setup: Callable[[Any, tuple[Any, ...], Any], None],
     backward: Callable[..., Any],
-    jvp: Callable[..., Any] | None,
+    jvp: Callable[..., Any],
 ) -> None:
     def below(*inputs: Any) -> Any:
         with torch._C._AutoDispatchBelowAutograd():
@@ -141,8 +145,7 @@ def _register_autograd(
                 return output
 
         Function.backward = staticmethod(backward)  # type: ignore[method-assign]
-        if jvp is not None:
-            Function.jvp = staticmethod(_transforms.forward_mode(jvp))  # type: ignore[method-assign]
+        Function.jvp = staticmethod(_transforms.forward_mode(jvp))  # type: ignore[method-assign]
         Function.__name__ = Function.__qualname__ = f"hopflow_{name}"
         # Without the part of Function.apply that looks for torch.func's wrappers, one input at a
         # time, and wants to see it from outside of the dispatcher.

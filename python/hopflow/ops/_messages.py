@@ -22,7 +22,7 @@ from hopflow.ops._shapes import (
     require_same_device,
 )
 from hopflow.ops._transforms import added
-from hopflow.ops.csc import Transpose, require_transpose, transpose_for_backward
+from hopflow.ops.csc import Transpose, destinations, require_transpose, transpose_for_backward
 
 MESSAGE_OPS = ("add", "sub", "mul", "div", "dot")
 TARGETS = ("u", "v", "e")
@@ -328,6 +328,23 @@ def from_edges(
     return sum_to(_sum_of_messages(by_node, factor.op, grad, factor.other, far), shape)
 
 
+def keep_operands(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    """The ``setup`` of both operators."""
+    ctx.op, lhs, lhs_target, rhs, rhs_target, indptr, indices, eids, *_ = inputs
+    ctx.sides = (lhs_target, lhs.shape), (rhs_target, rhs.shape)
+    arg = None if isinstance(output, Tensor) else output[1]
+    ctx.save_for_backward(*kept(ctx.op, lhs, rhs), indptr, indices, eids, *inputs[-3:], arg)
+
+
+def kept_operands(ctx: Any) -> tuple[Edges, Side, Side, Tensor | None]:
+    """What :func:`keep_operands` kept: the edges, both operands and the winners."""
+    lhs, rhs, indptr, indices, eids, *transpose, arg = ctx.saved_tensors
+    (lhs_target, lhs_shape), (rhs_target, rhs_shape) = ctx.sides
+    left, right = Side(lhs_target, lhs_shape, lhs), Side(rhs_target, rhs_shape, rhs)
+    num_src = max((side.shape[0] for side in (left, right) if side.target == "u"), default=0)
+    return Edges(indptr, indices, eids, num_src, transpose), left, right, arg
+
+
 def kept(op: str, lhs: Tensor, rhs: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """The operands that a backward pass will read, to be saved for it."""
     if op in ("add", "sub"):
@@ -426,6 +443,11 @@ def fold_batch(
 # --- references ---
 
 
+def in_edge_order(x: Tensor, eids: Tensor | None) -> Tensor:
+    """Rows of the positions of a CSC, in the order of edge ids."""
+    return x if eids is None else torch.empty_like(x).index_copy(0, eids.long(), x)
+
+
 def messages_reference(
     indptr: Tensor,
     indices: Tensor,
@@ -438,9 +460,7 @@ def messages_reference(
 ) -> tuple[Tensor, Tensor]:
     """The message at each position in the wider dtype, and its destination; in plain torch."""
     num_edges = indices.shape[0]
-    dst = torch.repeat_interleave(
-        torch.arange(indptr.shape[0] - 1), indptr.long().diff(), output_size=num_edges
-    )
+    dst = destinations(indptr.long(), num_edges, torch.int64)
     ids = {
         "u": indices.long(),
         "v": dst,

@@ -94,6 +94,28 @@ def added(*terms: Tensor | None) -> Tensor:
     return first
 
 
+def multilinear(op: Any, operands: Sequence[int]) -> Callable[..., Any]:
+    """The ``jvp`` of an operator that is linear in each of some operands, given by number."""
+
+    def jvp(inputs: tuple[Any, ...], output: Any, tangents: tuple[Any, ...]) -> Any:
+        terms = [
+            op(*inputs[:i], tangents[i], *inputs[i + 1 :])
+            for i in operands
+            if tangents[i] is not None
+        ]
+        if isinstance(output, Tensor):
+            return added(*terms)
+        # Which edge won, an integer, has no tangent.
+        return tuple(
+            [
+                added(*term) if primal.is_floating_point() else None
+                for primal, *term in zip(output, *terms)
+            ]
+        )
+
+    return jvp
+
+
 # --- batches ---
 
 Batch: TypeAlias = Callable[

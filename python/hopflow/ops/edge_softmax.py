@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hopflow import _native
 from hopflow.ops._library import Spec, define
+from hopflow.ops._messages import in_edge_order
 from hopflow.ops._place import check_indptr, check_permutation
 from hopflow.ops._shapes import (
     accumulator_dtype,
@@ -154,5 +155,4 @@ def edge_softmax_reference(indptr: Tensor, x: Tensor, *, eids: Tensor | None = N
     most = most.scatter_reduce(0, dst, at, "amax", include_self=False)
     power = (at - most.gather(0, dst)).exp()
     total = torch.zeros_like(most).scatter_add(0, dst, power)
-    out = (power / total.gather(0, dst)).to(x.dtype).view(x.shape)
-    return out if eids is None else torch.empty_like(out).index_copy(0, eids.long(), out)
+    return in_edge_order((power / total.gather(0, dst)).to(x.dtype).view(x.shape), eids)

@@ -61,10 +61,6 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None]:
     return _scatter(grad, ids, ctx.num_rows), None
 
 
-def _jvp(inputs: tuple[Any, ...], output: Tensor, tangents: tuple[Any, ...]) -> Tensor:
-    return _gather(tangents[0], inputs[1])  # type: ignore[no-any-return]
-
-
 def _scatter_shapes(grad: Tensor, ids: Tensor, num_rows: int) -> Spec:
     return (num_rows, *grad.shape[1:]), grad.dtype, grad.device
 
@@ -86,17 +82,13 @@ def _scatter_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
     return _gather(grad, ids), None, None
 
 
-def _scatter_jvp(inputs: tuple[Any, ...], output: Tensor, tangents: tuple[Any, ...]) -> Tensor:
-    return _scatter(tangents[0], *inputs[1:])  # type: ignore[no-any-return]
-
-
 _scatter = define(
     "scatter_rows(Tensor grad, Tensor ids, SymInt num_rows) -> Tensor",
     shapes=_scatter_shapes,
     run=_scatter_run,
     setup=_scatter_setup,
     backward=_scatter_backward,
-    jvp=_scatter_jvp,
+    linear=["grad"],
     folds=[{"grad": None}],
 )
 _gather = define(
@@ -105,7 +97,7 @@ _gather = define(
     run=_run,
     setup=_setup,
     backward=_backward,
-    jvp=_jvp,
+    linear=["x"],
     folds=[{"x": None}],
 )
 

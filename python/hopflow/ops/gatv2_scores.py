@@ -10,7 +10,7 @@ from torch.autograd import forward_ad
 
 from hopflow import _native
 from hopflow.ops._library import Spec, define
-from hopflow.ops._messages import Edges, messages_reference, sum_of_edges
+from hopflow.ops._messages import Edges, in_edge_order, messages_reference, sum_of_edges
 from hopflow.ops._place import check_edges
 from hopflow.ops._shapes import (
     accumulator_dtype,
@@ -266,5 +266,4 @@ def gatv2_scores_reference(
     """What :func:`gatv2_scores` computes, in plain torch."""
     sums, _ = messages_reference(indptr, indices, "add", u, v, "u", "v", eids)
     active = torch.nn.functional.leaky_relu(sums, negative_slope)
-    out = (active * attn.to(active.dtype)).sum(-1).to(u.dtype)
-    return out if eids is None else torch.empty_like(out).index_copy(0, eids.long(), out)
+    return in_edge_order((active * attn.to(active.dtype)).sum(-1).to(u.dtype), eids)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hopflow import _native
 from hopflow.ops._library import Spec, define
+from hopflow.ops._messages import in_edge_order, messages_reference
 from hopflow.ops._place import check_edges, mark
 from hopflow.ops._shapes import (
     accumulator_dtype,
@@ -22,8 +23,7 @@ from hopflow.ops._shapes import (
     require_ids,
     require_same_device,
 )
-from hopflow.ops._transforms import added
-from hopflow.ops.csc import Transpose, destinations, require_transpose, transpose_for_backward
+from hopflow.ops.csc import Transpose, require_transpose, transpose_for_backward
 
 
 def _shapes(u: Tensor, v: Tensor, indptr: Tensor, indices: Tensor, *_: Any) -> Spec:
@@ -63,21 +63,13 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return grad_u, grad_v, None, None, None, None, None, None
 
 
-def _jvp(inputs: tuple[Any, ...], output: Tensor, tangents: tuple[Any, ...]) -> Tensor:
-    (u, v, *edges), (t_u, t_v, *_) = inputs, tangents
-    return added(
-        None if t_u is None else _sddmm_dot(t_u, v, *edges),
-        None if t_v is None else _sddmm_dot(u, t_v, *edges),
-    )
-
-
 _sddmm_dot = define(
     "sddmm_dot(Tensor u, Tensor v, Tensor indptr, Tensor indices, Tensor? eids,"
     " Tensor? t_indptr, Tensor? t_rows, Tensor? t_positions) -> Tensor",
     shapes=_shapes,
     run=_run,
     backward=_backward,
-    jvp=_jvp,
+    linear=["u", "v"],
     folds=[{"u": 1, "v": 1}],
 )
 
@@ -161,7 +153,5 @@ def sddmm_reference(
     indptr: Tensor, indices: Tensor, u: Tensor, v: Tensor, *, eids: Tensor | None = None
 ) -> Tensor:
     """What :func:`sddmm` computes, in plain torch."""
-    dst = destinations(indptr.long(), indices.shape[0], torch.int64)
-    dtype = accumulator_dtype(u.dtype)
-    out = (u[indices.long()].to(dtype) * v[dst].to(dtype)).sum(-1, keepdim=True).to(u.dtype)
-    return out if eids is None else torch.empty_like(out).index_copy(0, eids.long(), out)
+    messages, _ = messages_reference(indptr, indices, "dot", u, v, "u", "v", eids)
+    return in_edge_order(messages.to(u.dtype), eids)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from hopflow import _native
 from hopflow.ops._integers import reduce_integers
 from hopflow.ops._library import Spec, define
 from hopflow.ops._messages import (
-    Edges,
-    Side,
     fold_batch,
     from_edges,
-    kept,
+    in_edge_order,
+    keep_operands,
+    kept_operands,
     message_shape,
     messages_reference,
     operand_gradients,
@@ -67,18 +66,8 @@ def _run(
     )  # fmt: skip
 
 
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.op, lhs, ctx.lhs_target, rhs, ctx.rhs_target, indptr, indices, eids, *transpose = inputs
-    ctx.save_for_backward(*kept(ctx.op, lhs, rhs), indptr, indices, eids, *transpose)
-    ctx.shapes = lhs.shape, rhs.shape
-
-
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    lhs, rhs, indptr, indices, eids, *transpose = ctx.saved_tensors
-    left = Side(ctx.lhs_target, ctx.shapes[0], lhs)
-    right = Side(ctx.rhs_target, ctx.shapes[1], rhs)
-    num_src = max((side.shape[0] for side in (left, right) if side.target == "u"), default=0)
-    edges = Edges(indptr, indices, eids, num_src, transpose)
+    edges, left, right, _ = kept_operands(ctx)
     needs = (ctx.needs_input_grad[1], ctx.needs_input_grad[3])
     grads = operand_gradients(from_edges, edges, grad, ctx.op, left, right, needs)
     return None, grads[0], None, grads[1], *[None] * 7
@@ -100,7 +89,7 @@ _sddmm_binary = define(
     " -> Tensor",
     shapes=_shapes,
     run=_run,
-    setup=_setup,
+    setup=keep_operands,
     backward=_backward,
     jvp=_jvp,
     batch=fold_batch,
@@ -166,9 +155,4 @@ def sddmm_binary_reference(
 ) -> Tensor:
     """What :func:`sddmm_binary` computes, in plain torch."""
     messages, _ = messages_reference(indptr, indices, op, lhs, rhs, lhs_target, rhs_target, eids)
-    messages = messages.to(lhs.dtype)
-    return (
-        messages
-        if eids is None
-        else torch.empty_like(messages).index_copy(0, eids.long(), messages)
-    )
+    return in_edge_order(messages.to(lhs.dtype), eids)

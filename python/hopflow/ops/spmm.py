@@ -30,7 +30,7 @@ from hopflow.ops._shapes import (
     require_numbers,
     require_same_device,
 )
-from hopflow.ops._transforms import added
+from hopflow.ops._transforms import multilinear
 from hopflow.ops.csc import Transpose, destinations, require_transpose, transpose_for_backward
 
 REDUCERS = ("sum", "mean", "max", "min")
@@ -182,14 +182,10 @@ def _spmm_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
 def _spmm_jvp(
     inputs: tuple[Any, ...], output: Sequence[Tensor], tangents: tuple[Any, ...]
 ) -> tuple[Tensor, None]:
-    x, indptr, indices, _, *rest = inputs
-    t_x, t_weight = tangents[0], tangents[3]
-    if has_arg(rest[2]):
-        return at_winners(t_x, output[1], indptr, indices), None
-    return added(
-        None if t_x is None else _spmm(t_x, *inputs[1:])[0],
-        None if t_weight is None else _spmm(x, indptr, indices, t_weight, *rest)[0],
-    ), None
+    _, indptr, indices, *_ = inputs
+    if output[1].numel():
+        return at_winners(tangents[0], output[1], indptr, indices), None
+    return multilinear(_spmm, [0, 3])(inputs, output, tangents)  # type: ignore[no-any-return]
 
 
 _spmm = define(
@@ -239,10 +235,6 @@ def _arg_backward_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return (at_winners(grad, arg, indptr, indices), *[None] * 7)
 
 
-def _arg_backward_jvp(inputs: tuple[Any, ...], output: Tensor, tangents: tuple[Any, ...]) -> Tensor:
-    return _spmm_arg_backward(tangents[0], *inputs[1:])  # type: ignore[no-any-return]
-
-
 _spmm_arg_backward = define(
     "spmm_arg_backward(Tensor grad, Tensor arg, Tensor indptr, Tensor indices, SymInt num_src,"
     " Tensor t_indptr, Tensor t_rows, Tensor t_positions) -> Tensor",
@@ -250,7 +242,7 @@ _spmm_arg_backward = define(
     run=_arg_backward_run,
     setup=_arg_backward_setup,
     backward=_arg_backward_backward,
-    jvp=_arg_backward_jvp,
+    linear=["grad"],
     folds=[{"grad": -1, "arg": -1}],
 )
 

@@ -16,10 +16,10 @@ from hopflow.ops._messages import (
     Edges,
     Factor,
     Route,
-    Side,
     fold_batch,
     from_destinations,
-    kept,
+    keep_operands,
+    kept_operands,
     message_shape,
     messages_reference,
     operand_gradients,
@@ -107,28 +107,21 @@ def _run(
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    (
-        ctx.op, lhs, ctx.lhs_target, rhs, ctx.rhs_target, indptr, indices, eids, ctx.reduce,
-        *transpose,
-    ) = inputs  # fmt: skip
+    ctx.reduce = inputs[8]
     ctx.mark_non_differentiable(output[1])
-    ctx.save_for_backward(*kept(ctx.op, lhs, rhs), indptr, indices, eids, output[1], *transpose)
-    ctx.shapes = lhs.shape, rhs.shape
+    keep_operands(ctx, inputs, output)
 
 
 def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
-    lhs, rhs, indptr, indices, eids, arg, *transpose = ctx.saved_tensors
-    left = Side(ctx.lhs_target, ctx.shapes[0], lhs)
-    right = Side(ctx.rhs_target, ctx.shapes[1], rhs)
-    num_src = max((side.shape[0] for side in (left, right) if side.target == "u"), default=0)
-    edges = Edges(indptr, indices, eids, num_src, transpose)
+    edges, left, right, arg = kept_operands(ctx)
     needs = (ctx.needs_input_grad[1], ctx.needs_input_grad[3])
     if has_arg(ctx.reduce):
+        assert arg is not None
         route: Route = partial(_from_winners, arg)
     else:
         route = from_destinations
         if ctx.reduce == "mean":
-            scaled = grad * inverse_degrees(indptr, grad.dtype).view(-1, 1, 1)
+            scaled = grad * inverse_degrees(edges.indptr, grad.dtype).view(-1, 1, 1)
             if scaled.dtype != grad.dtype:
                 # A share of a half may be less than a half can hold: on in the wider type.
                 left, right = left.to(scaled.dtype), right.to(scaled.dtype)

@@ -119,12 +119,6 @@ def _edge_backward_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]
     return (at_winners(grad, arg, indptr, eids), *[None] * 5)
 
 
-def _edge_backward_jvp(
-    inputs: tuple[Any, ...], output: Tensor, tangents: tuple[Any, ...]
-) -> Tensor:
-    return _edge_backward(tangents[0], *inputs[1:])  # type: ignore[no-any-return]
-
-
 _edge_backward = define(
     "segment_reduce_backward(Tensor grad, Tensor? arg, Tensor indptr, Tensor? eids,"
     " SymInt num_edges, str reduce) -> Tensor",
@@ -132,7 +126,7 @@ _edge_backward = define(
     run=_edge_backward_run,
     setup=_edge_backward_setup,
     backward=_edge_backward_backward,
-    jvp=_edge_backward_jvp,
+    linear=["grad"],
     folds=[{"grad": -1, "arg": -1}],
 )
 

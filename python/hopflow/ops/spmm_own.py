@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -55,20 +54,13 @@ def _own_backward(ctx: Any, grad_own: Tensor, grad: Tensor) -> tuple[Tensor | No
     return grad_x, None, None, None
 
 
-def _own_jvp(
-    inputs: tuple[Any, ...], output: Sequence[Tensor], tangents: tuple[Any, ...]
-) -> tuple[Tensor, Tensor]:
-    own, out = _spmm_with_own(tangents[0], *inputs[1:])
-    return own, out
-
-
 _spmm_with_own = define(
     "spmm_with_own(Tensor x, Tensor indptr, Tensor indices, str reduce) -> (Tensor, Tensor)",
     shapes=_own_shapes,
     run=_own_run,
     setup=_own_setup,
     backward=_own_backward,
-    jvp=_own_jvp,
+    linear=["x"],
     folds=[{"x": -1}],
 )
 
