@@ -417,3 +417,30 @@ def test_errors_and_transposes_are_those_of_eager_mode(monkeypatch: pytest.Monke
 
     vmap(grad(loss))(torch.randn(SIZE, 9, 3))
     assert not made
+
+
+COMPILED: dict[str, Callable[[Callable[[Tensor], Tensor], Tensor], Any]] = {
+    "grad": lambda f, x: grad(f)(x[0]),
+    "vmap": lambda f, x: vmap(f)(x),
+    "vmap of grad": lambda f, x: vmap(grad(f))(x),
+    "jvp": lambda f, x: jvp(f, (x[0],), (x[1],)),
+}
+
+
+@pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13),
+    reason="torch.compile is held to with torch 2.13 and later",
+)
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled(name: str) -> None:
+    torch._dynamo.reset()
+
+    def loss(x: Tensor) -> Tensor:
+        return ops.spmm(*EDGES, x, reduce="mean").square().sum()
+
+    def function(x: Tensor) -> Any:
+        return COMPILED[name](loss, x)
+
+    x = torch.randn(SIZE, U, 3, dtype=torch.float64)
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    same(compiled(x), function(x))

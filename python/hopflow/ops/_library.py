@@ -134,13 +134,17 @@ def _register_autograd(
         with torch._C._AutoDispatchBelowAutograd():
             return op(*inputs)
 
+    def transformed(*inputs: Any) -> Any:
+        with _transforms.other_transforms():
+            return below(*inputs)
+
     def function(compute: Callable[..., Any]) -> Callable[..., Any]:
         class Function(torch.autograd.Function):
             @staticmethod
             def forward(ctx: Any, *inputs: Any) -> Any:
                 output = compute(*inputs)
                 setup(ctx, inputs, output)
-                if forward_ad._current_level >= 0:
+                if forward_ad._current_level >= 0 or compute is transformed:
                     _transforms.keep_for_jvp(ctx, inputs, output)
                 return output
 
@@ -151,10 +155,6 @@ def _register_autograd(
         # time, and wants to see it from outside of the dispatcher.
         apply: Callable[..., Any] = super(torch.autograd.Function, Function).apply
         return apply
-
-    def transformed(*inputs: Any) -> Any:
-        with _transforms.other_transforms():
-            return below(*inputs)
 
     apply_kernel, apply_below, apply_transformed = map(function, (kernel, below, transformed))
 
@@ -171,14 +171,16 @@ def _register_autograd(
         if is_next is None:
             is_next = _learn(keys)
         # A tangent needs the Function as a gradient does.
-        if needs_grad(inputs) or forward_ad._current_level >= 0:
-            if is_next:
-                return apply_kernel(*inputs)
-            if torch._C._are_functorch_transforms_active():
+        is_recorded = needs_grad(inputs) or forward_ad._current_level >= 0
+        if is_next:
+            return apply_kernel(*inputs) if is_recorded else kernel(*inputs)
+        if torch._C._are_functorch_transforms_active():
+            if is_recorded or _transforms.is_forward_mode():
                 with _transforms.one_transform():
                     return apply_transformed(*inputs)
+        elif is_recorded:
             return apply_below(*inputs)
-        return kernel(*inputs) if is_next else below(*inputs)
+        return below(*inputs)
 
     if _TELLS_KEYS:
         _LIBRARY.impl(name, autograd, "Autograd", with_keyset=True)

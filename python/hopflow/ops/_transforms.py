@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch._C._functorch import TransformType
 from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
@@ -57,6 +58,11 @@ def plain(x: Tensor) -> Tensor:
 # --- forward mode ---
 
 
+def is_forward_mode() -> bool:
+    """Whether the innermost transform is ``jvp``; a compiler does not tell ``forward_ad`` so."""
+    return retrieve_current_functorch_interpreter().key() == TransformType.Jvp
+
+
 def keep_for_jvp(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     """Keep what :func:`forward_mode` hands on; torch drops the tensors when it is through."""
     outputs = (output,) if isinstance(output, Tensor) else output
@@ -83,7 +89,7 @@ def forward_mode(jvp: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _primal(x: Tensor) -> Tensor:
-    return forward_ad.unpack_dual(x).primal if x.is_floating_point() else x
+    return forward_ad.unpack_dual(x, level=0).primal if x.is_floating_point() else x
 
 
 def added(*terms: Tensor | None) -> Tensor:
