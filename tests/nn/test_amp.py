@@ -101,12 +101,16 @@ def test_autocast_promotes_operands(dtype: torch.dtype, side: int) -> None:
             call()
 
 
-def test_autocast_leaves_other_operands_alone() -> None:
-    """Ids are not promoted to features: what is an error stays one."""
+def test_autocast_leaves_integers_to_torchs_promotion() -> None:
     graph = make_graph()
     graph.ndata["h"], graph.edata["w"] = torch.randn(40, 2), torch.arange(200).view(-1, 1)
-    with torch.autocast("cpu", dtype=torch.bfloat16), pytest.raises(TypeError, match="int64"):
-        graph.update_all(fn.u_mul_e("h", "w", "m"), fn.sum("m", "out"))
+    found = []
+    for enabled in (True, False):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            graph.update_all(fn.u_mul_e("h", "w", "m"), fn.sum("m", "out"))
+        found.append(graph.ndata["out"])
+    assert found[0].dtype == torch.float32
+    assert torch.equal(*found)
 
 
 class Scored(nn.Module):
