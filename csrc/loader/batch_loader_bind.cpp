@@ -5,6 +5,7 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -112,9 +113,11 @@ class BoundLoader {
   }
 
   // None after the last batch, else (ToTensors, request number, columns as bytes, transposes).
-  py::object Next() {
+  // Waits for at most so many seconds, if not 0.
+  py::object Next(double timeout) {
     const std::int64_t batch = loader_->Claim();
     if (batch < 0) return py::none();
+    const auto start = std::chrono::steady_clock::now();
     std::optional<LoadedBatch> loaded;
     for (;;) {
       {
@@ -123,6 +126,10 @@ class BoundLoader {
       }
       if (loaded) break;
       if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      const std::chrono::duration<double> waited = std::chrono::steady_clock::now() - start;
+      if (timeout > 0 && waited.count() >= timeout) {
+        throw std::runtime_error(StrCat("DataLoader timed out after ", timeout, " seconds"));
+      }
     }
     py::list columns, transposes;
     for (Buffer& column : loaded->columns) {
@@ -173,7 +180,7 @@ void BindBatchLoader(py::module_& module) {
            py::arg("num_workers"), py::arg("capacity"), py::arg("cache"))
       .def("set_requests", &BoundLoader::SetRequests, py::arg("number"), py::arg("columns"),
            py::arg("transposes"))
-      .def("next", &BoundLoader::Next)
+      .def("next", &BoundLoader::Next, py::arg("timeout"))
       .def("close", &BoundLoader::Close);
 }
 

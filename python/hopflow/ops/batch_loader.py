@@ -120,15 +120,22 @@ class BatchLoader:
         self._native.set_requests(number, self._requested[number], list(transposes))
         return number
 
-    def next(self) -> LoadedBatch | None:
+    def next(self, timeout: float = 0.0) -> LoadedBatch | None:
         """The next batch in order, or None after the last.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds to wait for it; 0 waits for as long as it takes.
 
         Raises
         ------
         HopflowError
             The loader was closed, or belongs to the parent of this process.
+        RuntimeError
+            The batch took longer than ``timeout``.
         """
-        loaded = self._native.next()
+        loaded = self._native.next(timeout)
         if loaded is None:
             return None
         arrays, number, columns, transposes = loaded
