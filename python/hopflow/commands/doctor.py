@@ -24,6 +24,8 @@ from hopflow.commands.shared import Json, as_text
 _CPU_FLAGS = ("sse4_2", "avx", "avx2", "f16c", "fma", "avx512f", "avx512bw", "avx512vl",
               "avx512dq", "avx512_bf16", "amx_bf16", "asimd", "sve")  # fmt: skip
 
+_WITH_CUDA = "pip install --force-reinstall --no-deps . -C cmake.define.HOPFLOW_CUDA=ON"
+
 
 def doctor(as_json: Json = False) -> None:
     """Show versions, CPU features, threads, OpenMP and CUDA, and what should be changed."""
@@ -161,9 +163,11 @@ def _memory() -> dict[str, Any]:
 def _cuda() -> dict[str, Any]:
     devices, problem = ops.cuda_devices()
     driver = re.search(r"Kernel Module\D*([\d.]+)", _read("/proc/driver/nvidia/version"))
+    built = ops.cuda_build_version()
     return {
         "driver": driver[1] if driver else "none",
-        "built into hopflow": ops.cuda_build_version() or "no",
+        "built into hopflow": built or "no",
+        **({} if built else {"to build it in": f"{_WITH_CUDA}  (needs nvcc)"}),
         "compiled for": ops.cuda_build_architectures(),
         "built into torch": torch.version.cuda or "no",
         "devices": [f"{name} (sm_{major}{minor})" for name, major, minor in devices],
@@ -230,7 +234,7 @@ def _advice(findings: dict[str, Any]) -> list[str]:
     if has_device and cuda["built into hopflow"] == "no":
         advice.append(
             "There is a CUDA device, but hopflow was built without CUDA: install nvcc, then"
-            " pip install --no-cache-dir --force-reinstall --no-deps ."
+            f" {_WITH_CUDA}"
         )
     elif has_device and not cuda["devices"]:
         advice.append(
