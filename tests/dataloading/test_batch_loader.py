@@ -16,20 +16,20 @@ from helpers import native_threads
 
 import hopflow as hf
 from hopflow import ops
-from hopflow.dataloading import DataLoader, NeighborSampler, prefetch
+from hopflow.dataloading import DataLoader, NeighborSampler, packed_batch
 
 
 @pytest.fixture
 def gathers(monkeypatch):
     """Names of the columns gathered in the consumer's thread, one entry a gather."""
     names: list[str] = []
-    take_rows = prefetch.take_rows
+    take_rows = packed_batch.take_rows
 
     def counting(name, column, ids):
         names.append(name)
         return take_rows(name, column, ids)
 
-    monkeypatch.setattr(prefetch, "take_rows", counting)
+    monkeypatch.setattr(packed_batch, "take_rows", counting)
     return names
 
 
@@ -66,8 +66,8 @@ def test_columns_that_are_no_longer_read_are_no_longer_gathered(small_graph):
         if step < 10:
             blocks[0].srcdata["h"]
         if step == 10:
-            assert loader._habits.columns() == [(2, "h")]
-    assert loader._habits.columns() == []
+            assert loader._reads.columns() == [(2, "h")]
+    assert loader._reads.columns() == []
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -169,8 +169,8 @@ def test_transposes_are_no_longer_made_once_nothing_needs_them(small_graph):
             if step < 10:
                 y.sum().backward()
         if step == 9:
-            assert loader._habits.transposes() == [1]
-    assert loader._habits.transposes() == []
+            assert loader._reads.transposes() == [1]
+    assert loader._reads.transposes() == []
 
 
 # --- one answer ---

@@ -13,7 +13,7 @@ from hopflow import ops
 from hopflow.dataloading.epoch import AnySampler, Epoch, Plan, list_of
 from hopflow.dataloading.native import NativeEpoch, is_plain
 from hopflow.dataloading.on_device import DeviceEpoch, FeatureCaches
-from hopflow.dataloading.prefetch import Habits
+from hopflow.dataloading.read_history import ReadHistory
 from hopflow.dataloading.sampler import NeighborSampler
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
@@ -196,7 +196,7 @@ class DataLoader:
         self._resume = False
         # Weak: when the consumer leaves a loop, its threads end with the iterator.
         self._running: weakref.WeakSet[Epoch | NativeEpoch | DeviceEpoch] = weakref.WeakSet()
-        self._habits = Habits()
+        self._reads = ReadHistory()
         self._use_uva, self._gpu_cache = bool(use_uva), gpu_cache or {}
         self._adopt(graph)
 
@@ -223,7 +223,7 @@ class DataLoader:
         self._resume = False
         if self.graph is not self._adopted:
             self._adopt(self.graph)
-        self._habits.begin_epoch()
+        self._reads.begin_epoch()
         order = None
         if self.shuffle:
             key = ops.stream_key(self._position["seed"], self._position["epoch"], _SHUFFLE, 0)
@@ -248,7 +248,7 @@ class DataLoader:
                     self._position,
                     adjacency,
                     num_batches=len(self),
-                    habits=self._habits,
+                    reads=self._reads,
                     caches=self._caches,
                 )
             else:
@@ -259,7 +259,7 @@ class DataLoader:
                     num_batches=len(self),
                     num_workers=self.num_workers,
                     prefetch_factor=self.prefetch_factor,
-                    habits=self._habits,
+                    reads=self._reads,
                     cache=self._scratch,
                 )
         else:

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from hopflow import ops
 from hopflow.dataloading.epoch import Plan, list_of
-from hopflow.dataloading.prefetch import (
+from hopflow.dataloading.packed_batch import PackedBatch
+from hopflow.dataloading.read_history import (
     ColumnKey,
-    Habits,
-    Packed,
     Prefetched,
+    ReadHistory,
     explicit_columns,
     wanted_columns,
 )
@@ -56,8 +56,8 @@ def _close_all() -> None:
 class _Copying:
     """A batch whose copy to the device is under way, and what is copied."""
 
-    packed: Packed
-    source: Packed
+    packed: PackedBatch
+    source: PackedBatch
     done: torch.cuda.Event | None
 
 
@@ -78,7 +78,7 @@ class NativeEpoch(Iterator[MiniBatch]):
         Batches of the whole epoch.
     num_workers, prefetch_factor : int
         As in the loader.
-    habits : Habits
+    reads : ReadHistory
         Kept from epoch to epoch.
     cache : ScratchCache
         Likewise.
@@ -93,13 +93,13 @@ class NativeEpoch(Iterator[MiniBatch]):
         num_batches: int,
         num_workers: int,
         prefetch_factor: int,
-        habits: Habits,
+        reads: ReadHistory,
         cache: ops.ScratchCache,
     ) -> None:
         self._plan, self._position = plan, position
         self._sampler = sampler = cast(NeighborSampler, plan.sampler)
         self._adjacency = full = adjacency
-        self._habits = habits
+        self._reads = reads
         self._learns = num_workers > 0
         self._lock = threading.Lock()  # several threads may consume one epoch
         self._num_levels = len(sampler.fanouts)
@@ -147,7 +147,7 @@ class NativeEpoch(Iterator[MiniBatch]):
     def _pointers(self) -> tuple[int, int]:
         return self._adjacency.indptr.data_ptr(), self._adjacency.indices.data_ptr()
 
-    def _load(self) -> Packed | None:
+    def _load(self) -> PackedBatch | None:
         """The next batch, on the CPU."""
         if self._explicit and not self._learns:
             self._ask()  # without workers the batch is made now: with the columns as they are now
@@ -165,9 +165,9 @@ class NativeEpoch(Iterator[MiniBatch]):
         for old in [n for n in self._requests if n < loaded.request]:
             del self._requests[old]
         columns = {key: (was, rows) for (key, was), rows in zip(wanted.items(), loaded.columns)}
-        return Packed(loaded.blocks, columns, dict(zip(hops, loaded.transposes)))
+        return PackedBatch(loaded.blocks, columns, dict(zip(hops, loaded.transposes)))
 
-    def _load_copied(self, side: SideStream) -> Packed | None:
+    def _load_copied(self, side: SideStream) -> PackedBatch | None:
         """The next batch on the consumer's device; the copy of the one after it is begun."""
         while len(self._ahead) < 2 and all(isinstance(x, _Copying) for x in self._ahead):
             self._ahead.append(self._begin_copy(side))
@@ -206,19 +206,19 @@ class NativeEpoch(Iterator[MiniBatch]):
             # It belongs to a later batch than the one that the consumer is about to get.
             return error
 
-    def _deliver(self, packed: Packed) -> MiniBatch:
-        habits = self._habits if self._learns else None
-        blocks = packed.blocks(Parent.of(self._plan.graph), self._adjacency, habits)
+    def _deliver(self, packed: PackedBatch) -> MiniBatch:
+        reads = self._reads if self._learns else None
+        blocks = packed.blocks(Parent.of(self._plan.graph), self._adjacency, reads)
         if self._learns:
-            self._habits.deliver(blocks)
+            self._reads.deliver(blocks)
             self._ask()
         self._sampler.prefetch(blocks)
         return packed.sampled.input_nodes, packed.sampled.output_nodes, blocks
 
     def _ask(self) -> None:
         """Ask the batches to come for what this one's consumer is likely to read."""
-        keys = [*self._explicit, *(self._habits.columns() if self._learns else ())]
-        hops = self._habits.transposes() if self._learns else []
+        keys = [*self._explicit, *(self._reads.columns() if self._learns else ())]
+        hops = self._reads.transposes() if self._learns else []
         hops = [h for h in hops if h < self._num_levels]
         wanted = {
             key: was

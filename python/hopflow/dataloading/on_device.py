@@ -11,11 +11,11 @@ from torch import Tensor
 
 from hopflow import ops
 from hopflow.dataloading.epoch import Plan
-from hopflow.dataloading.prefetch import (
+from hopflow.dataloading.packed_batch import PackedBatch
+from hopflow.dataloading.read_history import (
     ColumnKey,
-    Habits,
-    Packed,
     Prefetched,
+    ReadHistory,
     explicit_columns,
     wanted_columns,
 )
@@ -115,7 +115,7 @@ class DeviceEpoch(Iterator[MiniBatch]):
         The edges, on the device or in pinned host memory.
     num_batches : int
         Batches of the whole epoch.
-    habits : Habits
+    reads : ReadHistory
         Kept from epoch to epoch.
     caches : FeatureCaches
         Rows that the device keeps, and what keeps the others readable.
@@ -128,14 +128,14 @@ class DeviceEpoch(Iterator[MiniBatch]):
         adjacency: Adjacency,
         *,
         num_batches: int,
-        habits: Habits,
+        reads: ReadHistory,
         caches: FeatureCaches,
     ) -> None:
         self._plan, self._position, self._adjacency = plan, position, adjacency
         self._sampler = cast(NeighborSampler, plan.sampler)
         self._fanouts = self._sampler.fanouts[::-1]
         self._num_batches = num_batches
-        self._habits, self._caches = habits, caches
+        self._reads, self._caches = reads, caches
         self._explicit = explicit_columns(self._sampler)
         self._lock = threading.Lock()  # several threads may consume one epoch
         self._next = position["batch"]
@@ -148,7 +148,7 @@ class DeviceEpoch(Iterator[MiniBatch]):
         self._behind: tuple[Callable[[], None], ...] = ()
         self._consumer: torch.cuda.Stream | None = None
         self._started: ops.StartedBlocks | None = None
-        self._packed: tuple[Packed, torch.cuda.Event | None] | None = None
+        self._packed: tuple[PackedBatch, torch.cuda.Event | None] | None = None
         self._failure: Exception | None = None
         # Columns as they were when the side stream last waited for the consumer's.
         self._known: dict[str, Prefetched] = {}
@@ -173,9 +173,9 @@ class DeviceEpoch(Iterator[MiniBatch]):
             self._advance(*behind)
             self._side.hand_over(packed.tensors(), done)
             blocks = packed.blocks(
-                Parent.of(self._plan.graph), self._adjacency, self._habits, self._caches.take()
+                Parent.of(self._plan.graph), self._adjacency, self._reads, self._caches.take()
             )
-            self._habits.deliver(blocks)
+            self._reads.deliver(blocks)
             self._sampler.prefetch(blocks)
             self._position["batch"] += 1
             return packed.sampled.input_nodes, packed.sampled.output_nodes, blocks
@@ -212,7 +212,7 @@ class DeviceEpoch(Iterator[MiniBatch]):
         if self._started is None:
             return
         sampled = self._started.finish()
-        keys = [*self._explicit, *self._habits.columns()]
+        keys = [*self._explicit, *self._reads.columns()]
         columns: dict[ColumnKey, tuple[Prefetched, Tensor]] = {}
         wanted = wanted_columns(self._plan.graph, keys, len(self._fanouts))
         now = {name: was for (_, name), was in wanted.items()}
@@ -226,11 +226,11 @@ class DeviceEpoch(Iterator[MiniBatch]):
             ids = ops.first_ids(sampled.src_ids, _num_nodes(sampled, level))
             columns[key] = (was, self._caches.gather(name, was.tensor, ids))
         transposes = {}
-        for h in self._habits.transposes():
+        for h in self._reads.transposes():
             if h < len(sampled.hops):
                 hop = sampled.hops[h]
                 transposes[h] = ops.transpose_csc(hop.indptr, hop.indices, hop.num_src)
-        self._packed = Packed(sampled, columns, transposes), self._side.mark()
+        self._packed = PackedBatch(sampled, columns, transposes), self._side.mark()
 
     def close(self, *, wait: bool = True) -> None:
         """Give up the batches under way."""
