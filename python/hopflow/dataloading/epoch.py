@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -38,15 +39,30 @@ class AnySampler(Protocol):
 
 def move(batch: Any, device: torch.device) -> Any:
     """A sampler's batch with every tensor and graph in it on a device."""
+    return _map(batch, lambda x: x.to(device))
+
+
+def pinned(batch: Any) -> Any:
+    """A sampler's batch with every tensor and graph in it copied to page-locked memory."""
+    return _map(batch, lambda x: _pin_graph(x) if isinstance(x, Graph) else x.pin_memory())
+
+
+def _pin_graph(graph: Graph) -> Graph:
+    # Not pin_memory_(), which locks the arrays where they are: those are the parent graph's.
+    adjacency = graph.adjacency.map(Tensor.pin_memory)
+    return graph._with(adjacency, lambda frame: frame.map(Tensor.pin_memory, graph.device))
+
+
+def _map(batch: Any, f: Callable[[Any], Any]) -> Any:
     if isinstance(batch, (Tensor, Graph)):
-        return batch.to(device)
+        return f(batch)
     if isinstance(batch, dict):
-        return {key: move(value, device) for key, value in batch.items()}
+        return {key: _map(value, f) for key, value in batch.items()}
     if isinstance(batch, (list, tuple)):
-        moved = [move(value, device) for value in batch]
+        mapped = [_map(value, f) for value in batch]
         if hasattr(batch, "_fields"):  # a named tuple
-            return type(batch)(*moved)
-        return type(batch)(moved)
+            return type(batch)(*mapped)
+        return type(batch)(mapped)
     return batch
 
 
@@ -62,6 +78,7 @@ class Plan:
     batch_size: int
     seed: int
     epoch: int
+    pin_memory: bool = False  # of batches on the CPU
 
     def prepare(self, batch: int) -> Any:
         """Make one batch: a function of the plan and the batch's number."""
@@ -75,10 +92,55 @@ class Plan:
         except StopIteration as error:
             # It would end the consumer's loop as if the epoch were over (cf. PEP 479).
             raise RuntimeError(f"the sampler raised StopIteration in batch {batch}") from error
-        return made if self.device == self.graph.device else move(made, self.device)
+        if self.device != self.graph.device:
+            return move(made, self.device)
+        return pinned(made) if self.pin_memory else made
 
 
-class Epoch(Iterator[Any]):
+class RunningEpoch(Iterator[_Item]):
+    """Base of the loader's iterators: threads and locks stay where they are."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "an epoch under way cannot be copied or pickled; copy its DataLoader, and take"
+            " state_dict() along to go on in the middle of an epoch"
+        )
+
+
+class _Workers:
+    """What the threads of an epoch do: begin once, then make batches."""
+
+    def __init__(self, plan: Plan, init: Callable[[int], Any] | None) -> None:
+        self._plan, self._init = plan, init
+        self._numbers = itertools.count()
+        self._failure: BaseException | None = None
+
+    def begin(self) -> None:
+        # One batch a thread: the threads are the parallelism.
+        ops.set_num_threads(1)
+        if self._init is None:
+            return
+        try:
+            self._init(next(self._numbers))
+        except BaseException as error:  # for the consumer; the pool would only say that it broke
+            self._failure = error
+
+    def prepare(self, batch: int) -> Any:
+        if isinstance(self._failure, StopIteration):  # as in Plan.prepare
+            raise RuntimeError("worker_init_fn raised StopIteration") from self._failure
+        if self._failure is not None:
+            raise self._failure
+        return self._plan.prepare(batch)
+
+
+def timed_out(seconds: float, batch: int) -> RuntimeError:
+    """What to raise for a batch that was waited for too long; begins as torch's error does."""
+    return RuntimeError(
+        f"DataLoader timed out after {seconds:g} seconds, waiting for batch {batch}"
+    )
+
+
+class Epoch(RunningEpoch[Any]):
     """One pass over the seeds: yields batches in order, prepared here or by worker threads.
 
     Parameters
@@ -90,7 +152,7 @@ class Epoch(Iterator[Any]):
         loader's ``state_dict``.
     num_batches : int
         Batches of the whole epoch.
-    num_workers, prefetch_factor : int
+    num_workers, prefetch_factor, timeout, worker_init_fn
         As in the loader.
     """
 
@@ -102,12 +164,16 @@ class Epoch(Iterator[Any]):
         num_batches: int,
         num_workers: int,
         prefetch_factor: int,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], Any] | None = None,
     ) -> None:
         self._plan = plan
         self._position = position
         self._num_batches = num_batches
         self._next = self._submitted = position["batch"]
         self._ahead = num_workers * prefetch_factor
+        self._timeout = timeout
+        self._workers = _Workers(plan, worker_init_fn)
         self._pending: deque[Future[Any]] = deque()
         self._lock = threading.Lock()  # several threads may consume one epoch
         self._is_closed = False
@@ -116,9 +182,7 @@ class Epoch(Iterator[Any]):
             self._pool = ThreadPoolExecutor(
                 num_workers,
                 thread_name_prefix="hopflow-worker",
-                # One batch a thread: the threads are the parallelism.
-                initializer=ops.set_num_threads,
-                initargs=(1,),
+                initializer=self._workers.begin,
             )
 
     def __next__(self) -> Any:
@@ -134,6 +198,10 @@ class Epoch(Iterator[Any]):
         if is_over:
             self.close()
             raise StopIteration
+        if self._timeout and future is not None and not wait([future], self._timeout).done:
+            # Not waited for: whatever holds the batch up goes on holding its thread.
+            self.close(wait=False)
+            raise timed_out(self._timeout, batch)
         try:
             prepared = self._plan.prepare(batch) if future is None else future.result()
         except BaseException:
@@ -148,7 +216,7 @@ class Epoch(Iterator[Any]):
         if self._pool is None:
             return
         while len(self._pending) < self._ahead and self._submitted < self._num_batches:
-            self._pending.append(self._pool.submit(self._plan.prepare, self._submitted))
+            self._pending.append(self._pool.submit(self._workers.prepare, self._submitted))
             self._submitted += 1
 
     def close(self, *, wait: bool = True) -> None:

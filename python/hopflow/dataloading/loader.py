@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import weakref
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Callable, Iterator
+from multiprocessing.context import BaseContext
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor
@@ -13,60 +15,34 @@ from hopflow import ops
 from hopflow.dataloading.epoch import AnySampler, Epoch, Plan, list_of
 from hopflow.dataloading.native import NativeEpoch, is_plain
 from hopflow.dataloading.on_device import DeviceEpoch, FeatureCaches
+from hopflow.dataloading.options import (
+    as_device,
+    as_indices,
+    as_timeout,
+    pins_batches,
+    refuse_replacements,
+    refuse_unknown,
+    require_bool,
+    require_context,
+    require_generator,
+    require_init_fn,
+    require_int,
+    require_pin_device,
+    require_sampler,
+)
 from hopflow.dataloading.read_history import ReadHistory
-from hopflow.dataloading.sampler import NeighborSampler
+from hopflow.dataloading.sampler import NeighborSampler, Sampler
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
 from hopflow.structure.adjacency import Adjacency
-from hopflow.structure.ids import as_mask, as_node_ids
 
 # Coordinates of the key that shuffles an epoch: no batch has this number.
 _SHUFFLE = -1
-
-
-def _require_int(name: str, value: object, least: int, most: int = 2**63 - 1) -> int:
-    number = ops.as_int(name, value)
-    if number < least:
-        raise ValueError(f"{name}: expected at least {least}, got {number}")
-    if number > most:
-        raise ValueError(f"{name}: expected at most {most}, got {number}")
-    return number
-
-
-def _device(graph: Graph, device: str | torch.device | None) -> torch.device:
-    """Where the batches go; a CUDA device with its number."""
-    if device is None:
-        return graph.device
-    wanted = torch.device(device)
-    if wanted.type == "cuda":
-        if not torch.cuda.is_available():
-            raise ops.HopflowError(
-                f"device: got {str(wanted)!r}, but torch finds no CUDA device; `hopflow doctor`"
-                " says what is missing"
-            )
-        if getattr(wanted, "index", None) is None:  # torch's types say that it always is one
-            wanted = torch.device("cuda", torch.cuda.current_device())
-    if graph.device.type == "cuda" and wanted != graph.device:
-        raise ValueError(
-            f"device: got {str(wanted)!r}, but the graph is on {graph.device}; expected the same"
-        )
-    return wanted
-
-
-def _indices(graph: Graph, indices: Any, kind: str | None) -> Tensor:
-    """What the batches are made of, on the CPU, checked as far as it is known what they are."""
-    counts = {"node": graph.num_nodes(), "edge": graph.num_edges()}
-    if kind is None:
-        is_mask = as_mask(indices) is not None
-        count = graph.num_nodes() if is_mask else torch.iinfo(graph.idtype).max
-    elif kind in counts:
-        count = counts[kind]
-    else:
-        raise ValueError(f"index_kind: expected 'node', 'edge' or None, got {kind!r}")
-    return as_node_ids(
-        "indices", indices, count, dtype=graph.idtype, device=torch.device("cpu"),
-        what=kind or "index",
-    )  # fmt: skip
+# What a loader has for itself, made anew in a copy: epochs and their threads, the workers' memory,
+# what the loop was seen to read, locks on memory and what the GPU keeps.
+_NOT_COPIED = (
+    "_adjacency", "_adopted", "_caches", "_pins", "_pins_batches", "_reads", "_running", "_scratch",
+)  # fmt: skip
 
 
 class DataLoader:
@@ -75,6 +51,10 @@ class DataLoader:
     Iterating yields ``(input_nodes, output_nodes, blocks)``. Every ``for`` loop is an epoch with an
     order and samples of its own, both drawn from ``torch.manual_seed``'s generator: the ids of a
     batch depend on (seed, epoch, batch) alone, not on workers or threads.
+
+    A loader can be pickled and copied. The copy stands where the loader stands, with a generator of
+    its own if there is one, and yields what the loader would yield from its next epoch on; epochs
+    under way stay with the loader.
 
     Parameters
     ----------
@@ -88,8 +68,8 @@ class DataLoader:
     device : str or torch.device, optional
         Where blocks go; the graph's device by default.
     use_ddp, ddp_seed
-        DGL's options for distributed training. False and 0 are accepted; anything else is refused,
-        because it is not supported yet.
+        DGL's options for distributed training. True is refused, because it is not supported yet;
+        a seed for it is without effect.
     use_prefetch_thread, use_alternate_streams, pin_prefetcher
         DGL's ways to overlap copies with training. On CUDA hopflow always does; there they are
         accepted and without effect.
@@ -112,10 +92,28 @@ class DataLoader:
         are native and never hold Python's lock; they also gather the columns that the latest
         batches had read (docs/loader.md). Any other sampler, and one that draws by weight, runs in
         Python's threads.
+    pin_memory : bool
+        Page-lock the tensors of batches that stay on the CPU: ids, edges and node columns of
+        blocks, all tensors and graphs of what other samplers return. Needs CUDA; without, there is
+        a warning and no effect. Batches on CUDA are staged in page-locked memory anyhow.
+    timeout : float
+        Seconds to wait for a batch of the workers, 0 for any time. Where the GPU samples nobody
+        waits for workers, and it is without effect.
+    worker_init_fn : callable, optional
+        ``worker_init_fn(number)`` is called once in each Python thread that prepares batches, in
+        every epoch, before its first. Native threads run no Python and do not call it. Threads
+        share the process: what it seeds is everybody's, and no sampler of hopflow's needs it.
+    generator : torch.Generator, optional
+        Where the seeds of epochs are drawn, one draw an epoch, instead of torch's own generator;
+        on the CPU. Not together with ``seed``.
     prefetch_factor : int
-        Batches prepared ahead, for each worker.
-    persistent_workers : bool
-        Accepted for torch's sake; threads cost nothing to start.
+        Batches prepared ahead, for each worker; 2 for None.
+    persistent_workers, multiprocessing_context, pin_memory_device, in_order
+        Accepted for torch's sake and without effect: workers are threads of this process that cost
+        nothing to start, and batches always come in order.
+    collate_fn, sampler, batch_sampler
+        torch's, and None: the sampler returns the batch, and ``indices``, ``shuffle`` and
+        ``batch_size`` say what goes into it.
     seed : int, optional
         Makes the loader independent of ``torch.manual_seed``: epoch ``e`` of two loaders with one
         seed is the same.
@@ -124,6 +122,8 @@ class DataLoader:
     ------
     IndexError, TypeError, ValueError
         Bad arguments, when the loader is made. What a sampler raises surfaces in the consumer.
+    RuntimeError
+        In the loop: a batch took longer than ``timeout``.
 
     References
     ----------
@@ -147,19 +147,28 @@ class DataLoader:
         use_uva: bool = False,
         gpu_cache: dict[str, Any] | None = None,
         *,
+        sampler: None = None,
+        batch_sampler: None = None,
         num_workers: int = 0,
-        prefetch_factor: int = 2,
+        collate_fn: None = None,
+        pin_memory: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], Any] | None = None,
+        multiprocessing_context: str | BaseContext | None = None,
+        generator: torch.Generator | None = None,
+        prefetch_factor: int | None = 2,
         persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
         seed: int | None = None,
+        **unknown: NoReturn,
     ) -> None:
+        if unknown:
+            refuse_unknown(unknown, inspect.signature(DataLoader).parameters)
         if not isinstance(graph, Graph) or graph.is_block:
             raise TypeError(f"graph: expected a hopflow.Graph, got {type(graph).__name__}")
-        if not callable(getattr(graph_sampler, "sample", None)):
-            raise TypeError(
-                "graph_sampler: expected an object with sample(graph, seeds), got"
-                f" {type(graph_sampler).__name__}"
-            )
-        self.device = _device(graph, device)
+        require_sampler(graph_sampler, Sampler)
+        self.device = as_device(graph, device)
         on_device = ops.on_cuda(graph.adjacency.indices) or self.device.type == "cuda"
         if use_ddp:
             raise ValueError(f"use_ddp: expected False, got {use_ddp!r}; not supported yet")
@@ -182,23 +191,63 @@ class DataLoader:
             raise ValueError("gpu_cache: expected use_uva=True, so that the GPU gathers the rows")
         self.graph = graph
         # A copy: what becomes of the caller's tensor must not change the batches.
-        self.indices = _indices(graph, indices, getattr(graph_sampler, "index_kind", None)).clone()
+        kind = getattr(graph_sampler, "index_kind", None)
+        self.indices = as_indices(graph, indices, kind).clone()
         self.graph_sampler = graph_sampler
-        self.batch_size = _require_int("batch_size", batch_size, 1)
-        self.num_workers = _require_int("num_workers", num_workers, 0, 4096)
-        self.prefetch_factor = _require_int("prefetch_factor", prefetch_factor, 1)
-        self.drop_last, self.shuffle = bool(drop_last), bool(shuffle)
-        self._fixed_seed = None if seed is None else _require_int("seed", seed, 0, 2**64 - 1)
+        self.batch_size = require_int("batch_size", batch_size, 1)
+        self.num_workers = require_int("num_workers", num_workers, 0, 4096)
+        factor = 2 if prefetch_factor is None else prefetch_factor
+        self.prefetch_factor = require_int("prefetch_factor", factor, 1)
+        self.drop_last = require_bool("drop_last", drop_last)
+        self.shuffle = shuffle is not None and require_bool("shuffle", shuffle)
+        self._fixed_seed = None if seed is None else require_int("seed", seed, 0, 2**64 - 1)
+        refuse_replacements(collate_fn=collate_fn, sampler=sampler, batch_sampler=batch_sampler)
+        self.collate_fn = self.sampler = self.batch_sampler = None
+        self.pin_memory = require_bool("pin_memory", pin_memory)
+        self.pin_memory_device = require_pin_device(pin_memory_device)
+        self.timeout = as_timeout(timeout, self.num_workers)
+        self.worker_init_fn = require_init_fn(worker_init_fn)
+        self.multiprocessing_context = require_context(multiprocessing_context)
+        self.generator = require_generator(generator)
+        if generator is not None and seed is not None:
+            raise ValueError("generator, seed: expected one of them at most, got both")
+        self.persistent_workers = require_bool("persistent_workers", persistent_workers)
+        self.in_order = require_bool("in_order", in_order)
         self._num_epochs = 0
         self._fingerprint: int | None = None
         # Where the latest epoch stands, or where the next one is to start.
         self._position: dict[str, int] | None = None
         self._resume = False
+        self._use_uva, self._gpu_cache = bool(use_uva), gpu_cache or {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make what a loader has for itself (``_NOT_COPIED``)."""
         # Weak: when the consumer leaves a loop, its threads end with the iterator.
         self._running: weakref.WeakSet[Epoch | NativeEpoch | DeviceEpoch] = weakref.WeakSet()
         self._reads = ReadHistory()
-        self._use_uva, self._gpu_cache = bool(use_uva), gpu_cache or {}
-        self._adopt(graph)
+        self._pins_batches = pins_batches(self.pin_memory, self.device)
+        self._adopt(self.graph)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in vars(self).items() if name not in _NOT_COPIED}
+        # An epoch under way counts its batches in the loader's own.
+        state["_position"] = None if self._position is None else dict(self._position)
+        # torch could not pickle generators before 2.6.
+        state["generator"] = None if self.generator is None else self.generator.get_state()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if state["generator"] is not None:
+            self.generator = torch.Generator()
+            self.generator.set_state(state["generator"])
+        self._begin()
+
+    @property
+    def dataset(self) -> Tensor:
+        """What batches are made of, by torch's name: ``indices``."""
+        return self.indices
 
     def _adopt(self, graph: Graph) -> None:
         """Prepare for batches of a graph; another one may be put in the old one's place."""
@@ -238,6 +287,7 @@ class DataLoader:
             batch_size=min(self.batch_size, max(1, self.indices.shape[0])),
             seed=self._position["seed"],
             epoch=self._position["epoch"],
+            pin_memory=self._pins_batches,
         )
         epoch: Epoch | NativeEpoch | DeviceEpoch
         if is_plain(plan):
@@ -259,6 +309,7 @@ class DataLoader:
                     num_batches=len(self),
                     num_workers=self.num_workers,
                     prefetch_factor=self.prefetch_factor,
+                    timeout=self.timeout,
                     reads=self._reads,
                     cache=self._scratch,
                 )
@@ -269,6 +320,8 @@ class DataLoader:
                 num_batches=len(self),
                 num_workers=self.num_workers,
                 prefetch_factor=self.prefetch_factor,
+                timeout=self.timeout,
+                worker_init_fn=self.worker_init_fn,
             )
         self._running.add(epoch)
         return epoch
@@ -286,7 +339,7 @@ class DataLoader:
         if self._fixed_seed is None:
             # A fresh seed each epoch, as torch's own loader draws one: seeding torch again before a
             # loop repeats that loop.
-            return {"seed": rng.draw_seed(), "epoch": 0, "batch": 0}
+            return {"seed": rng.draw_seed(self.generator), "epoch": 0, "batch": 0}
         self._num_epochs += 1
         return {"seed": self._fixed_seed, "epoch": self._num_epochs - 1, "batch": 0}
 
@@ -299,21 +352,24 @@ class DataLoader:
         """Of each column in ``gpu_cache``, the share of rows read that were found there."""
         return self._caches.hit_rates()
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """Where the loader stands, for :meth:`load_state_dict`.
 
         Returns
         -------
         dict
             ``seed`` and ``epoch`` fix the order and samples of the epoch; ``batch`` is the number
-            of batches yielded. Between epochs ``seed`` is -1. Without a ``seed`` of its
-            own a loader draws the following epochs from torch's generator, whose state is the
-            caller's to save.
+            of batches yielded. Between epochs ``seed`` is -1. A loader with a ``generator`` adds
+            the state of that. One with neither this nor a ``seed`` of its own draws the following
+            epochs from torch's generator, whose state is the caller's to save.
         """
         position = self._position
         if position is None or position["batch"] >= len(self):
             position = {"seed": -1, "epoch": self._num_epochs, "batch": 0}
-        return {**position, **self._identity()}
+        state: dict[str, Any] = {**position, **self._identity()}
+        if self.generator is not None:
+            state["generator"] = self.generator.get_state()
+        return state
 
     def _identity(self) -> dict[str, int]:
         """What a state must share with the loader that takes it up."""
@@ -329,7 +385,7 @@ class DataLoader:
             "drop_last": int(self.drop_last),
         }
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Make the next epoch go on where ``state`` was taken.
 
         Raises
@@ -337,12 +393,20 @@ class DataLoader:
         ValueError
             The state is of a loader with other seeds or options, or incomplete.
         TypeError
-            A value in it is no int.
+            A value in it is no int, or the generator's state no tensor.
         """
         ours = self._identity()
+        state = dict(state)
+        drawn = state.pop("generator", None)
+        if self.generator is None and drawn is not None:
+            raise ValueError("state: it is of a loader with a generator, this one has none")
         missing = {"seed", "epoch", "batch", *ours} - set(state)
+        if self.generator is not None and drawn is None:
+            missing.add("generator")
         if missing:
             raise ValueError(f"state: no {', '.join(sorted(missing))}")
+        if self.generator is not None and not isinstance(drawn, Tensor):
+            raise TypeError(f"state: generator: expected a tensor, got {type(drawn).__name__}")
         state = {name: ops.as_int(f"state: {name}", value) for name, value in state.items()}
         for name, value in ours.items():
             if state[name] != value:
@@ -354,6 +418,8 @@ class DataLoader:
                 raise ValueError(f"state: {what}")
         if not 0 <= state["batch"] <= len(self):
             raise ValueError(f"state: expected batch 0 to {len(self)}, got {state['batch']}")
+        if self.generator is not None:
+            self.generator.set_state(drawn)
         self.close()
         is_midway = state["seed"] >= 0
         # Epochs are counted for a loader with a seed of its own alone.

@@ -6,15 +6,16 @@ import atexit
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.dataloading.epoch import Plan, list_of
+from hopflow.dataloading.epoch import Plan, RunningEpoch, list_of, timed_out
 from hopflow.dataloading.packed_batch import PackedBatch
 from hopflow.dataloading.read_history import (
     ColumnKey,
@@ -27,6 +28,7 @@ from hopflow.dataloading.sampler import BlockSampler, MiniBatch, NeighborSampler
 from hopflow.dataloading.side_stream import SideStream
 from hopflow.graphs.block import Parent
 from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.frame import Column, take_rows
 
 
 def is_plain(plan: Plan) -> bool:
@@ -52,6 +54,36 @@ def _close_all() -> None:
         epoch.close()
 
 
+def _take_pinned(name: str, column: Column, ids: Tensor) -> Tensor:
+    return take_rows(name, column, ids).pin_memory()
+
+
+def _next_within(
+    loader: ops.BatchLoader, seconds: float, position: dict[str, int]
+) -> ops.LoadedBatch | None:
+    """The loader's next batch; closes it and raises if that takes longer."""
+    is_settled = threading.Lock()  # taken by the one that is first, the batch or the clock
+
+    def give_up() -> None:
+        if is_settled.acquire(blocking=False):
+            loader.close()
+
+    clock = threading.Timer(seconds, give_up)
+    clock.daemon = True
+    clock.start()
+    try:
+        loaded = loader.next()
+    except ops.HopflowError:
+        if is_settled.acquire(blocking=False):
+            raise
+        raise timed_out(seconds, position["batch"]) from None
+    finally:
+        clock.cancel()
+    if not is_settled.acquire(blocking=False):
+        raise timed_out(seconds, position["batch"])
+    return loaded
+
+
 @dataclass
 class _Copying:
     """A batch whose copy to the device is under way, and what is copied."""
@@ -61,7 +93,7 @@ class _Copying:
     done: torch.cuda.Event | None
 
 
-class NativeEpoch(Iterator[MiniBatch]):
+class NativeEpoch(RunningEpoch[MiniBatch]):
     """One pass over the seeds, in order; as :class:`hopflow.dataloading.epoch.Epoch`.
 
     For a consumer on CUDA the batches are copied there on a stream of their own, one ahead.
@@ -76,7 +108,7 @@ class NativeEpoch(Iterator[MiniBatch]):
         The edges to draw from.
     num_batches : int
         Batches of the whole epoch.
-    num_workers, prefetch_factor : int
+    num_workers, prefetch_factor, timeout
         As in the loader.
     reads : ReadHistory
         Kept from epoch to epoch.
@@ -93,6 +125,7 @@ class NativeEpoch(Iterator[MiniBatch]):
         num_batches: int,
         num_workers: int,
         prefetch_factor: int,
+        timeout: float,
         reads: ReadHistory,
         cache: ops.ScratchCache,
     ) -> None:
@@ -113,6 +146,8 @@ class NativeEpoch(Iterator[MiniBatch]):
         if plan.device != plan.graph.device:
             self._side = SideStream(plan.device)
             ops.set_pool_pinned(plan.device.type == "cuda")
+        elif plan.pin_memory:
+            ops.set_pool_pinned(True)  # spares most of the copies
         seeds = plan.indices if plan.order is None else plan.indices[plan.order]
         self._loader = ops.BatchLoader(
             full.indptr, full.indices, seeds, sampler.fanouts[::-1],
@@ -121,6 +156,10 @@ class NativeEpoch(Iterator[MiniBatch]):
             seed=plan.seed, epoch=plan.epoch, num_workers=num_workers,
             capacity=max(1, min(num_workers * prefetch_factor, num_batches)), cache=cache,
         )  # fmt: skip
+        self._next_loaded: Callable[[], ops.LoadedBatch | None] = self._loader.next
+        if timeout:
+            self._next_loaded = partial(_next_within, self._loader, timeout, position)
+        self._take = _take_pinned if plan.pin_memory else None
         self._memory = self._pointers()
         if not _running:
             atexit.unregister(_close_all)
@@ -158,14 +197,15 @@ class NativeEpoch(Iterator[MiniBatch]):
             )
         # What a batch brings along may be trained on later, wherever it is delivered.
         with torch.inference_mode(False):
-            loaded = self._loader.next()
+            loaded = self._next_loaded()
         if loaded is None:
             return None
         wanted, hops = self._requests[loaded.request]
         for old in [n for n in self._requests if n < loaded.request]:
             del self._requests[old]
         columns = {key: (was, rows) for (key, was), rows in zip(wanted.items(), loaded.columns)}
-        return PackedBatch(loaded.blocks, columns, dict(zip(hops, loaded.transposes)))
+        packed = PackedBatch(loaded.blocks, columns, dict(zip(hops, loaded.transposes)))
+        return packed.map(Tensor.pin_memory) if self._plan.pin_memory else packed
 
     def _load_copied(self, side: SideStream) -> PackedBatch | None:
         """The next batch on the consumer's device; the copy of the one after it is begun."""
@@ -208,7 +248,7 @@ class NativeEpoch(Iterator[MiniBatch]):
 
     def _deliver(self, packed: PackedBatch) -> MiniBatch:
         reads = self._reads if self._learns else None
-        blocks = packed.blocks(Parent.of(self._plan.graph), self._adjacency, reads)
+        blocks = packed.blocks(Parent.of(self._plan.graph), self._adjacency, reads, self._take)
         if self._learns:
             self._reads.deliver(blocks)
             self._ask()

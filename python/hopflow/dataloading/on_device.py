@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.dataloading.epoch import Plan
+from hopflow.dataloading.epoch import Plan, RunningEpoch
 from hopflow.dataloading.packed_batch import PackedBatch
 from hopflow.dataloading.read_history import (
     ColumnKey,
@@ -98,7 +98,7 @@ class FeatureCaches:
         return {name: cache.hit_rate() for name, (_, cache) in self._caches.items()}
 
 
-class DeviceEpoch(Iterator[MiniBatch]):
+class DeviceEpoch(RunningEpoch[MiniBatch]):
     """One pass over the seeds, in order; as :class:`hopflow.dataloading.epoch.Epoch`.
 
     On a stream of their own, batch ``b + 2`` is sampled and the columns of batch ``b + 1`` are

@@ -34,9 +34,11 @@ def seed(value: int) -> None:
     _generator = torch.Generator().manual_seed(ops.as_int("seed", value) % 2**64)
 
 
-def draw_seed() -> int:
-    """Draw a seed in [0, 2**63 - 1) from hopflow's generator, or torch's default one."""
-    return int(torch.randint(2**63 - 1, (), generator=_generator, device="cpu"))
+def draw_seed(generator: torch.Generator | None = None) -> int:
+    """Draw a seed in [0, 2**63 - 1) from a generator: by default hopflow's, or torch's if that has
+    none."""
+    drawn_from = _generator if generator is None else generator
+    return int(torch.randint(2**63 - 1, (), generator=drawn_from, device="cpu"))
 
 
 @contextmanager

@@ -55,6 +55,13 @@ class Adjacency:
         if rows is None:
             ops.register_owner(self)
 
+    def __setstate__(self, state: tuple[None, dict[str, object]]) -> None:
+        # A pickle or a deep copy has arrays of its own, and passes over them share a transpose too.
+        for name, value in state[1].items():
+            setattr(self, name, value)
+        if self.rows is None:
+            ops.register_owner(self)
+
     @classmethod
     def from_coo(cls, src: Tensor, dst: Tensor, num_src: int, num_dst: int) -> Adjacency:
         """Build from an edge list; see :func:`hopflow.ops.coo_to_csc` for checks and errors."""
