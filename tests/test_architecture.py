@@ -163,7 +163,8 @@ FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
 
 def sources() -> dict[str, Path]:
     """The files of csrc, by their paths in it."""
-    return {p.relative_to(CSRC).as_posix(): p for p in sorted(CSRC.rglob("*")) if p.is_file()}
+    files = [p for p in sorted(CSRC.rglob("*")) if p.is_file() and p.name != "CMakeLists.txt"]
+    return {p.relative_to(CSRC).as_posix(): p for p in files}
 
 
 def includes(path: Path) -> set[str]:

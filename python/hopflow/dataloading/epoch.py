@@ -50,7 +50,7 @@ def pinned(batch: Any) -> Any:
 def _pin_graph(graph: Graph) -> Graph:
     # Not pin_memory_(), which locks the arrays where they are: those are the parent graph's.
     adjacency = graph.adjacency.map(Tensor.pin_memory)
-    return graph._with(adjacency, lambda frame: frame.map(Tensor.pin_memory, graph.device))
+    return graph.with_frames(adjacency, lambda frame: frame.map(Tensor.pin_memory, graph.device))
 
 
 def _map(batch: Any, f: Callable[[Any], Any]) -> Any:

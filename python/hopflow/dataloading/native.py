@@ -6,16 +6,14 @@ import atexit
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor
 
 from hopflow import ops
-from hopflow.dataloading.epoch import Plan, RunningEpoch, list_of, timed_out
+from hopflow.dataloading.epoch import Plan, RunningEpoch, list_of
 from hopflow.dataloading.packed_batch import PackedBatch
 from hopflow.dataloading.read_history import (
     ColumnKey,
@@ -56,32 +54,6 @@ def _close_all() -> None:
 
 def _take_pinned(name: str, column: Column, ids: Tensor) -> Tensor:
     return take_rows(name, column, ids).pin_memory()
-
-
-def _next_within(
-    loader: ops.BatchLoader, seconds: float, position: dict[str, int]
-) -> ops.LoadedBatch | None:
-    """The loader's next batch; closes it and raises if that takes longer."""
-    is_settled = threading.Lock()  # taken by the one that is first, the batch or the clock
-
-    def give_up() -> None:
-        if is_settled.acquire(blocking=False):
-            loader.close()
-
-    clock = threading.Timer(seconds, give_up)
-    clock.daemon = True
-    clock.start()
-    try:
-        loaded = loader.next()
-    except ops.HopflowError:
-        if is_settled.acquire(blocking=False):
-            raise
-        raise timed_out(seconds, position["batch"]) from None
-    finally:
-        clock.cancel()
-    if not is_settled.acquire(blocking=False):
-        raise timed_out(seconds, position["batch"])
-    return loaded
 
 
 @dataclass
@@ -134,6 +106,7 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
         self._adjacency = full = adjacency
         self._reads = reads
         self._learns = num_workers > 0
+        self._timeout = timeout
         self._lock = threading.Lock()  # several threads may consume one epoch
         self._num_levels = len(sampler.fanouts)
         self._explicit = explicit_columns(sampler)
@@ -156,9 +129,6 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
             seed=plan.seed, epoch=plan.epoch, num_workers=num_workers,
             capacity=max(1, min(num_workers * prefetch_factor, num_batches)), cache=cache,
         )  # fmt: skip
-        self._next_loaded: Callable[[], ops.LoadedBatch | None] = self._loader.next
-        if timeout:
-            self._next_loaded = partial(_next_within, self._loader, timeout, position)
         self._take = _take_pinned if plan.pin_memory else None
         self._memory = self._pointers()
         if not _running:
@@ -197,7 +167,7 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
             )
         # What a batch brings along may be trained on later, wherever it is delivered.
         with torch.inference_mode(False):
-            loaded = self._next_loaded()
+            loaded = self._loader.next(self._timeout)
         if loaded is None:
             return None
         wanted, hops = self._requests[loaded.request]
