@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.function import BINARY_OPS, TARGETS, MessageFunction, ReduceFunction
 from hopflow.graphs.graph import Graph
 from hopflow.messages import built_in

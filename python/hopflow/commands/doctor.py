@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 import hopflow as hf
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.commands.shared import Json, as_text
 
 _CPU_FLAGS = ("sse4_2", "avx", "avx2", "f16c", "fma", "avx512f", "avx512bw", "avx512vl",

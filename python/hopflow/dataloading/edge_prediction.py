@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.dataloading.sampler import Sampler, column_names
 from hopflow.graphs.graph import Graph
 from hopflow.structure.adjacency import Adjacency

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
 

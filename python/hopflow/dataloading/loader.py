@@ -11,7 +11,7 @@ from typing import Any, NoReturn, cast
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.dataloading.epoch import AnySampler, Epoch, Plan, list_of
 from hopflow.dataloading.native import NativeEpoch, is_plain
 from hopflow.dataloading.on_device import DeviceEpoch, FeatureCaches

@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.dataloading.epoch import Plan, RunningEpoch, list_of
 from hopflow.dataloading.packed_batch import PackedBatch
 from hopflow.dataloading.read_history import (

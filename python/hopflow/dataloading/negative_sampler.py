@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
 from hopflow.sampling.negatives import global_uniform_negative_sampling, random_nodes
 from hopflow.structure.graph_base import require_graph

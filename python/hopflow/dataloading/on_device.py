@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.dataloading.epoch import Plan, RunningEpoch
 from hopflow.dataloading.packed_batch import PackedBatch
 from hopflow.dataloading.read_history import (

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
 from hopflow.structure.ids import as_mask, as_node_ids
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.dataloading.read_history import ColumnKey, Prefetched, ReadHistory
 from hopflow.dataloading.sampler import blocks_of
 from hopflow.graphs.block import Block, Parent

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.graphs.block import Block, Parent
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng

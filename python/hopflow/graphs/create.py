@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.graphs.block import Block
 from hopflow.graphs.graph import Graph
 from hopflow.structure.adjacency import Adjacency

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.function import MessageFunction, ReduceFunction
 from hopflow.structure.adjacency import Adjacency
 

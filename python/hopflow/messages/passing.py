@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.function import MessageFunction, ReduceFunction
 from hopflow.messages import built_in, udf
 from hopflow.messages.udf import MessageUdf, NodeUdf, Passing

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hopflow import function as fn
+import hopflow.function as fn
 from hopflow.graphs.graph import Graph
 
 Reducer = Callable[[str, str], fn.ReduceFunction]

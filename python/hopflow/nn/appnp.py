@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hopflow import function as fn
+import hopflow.function as fn
 from hopflow.graphs.graph import Graph
 from hopflow.nn._aggregate import aggregate, in_degree_scale, out_degree_scale
 from hopflow.nn._checks import require_edge_rows, require_one_step, require_same_widths

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
 from hopflow.nn._attention import (
     GAIN,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from hopflow import function as fn
+import hopflow.function as fn
 from hopflow.graphs.graph import Graph
 from hopflow.nn._aggregate import aggregate
 from hopflow.nn._checks import require_edge_rows, require_same_widths

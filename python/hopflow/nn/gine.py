@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hopflow import function as fn
+import hopflow.function as fn
 from hopflow.graphs.graph import Graph
 from hopflow.nn._checks import require_edge_rows, require_same_widths
 from hopflow.nn._pairs import Features, as_pair

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from hopflow import function as fn
-from hopflow import ops
+import hopflow.function as fn
+import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
 from hopflow.nn._aggregate import aggregate, in_degree_scale, out_degree_scale
 from hopflow.nn._checks import (

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hopflow import function as fn
-from hopflow import ops
+import hopflow.function as fn
+import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
 from hopflow.messages.degree_buckets import in_edge_buckets
 from hopflow.nn._checks import is_compiling, is_plain, require_rows, require_width

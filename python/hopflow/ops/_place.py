@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from hopflow import _native
+import hopflow._native as _native
 
 _MARK = "_hopflow_checked"
 

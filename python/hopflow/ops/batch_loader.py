@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hopflow import _native
+import hopflow._native as _native
 from hopflow.ops._shapes import require_ids
 from hopflow.ops.blocks import SampledBlocks
 from hopflow.ops.csc import Transpose

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from hopflow import _native
+import hopflow._native as _native
 from hopflow.ops._place import mark, mark_csc, on_cuda
 from hopflow.ops._shapes import require_ids
 from hopflow.ops.compact import compact_ids_reference

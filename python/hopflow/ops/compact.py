@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hopflow import _native
+import hopflow._native as _native
 from hopflow.ops._shapes import id_dtype, require_ids
 from hopflow.ops.pool import empty
 

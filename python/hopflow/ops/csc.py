@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from hopflow import _native
+import hopflow._native as _native
 from hopflow.ops._library import Spec, define
 from hopflow.ops._place import check_ids, check_indptr, mark_csc
 from hopflow.ops._shapes import MOST_NODES, as_int, id_dtype, optional_ids, require_ids

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hopflow import _native
+import hopflow._native as _native
 
 HopflowError: type[RuntimeError] = _native.HopflowError
 """What the machine or the build cannot do: no CUDA in this build, a kernel launch that failed."""

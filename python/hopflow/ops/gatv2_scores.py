@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from hopflow import _native
+import hopflow._native as _native
 from hopflow.ops._library import Spec, define
 from hopflow.ops._messages import Edges, in_edge_order, messages_reference, sum_of_edges
 from hopflow.ops._place import check_edges

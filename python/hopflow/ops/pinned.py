@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hopflow import _native
+import hopflow._native as _native
 from hopflow.ops._place import check_ids
 from hopflow.ops._shapes import dense_rows, require_ids, require_tensor
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hopflow import _native
+import hopflow._native as _native
 
 # Below this the system's allocator reuses memory by itself.
 _LEAST_BYTES = 1 << 16

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hopflow import _native
+import hopflow._native as _native
 from hopflow.ops._library import Spec, define
 from hopflow.ops._messages import in_edge_order, messages_reference
 from hopflow.ops._place import check_edges, mark

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hopflow import _native
+import hopflow._native as _native
 from hopflow.ops._integers import reduce_integers
 from hopflow.ops._library import Spec, define
 from hopflow.ops._place import check_indptr, check_permutation

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.ids import as_ids
 

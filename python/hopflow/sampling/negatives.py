@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.sampling import random
 from hopflow.structure.edge_lookup import EdgeLookup
 from hopflow.structure.graph_base import GraphBase, require_graph

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.sampling import random
 from hopflow.sampling.edge_pool import EdgePool, pool_of
 from hopflow.structure.frame import EID, Frame, LazyColumn

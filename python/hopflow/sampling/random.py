@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import torch
 
-from hopflow import ops
+import hopflow.ops as ops
 
 _generator: torch.Generator | None = None
 _local = threading.local()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 
 
 class Adjacency:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.structure.graph_base import GraphBase
 from hopflow.structure.ids import as_edge_ids, as_ids, as_node_ids
 from hopflow.structure.types import CANONICAL, ETYPE, NTYPE, is_one, require_etype, require_ntype

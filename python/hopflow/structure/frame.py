@@ -8,7 +8,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 
 NID = "_ID"
 """Column of a block's nodes that holds their ids in the parent graph."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import Columns, Frame
 from hopflow.structure.ids import as_node_ids

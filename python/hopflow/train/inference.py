@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.dataloading import MultiLayerFullNeighborSampler
 from hopflow.graphs.graph import Graph
 from hopflow.train.model import GraphSAGE

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import EID, Frame
 from hopflow.structure.graph_base import GraphT, require_graph

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.structure.frame import EID
 from hopflow.structure.graph_base import GraphT, require_graph
 from hopflow.transforms.edges import add_reverse_edges, with_edges

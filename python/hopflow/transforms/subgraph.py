@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hopflow import ops
+import hopflow.ops as ops
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import EID, NID, Frame, LazyColumn, inherit, rows_of
 from hopflow.structure.graph_base import GraphT, require_graph, require_here
