@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
 from hopflow.function import sum as fn_sum
 from hopflow.function import u_mul_e
 from hopflow.graphs.graph import Graph
+from hopflow.nn._checks import ChecksInDegrees, require_in_degrees
+from hopflow.nn._pairs import Features, as_pair
 from hopflow.ops import as_int
 
 GAIN = nn.init.calculate_gain("relu")
+
+Activation: TypeAlias = Callable[[Tensor], Tensor]
 
 
 def as_sizes(in_feats: int | tuple[int, int]) -> tuple[int, int]:
@@ -25,11 +29,6 @@ def as_sizes(in_feats: int | tuple[int, int]) -> tuple[int, int]:
     return as_int("in_feats[0]", in_feats[0]), as_int("in_feats[1]", in_feats[1])
 
 
-def heads(x: Tensor, num_heads: int, out_feats: int) -> Tensor:
-    """Rows [N, ..., H * D] as [N, ..., H, D]."""
-    return x.view(*x.shape[:-1], num_heads, out_feats)
-
-
 def weighted_sum(graph: Graph, source: Tensor, attention: Tensor) -> Tensor:
     """Sum of the in-neighbours' rows [U, ..., H, D], weighted by attention [E, ..., H, 1]."""
     with graph.local_scope():
@@ -37,6 +36,55 @@ def weighted_sum(graph: Graph, source: Tensor, attention: Tensor) -> Tensor:
         graph.srcdata["ft"], graph.edata["a"] = source, attention.to(source.dtype)
         graph.update_all(u_mul_e("ft", "a", "m"), fn_sum("m", "out"))
         return graph.dstdata["out"]
+
+
+class AttentionConv(ChecksInDegrees):
+    """What the attention layers do alike, before and after each computes its scores."""
+
+    _num_heads: int
+    _out_feats: int
+
+    def _add_rest(
+        self,
+        dst_feats: int,
+        *,
+        feat_drop: float,
+        attn_drop: float,
+        negative_slope: float,
+        residual: bool,
+        activation: Activation | None,
+        bias: bool,
+    ) -> None:
+        """Add what comes after a layer's projections."""
+        self.feat_drop, self.attn_drop = nn.Dropout(feat_drop), nn.Dropout(attn_drop)
+        self.leaky_relu = nn.LeakyReLU(negative_slope)
+        self.res_fc = residual_layer(
+            dst_feats, self._out_feats, self._num_heads, wanted=residual, bias=bias
+        )
+        self.activation = activation
+
+    def _sides(self, graph: Graph, feat: Features) -> tuple[Tensor, Tensor, bool]:
+        """Rows of the sources and the destinations, and whether these are the first of those."""
+        require_in_degrees(graph, self._allow_zero_in_degree)
+        source, own = as_pair(graph, feat)
+        is_one = not isinstance(feat, tuple)
+        source = self.feat_drop(source)
+        return source, source[: graph.num_dst_nodes()] if is_one else self.feat_drop(own), is_one
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """Rows [N, ..., H * D] as [N, ..., H, D]."""
+        return x.view(*x.shape[:-1], self._num_heads, self._out_feats)
+
+    def _attend(self, graph: Graph, source: Tensor, own: Tensor, attention: Tensor) -> Tensor:
+        """The attention's sum of the sources' rows, and the residual."""
+        out = weighted_sum(graph, source, attention)
+        return out if self.res_fc is None else out + self._heads(self.res_fc(own))
+
+    def _result(
+        self, out: Tensor, attention: Tensor, get_attention: bool
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        out = out if self.activation is None else self.activation(out)
+        return (out, attention) if get_attention else out
 
 
 def residual_layer(
@@ -55,6 +103,3 @@ def reset_linear(layer: Any) -> None:
     nn.init.xavier_normal_(layer.weight, gain=GAIN)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
-
-
-Activation = Callable[[Tensor], Tensor]

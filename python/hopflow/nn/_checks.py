@@ -11,6 +11,16 @@ from hopflow.ops import HopflowError
 from hopflow.ops import is_compiling as is_compiling
 
 
+class ChecksInDegrees(nn.Module):
+    """A layer that refuses destinations without in-edges, unless told to accept them."""
+
+    _allow_zero_in_degree: bool
+
+    def set_allow_zero_in_degree(self, set_value: bool) -> None:
+        """Change ``allow_zero_in_degree``."""
+        self._allow_zero_in_degree = set_value
+
+
 def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether a layer is of this kind as torch made it, without hooks (pruning is one) or wrappers.
 

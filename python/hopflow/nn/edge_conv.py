@@ -9,6 +9,7 @@ import hopflow.function as fn
 from hopflow.graphs.graph import Graph
 from hopflow.nn._aggregate import aggregate
 from hopflow.nn._checks import (
+    ChecksInDegrees,
     is_plain,
     require_in_degrees,
     require_same_widths,
@@ -17,7 +18,7 @@ from hopflow.nn._checks import (
 from hopflow.nn._pairs import Features, as_pair
 
 
-class EdgeConv(nn.Module):
+class EdgeConv(ChecksInDegrees):
     r"""Edge convolution: the largest of a function of each in-edge's two ends.
 
     .. math::
@@ -61,10 +62,6 @@ class EdgeConv(nn.Module):
         self.phi = nn.Linear(in_feat, out_feat)
         if batch_norm:
             self.bn = nn.BatchNorm1d(out_feat)
-
-    def set_allow_zero_in_degree(self, set_value: bool) -> None:
-        """Accept destinations without in-edges from now on, or no longer."""
-        self._allow_zero_in_degree = set_value
 
     def forward(self, g: Graph, feat: Features) -> Tensor:
         """Compute the layer.

@@ -10,18 +10,16 @@ from hopflow.graphs.graph import Graph
 from hopflow.nn._attention import (
     GAIN,
     Activation,
+    AttentionConv,
     as_sizes,
-    heads,
     reset_linear,
-    residual_layer,
-    weighted_sum,
 )
-from hopflow.nn._checks import require_edge_numbers, require_in_degrees
-from hopflow.nn._pairs import Features, as_pair
+from hopflow.nn._checks import require_edge_numbers
+from hopflow.nn._pairs import Features
 from hopflow.nn.functional import edge_softmax
 
 
-class GATConv(nn.Module):
+class GATConv(AttentionConv):
     r"""Graph attention: neighbours weighted by a learned score of both ends of an edge.
 
     .. math::
@@ -86,14 +84,14 @@ class GATConv(nn.Module):
             self.fc = nn.Linear(src_feats, width, bias=False)
         self.attn_l = nn.Parameter(torch.empty(1, num_heads, out_feats))
         self.attn_r = nn.Parameter(torch.empty(1, num_heads, out_feats))
-        self.feat_drop, self.attn_drop = nn.Dropout(feat_drop), nn.Dropout(attn_drop)
-        self.leaky_relu = nn.LeakyReLU(negative_slope)
-        self.res_fc = residual_layer(dst_feats, out_feats, num_heads, wanted=residual, bias=bias)
+        self._add_rest(
+            dst_feats, feat_drop=feat_drop, attn_drop=attn_drop, negative_slope=negative_slope,
+            residual=residual, activation=activation, bias=bias,
+        )  # fmt: skip
         if bias and not isinstance(self.res_fc, nn.Linear):
             self.bias = nn.Parameter(torch.empty(width))
         else:
             self.register_buffer("bias", None)
-        self.activation = activation
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -107,10 +105,6 @@ class GATConv(nn.Module):
             nn.init.zeros_(self.bias)
         if isinstance(self.res_fc, nn.Linear):
             reset_linear(self.res_fc)
-
-    def set_allow_zero_in_degree(self, set_value: bool) -> None:
-        """Change ``allow_zero_in_degree``."""
-        self._allow_zero_in_degree = set_value
 
     def forward(
         self,
@@ -147,20 +141,15 @@ class GATConv(nn.Module):
         TypeError, ValueError
             Operands whose shapes do not go together.
         """
-        require_in_degrees(graph, self._allow_zero_in_degree)
-        source, own = as_pair(graph, feat)
+        source, own, is_one = self._sides(graph, feat)
         if edge_weight is not None:
             require_edge_numbers("edge_weight", edge_weight, graph.num_edges())
-        is_one = not isinstance(feat, tuple)
-        source = self.feat_drop(source)
-        own = source[: graph.num_dst_nodes()] if is_one else self.feat_drop(own)
-        sizes = self._num_heads, self._out_feats
         src_layer = self.fc_src if hasattr(self, "fc_src") else self.fc
-        feat_src = heads(src_layer(source), *sizes)
+        feat_src = self._heads(src_layer(source))
         if is_one and src_layer is getattr(self, "fc", None):
             feat_dst = feat_src[: graph.num_dst_nodes()]
         else:
-            feat_dst = heads((self.fc_dst if hasattr(self, "fc_dst") else self.fc)(own), *sizes)
+            feat_dst = self._heads((self.fc_dst if hasattr(self, "fc_dst") else self.fc)(own))
         with graph.local_scope():
             graph.srcdata["el"] = (feat_src * self.attn_l).sum(-1, keepdim=True)
             graph.dstdata["er"] = (feat_dst * self.attn_r).sum(-1, keepdim=True)
@@ -169,11 +158,7 @@ class GATConv(nn.Module):
         attention = self.attn_drop(edge_softmax(graph, scores))
         if edge_weight is not None:
             attention = attention * edge_weight.view(-1, *[1] * (attention.dim() - 1))
-        out = weighted_sum(graph, feat_src, attention)
-        if self.res_fc is not None:
-            out = out + heads(self.res_fc(own), *sizes)
+        out = self._attend(graph, feat_src, own, attention)
         if self.bias is not None:
             out = out + self.bias.view(self._num_heads, self._out_feats)
-        if self.activation is not None:
-            out = self.activation(out)
-        return (out, attention) if get_attention else out
+        return self._result(out, attention, get_attention)

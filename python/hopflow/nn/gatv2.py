@@ -10,18 +10,16 @@ from hopflow.graphs.graph import Graph
 from hopflow.nn._attention import (
     GAIN,
     Activation,
+    AttentionConv,
     as_sizes,
-    heads,
     reset_linear,
-    residual_layer,
-    weighted_sum,
 )
-from hopflow.nn._checks import is_plain, require_in_degrees
-from hopflow.nn._pairs import Features, as_pair
+from hopflow.nn._checks import is_plain
+from hopflow.nn._pairs import Features
 from hopflow.nn.functional import edge_softmax
 
 
-class GATv2Conv(nn.Module):
+class GATv2Conv(AttentionConv):
     r"""Graph attention whose score is computed after the rectifier.
 
     .. math::
@@ -84,10 +82,10 @@ class GATv2Conv(nn.Module):
         self.fc_src = nn.Linear(src_feats, width, bias=bias)
         self.fc_dst = self.fc_src if self.share_weights else nn.Linear(dst_feats, width, bias=bias)
         self.attn = nn.Parameter(torch.empty(1, num_heads, out_feats))
-        self.feat_drop, self.attn_drop = nn.Dropout(feat_drop), nn.Dropout(attn_drop)
-        self.leaky_relu = nn.LeakyReLU(negative_slope)
-        self.res_fc = residual_layer(dst_feats, out_feats, num_heads, wanted=residual, bias=bias)
-        self.activation = activation
+        self._add_rest(
+            dst_feats, feat_drop=feat_drop, attn_drop=attn_drop, negative_slope=negative_slope,
+            residual=residual, activation=activation, bias=bias,
+        )  # fmt: skip
         self.bias = bias
         self.reset_parameters()
 
@@ -99,10 +97,6 @@ class GATv2Conv(nn.Module):
         nn.init.xavier_normal_(self.attn, gain=GAIN)
         if isinstance(self.res_fc, nn.Linear):
             reset_linear(self.res_fc)
-
-    def set_allow_zero_in_degree(self, set_value: bool) -> None:
-        """Change ``allow_zero_in_degree``."""
-        self._allow_zero_in_degree = set_value
 
     def _scores(self, graph: Graph, source: Tensor, own: Tensor) -> Tensor:
         """The score of every edge and head, shape [E, H]."""
@@ -151,22 +145,13 @@ class GATv2Conv(nn.Module):
         TypeError, ValueError
             Operands whose shapes do not go together.
         """
-        require_in_degrees(graph, self._allow_zero_in_degree)
-        source, own = as_pair(graph, feat)
-        is_one = not isinstance(feat, tuple)
-        source = self.feat_drop(source)
-        own = source[: graph.num_dst_nodes()] if is_one else self.feat_drop(own)
-        sizes = self._num_heads, self._out_feats
-        feat_src = heads(self.fc_src(source), *sizes)
+        source, own, is_one = self._sides(graph, feat)
+        feat_src = self._heads(self.fc_src(source))
         if is_one and self.share_weights:
             feat_dst = feat_src[: graph.num_dst_nodes()]
         else:
-            feat_dst = heads(self.fc_dst(own), *sizes)
+            feat_dst = self._heads(self.fc_dst(own))
         scores = self._scores(graph, feat_src, feat_dst)
         attention = self.attn_drop(edge_softmax(graph, scores.unsqueeze(-1)))
-        out = weighted_sum(graph, feat_src, attention)
-        if self.res_fc is not None:
-            out = out + heads(self.res_fc(own), *sizes)
-        if self.activation is not None:
-            out = self.activation(out)
-        return (out, attention) if get_attention else out
+        out = self._attend(graph, feat_src, own, attention)
+        return self._result(out, attention, get_attention)

@@ -12,6 +12,7 @@ import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
 from hopflow.nn._aggregate import aggregate, in_degree_scale, out_degree_scale
 from hopflow.nn._checks import (
+    ChecksInDegrees,
     assert_compiled,
     is_compiling,
     require_edge_rows,
@@ -126,7 +127,7 @@ class EdgeWeightNorm(nn.Module):
         return f"norm={self._norm!r}, eps={self._eps}"
 
 
-class GraphConv(nn.Module):
+class GraphConv(ChecksInDegrees):
     r"""Graph convolution: the in-neighbours' features, normalised by degrees, times a weight.
 
     .. math::
@@ -193,10 +194,6 @@ class GraphConv(nn.Module):
             nn.init.xavier_uniform_(self.weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
-
-    def set_allow_zero_in_degree(self, set_value: bool) -> None:
-        """Accept destinations without in-edges from now on, or no longer."""
-        self._allow_zero_in_degree = set_value
 
     def forward(
         self,

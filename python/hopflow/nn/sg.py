@@ -10,12 +10,17 @@ from torch import Tensor, nn
 import hopflow.function as fn
 from hopflow.graphs.graph import Graph
 from hopflow.nn._aggregate import aggregate, in_degree_scale, out_degree_scale
-from hopflow.nn._checks import require_edge_rows, require_in_degrees, require_one_step
+from hopflow.nn._checks import (
+    ChecksInDegrees,
+    require_edge_rows,
+    require_in_degrees,
+    require_one_step,
+)
 from hopflow.nn._pairs import Features, as_pair
 from hopflow.nn.graph_conv import EdgeWeightNorm
 
 
-class SGConv(nn.Module):
+class SGConv(ChecksInDegrees):
     r"""Simplified graph convolution: ``k`` steps of normalised sums, then one linear map.
 
     .. math::
@@ -70,10 +75,6 @@ class SGConv(nn.Module):
         nn.init.xavier_uniform_(self.fc.weight)
         if self.fc.bias is not None:
             nn.init.zeros_(self.fc.bias)
-
-    def set_allow_zero_in_degree(self, set_value: bool) -> None:
-        """Accept destinations without in-edges from now on, or no longer."""
-        self._allow_zero_in_degree = set_value
 
     def forward(self, graph: Graph, feat: Features, edge_weight: Tensor | None = None) -> Tensor:
         """Compute the layer.
