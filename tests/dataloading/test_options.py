@@ -271,6 +271,7 @@ def test_what_comes_in_time_is_not_timed_out(small_graph):
     assert not workers()
 
 
+@pytest.mark.cpu_only  # where the GPU samples there are no workers to wait for
 def test_a_native_batch_that_takes_too_long_ends_the_epoch():
     src, dst = torch.randint(50_000, (2, 1_000_000))
     graph = hf.graph((src, dst), num_nodes=50_000)
