@@ -248,7 +248,7 @@ def test_a_batch_that_takes_too_long_ends_the_epoch(small_graph):
     loader = loader_of(small_graph, sampler, num_workers=2, timeout=0.3)
     seen = []
     begin = time.monotonic()
-    with pytest.raises(RuntimeError, match=r"^DataLoader timed out after 0.3 seconds.*batch 4$"):
+    with pytest.raises(RuntimeError, match=r"^DataLoader timed out after 0.3 seconds$"):
         seen.extend(int(seeds[0]) for seeds in loader)
     assert 0.3 <= time.monotonic() - begin < 30
     assert seen == [0, 7, 14, 21]
@@ -279,7 +279,7 @@ def test_a_native_batch_that_takes_too_long_ends_the_epoch():
         graph, torch.arange(50_000), NeighborSampler([15, 15, 15]), batch_size=25_000,
         num_workers=1, timeout=1e-3, seed=1,
     )  # fmt: skip
-    with pytest.raises(RuntimeError, match=r"^DataLoader timed out after 0.001 seconds.*batch 0$"):
+    with pytest.raises(RuntimeError, match=r"^DataLoader timed out after 0.001 seconds$"):
         list(loader)
     assert not workers()
     loader.timeout = 0.0

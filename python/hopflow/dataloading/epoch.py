@@ -133,11 +133,9 @@ class _Workers:
         return self._plan.prepare(batch)
 
 
-def timed_out(seconds: float, batch: int) -> RuntimeError:
-    """What to raise for a batch that was waited for too long; begins as torch's error does."""
-    return RuntimeError(
-        f"DataLoader timed out after {seconds:g} seconds, waiting for batch {batch}"
-    )
+def timed_out(seconds: float) -> RuntimeError:
+    """What to raise for a batch that was waited for too long, in the words of torch's loader."""
+    return RuntimeError(f"DataLoader timed out after {seconds:g} seconds")
 
 
 class Epoch(RunningEpoch[Any]):
@@ -201,7 +199,7 @@ class Epoch(RunningEpoch[Any]):
         if self._timeout and future is not None and not wait([future], self._timeout).done:
             # Not waited for: whatever holds the batch up goes on holding its thread.
             self.close(wait=False)
-            raise timed_out(self._timeout, batch)
+            raise timed_out(self._timeout)
         try:
             prepared = self._plan.prepare(batch) if future is None else future.result()
         except BaseException:

@@ -20,6 +20,7 @@ from hopflow.dataloading.options import (
     as_indices,
     as_timeout,
     pins_batches,
+    refuse_device_options,
     refuse_replacements,
     refuse_unknown,
     require_bool,
@@ -172,21 +173,18 @@ class DataLoader:
         on_device = ops.on_cuda(graph.adjacency.indices) or self.device.type == "cuda"
         if use_ddp:
             raise ValueError(f"use_ddp: expected False, got {use_ddp!r}; not supported yet")
-        hints = {
-            "use_prefetch_thread": use_prefetch_thread,
-            "use_alternate_streams": use_alternate_streams,
-            "pin_prefetcher": pin_prefetcher,
-            "use_uva": use_uva,
-            "gpu_cache": gpu_cache,
-        }
-        for name, value in hints.items():
-            if value and not on_device:
-                raise ValueError(
-                    f"{name}: expected None or False for batches on the CPU, got {value!r}"
-                )
+        if not on_device:
+            refuse_device_options(
+                use_prefetch_thread=use_prefetch_thread,
+                use_alternate_streams=use_alternate_streams,
+                pin_prefetcher=pin_prefetcher,
+                use_uva=use_uva,
+                gpu_cache=gpu_cache,
+            )
+        use_uva = use_uva is not None and require_bool("use_uva", use_uva)
         if use_uva and graph.device.type != "cpu":
             raise ValueError(f"use_uva: expected a graph on the CPU, got one on {graph.device}")
-        self._samples_on_device = bool(use_uva) or ops.on_cuda(graph.adjacency.indices)
+        self._samples_on_device = use_uva or ops.on_cuda(graph.adjacency.indices)
         if gpu_cache and not self._samples_on_device:
             raise ValueError("gpu_cache: expected use_uva=True, so that the GPU gathers the rows")
         self.graph = graph
@@ -218,7 +216,7 @@ class DataLoader:
         # Where the latest epoch stands, or where the next one is to start.
         self._position: dict[str, int] | None = None
         self._resume = False
-        self._use_uva, self._gpu_cache = bool(use_uva), gpu_cache or {}
+        self._use_uva, self._gpu_cache = use_uva, gpu_cache or {}
         self._begin()
 
     def _begin(self) -> None:

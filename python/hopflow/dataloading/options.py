@@ -60,6 +60,15 @@ def refuse_replacements(**given: object) -> None:
             raise ValueError(f"{name}: expected None, got {type(value).__name__}; {_INSTEAD[name]}")
 
 
+def refuse_device_options(**given: object) -> None:
+    """Raise for an option that only batches on CUDA have."""
+    for name, value in given.items():
+        if value:
+            raise ValueError(
+                f"{name}: expected None or False for batches on the CPU, got {value!r}"
+            )
+
+
 def require_sampler(sampler: Any, base: type) -> None:
     """Raise unless it has ``sample(graph, seeds)``."""
     if isinstance(sampler, type) and issubclass(sampler, base):
