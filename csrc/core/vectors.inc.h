@@ -111,6 +111,38 @@ constexpr std::int64_t kLanes = HOPFLOW_VECTOR_BYTES / sizeof(Accumulator<T>);
   StoreHalfBits(out, half | sign);
 }
 
+// Vectors of a row kept in registers at a time: 8 of 16 (AVX2) or 32 (AVX-512).
+constexpr int kMostVecs = 8;
+
+// Vectors cover [column, column + n) of a row; the last one is pushed back to end with the row and
+// overlaps its neighbour, which computes the same numbers twice instead of handling a tail.
+template <int kVecs, typename T>
+[[gnu::always_inline]] inline void VecOffsets(std::int64_t column, std::int64_t width,
+                                              std::int64_t* offset) {  // [kVecs]
+  for (int i = 0; i < kVecs; ++i) {
+    const std::int64_t at = column + i * kLanes<T>;
+    offset[i] = at + kLanes<T> <= width ? at : width - kLanes<T>;
+  }
+}
+
+// Calls f.template operator()<kVecs>(column) for the blocks of columns of a row that is at least
+// one vector wide.
+template <typename T, typename F>
+[[gnu::always_inline]] inline void ForVecColumns(std::int64_t width, const F& f) {
+  for (std::int64_t column = 0; column < width; column += kMostVecs * kLanes<T>) {
+    const std::int64_t vecs = (width - column + kLanes<T> - 1) / kLanes<T>;
+    if (vecs > 4) {
+      f.template operator()<8>(column);
+    } else if (vecs > 2) {
+      f.template operator()<4>(column);
+    } else if (vecs == 2) {
+      f.template operator()<2>(column);
+    } else {
+      f.template operator()<1>(column);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace HOPFLOW_ISA
 }  // namespace hopflow::cpu

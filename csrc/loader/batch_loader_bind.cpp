@@ -128,8 +128,7 @@ class BoundLoader {
       if (PyErr_CheckSignals() != 0) throw py::error_already_set();
       const std::chrono::duration<double> waited = std::chrono::steady_clock::now() - start;
       if (timeout > 0 && waited.count() >= timeout) {
-        throw std::runtime_error(
-            StrCat("DataLoader timed out after ", timeout, " seconds, waiting for batch ", batch));
+        throw std::runtime_error(StrCat("DataLoader timed out after ", timeout, " seconds"));
       }
     }
     py::list columns, transposes;

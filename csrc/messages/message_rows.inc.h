@@ -57,20 +57,6 @@ void WriteMessage(const Messages<T, Id>& m, std::int64_t position, std::int64_t 
   }
 }
 
-// Vectors of a message kept in registers at a time: 8 of 16 (AVX2) or 32 (AVX-512).
-constexpr int kMostMessageVecs = 8;
-
-// Vectors cover [column, column + n) of a head; the last one is pushed back to end with the head
-// and overlaps its neighbour, which computes the same numbers twice instead of handling a tail.
-template <int kVecs, typename T>
-[[gnu::always_inline]] inline void MessageOffsets(std::int64_t column, std::int64_t width,
-                                                  std::int64_t* offset) {  // [kVecs]
-  for (int i = 0; i < kVecs; ++i) {
-    const std::int64_t at = column + i * kLanes<T>;
-    offset[i] = at + kLanes<T> <= width ? at : width - kLanes<T>;
-  }
-}
-
 template <int kVecs, typename T, typename Op>
 [[gnu::always_inline]] inline void CombineVecs(const Op& op, const T* lhs, bool lhs_varies,
                                                const T* rhs, bool rhs_varies,
@@ -114,23 +100,6 @@ template <int kVecs, typename T, typename Id>
 template <typename T, typename Id>
 bool HasVecs(const Messages<T, Id>& m) {
   return m.op != MessageOp::kDot && m.inner >= kLanes<T>;
-}
-
-// Calls f.template operator()<kVecs>(column) for the blocks of columns of a head.
-template <typename T, typename F>
-void ForMessageColumns(std::int64_t width, const F& f) {
-  for (std::int64_t column = 0; column < width; column += kMostMessageVecs * kLanes<T>) {
-    const std::int64_t vecs = (width - column + kLanes<T> - 1) / kLanes<T>;
-    if (vecs > 4) {
-      f.template operator()<8>(column);
-    } else if (vecs > 2) {
-      f.template operator()<4>(column);
-    } else if (vecs == 2) {
-      f.template operator()<2>(column);
-    } else {
-      f.template operator()<1>(column);
-    }
-  }
 }
 
 // Asks for what a message of an edge to come will read from its source: `num` elements of a head

@@ -16,9 +16,9 @@ void SddmmBinaryRows(const SddmmBinaryArgs<T, Id>& a, std::int64_t begin, std::i
       T* out = a.out + m.EdgeAt(p) * width;
       if (has_vecs) {
         for (std::int64_t head = 0; head < m.outer; ++head) {
-          ForMessageColumns<T>(m.inner, [&]<int kVecs>(std::int64_t column) {
+          ForVecColumns<T>(m.inner, [&]<int kVecs>(std::int64_t column) {
             std::int64_t offset[kVecs];
-            MessageOffsets<kVecs, T>(column, m.inner, offset);
+            VecOffsets<kVecs, T>(column, m.inner, offset);
             VecFor<T> vecs[kVecs];
             MessageVecs<kVecs>(m, p, v, head, offset, vecs);
 #pragma GCC unroll 8

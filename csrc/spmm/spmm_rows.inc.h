@@ -6,8 +6,6 @@ namespace {
 
 // Edges ahead of the sum whose rows are asked for.
 constexpr std::int64_t kPrefetchEdges = 12;
-// Vectors kept in registers at a time: 8 of 16 (AVX2) or 32 (AVX-512).
-constexpr int kMostVecs = 8;
 
 // How an edge scales the row it brings. Unit costs nothing.
 struct Unit {
@@ -50,17 +48,6 @@ template <typename T>
   const char* bytes = reinterpret_cast<const char*>(x);
   for (std::int64_t b = 0; b < num * static_cast<std::int64_t>(sizeof(T)); b += 64) {
     Prefetch(bytes + b);
-  }
-}
-
-// Vectors cover [column, column + n) of a head; the last one is pushed back to end with the head
-// and overlaps its neighbour, which computes the same numbers twice instead of handling a tail.
-template <int kVecs, typename T>
-[[gnu::always_inline]] inline void VecOffsets(std::int64_t column, std::int64_t width,
-                                              std::int64_t* offset) {  // [kVecs]
-  for (int i = 0; i < kVecs; ++i) {
-    const std::int64_t at = column + i * kLanes<T>;
-    offset[i] = at + kLanes<T> <= width ? at : width - kLanes<T>;
   }
 }
 
@@ -118,18 +105,9 @@ void SumRows(const SpmmArgs<T, Id>& a, const Scale& scale, Reduce reduce, std::i
         SumNarrow(a, scale, v, head, divisor);
         continue;
       }
-      for (std::int64_t column = 0; column < a.width; column += kMostVecs * kLanes<T>) {
-        const std::int64_t vecs = (a.width - column + kLanes<T> - 1) / kLanes<T>;
-        if (vecs > 4) {
-          SumBlock<8>(a, scale, v, head, column, divisor);
-        } else if (vecs > 2) {
-          SumBlock<4>(a, scale, v, head, column, divisor);
-        } else if (vecs == 2) {
-          SumBlock<2>(a, scale, v, head, column, divisor);
-        } else {
-          SumBlock<1>(a, scale, v, head, column, divisor);
-        }
-      }
+      ForVecColumns<T>(a.width, [&]<int kVecs>(std::int64_t column) {
+        SumBlock<kVecs>(a, scale, v, head, column, divisor);
+      });
     }
   }
 }

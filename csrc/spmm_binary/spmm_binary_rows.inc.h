@@ -28,7 +28,7 @@ void SumVecs(const SpmmBinaryArgs<T, Id>& a, std::int64_t v, std::int64_t head, 
              Accumulator<T> divisor) {
   const Messages<T, Id>& m = a.messages;
   std::int64_t offset[kVecs];
-  MessageOffsets<kVecs, T>(column, m.inner, offset);
+  VecOffsets<kVecs, T>(column, m.inner, offset);
   VecFor<T> sum[kVecs];
   for (int i = 0; i < kVecs; ++i) sum[i] = VecFor<T>{};
   for (std::int64_t p = m.indptr[v]; p < m.indptr[v + 1]; ++p) {
@@ -49,7 +49,7 @@ void ExtremeVecs(const SpmmBinaryArgs<T, Id>& a, bool is_max, std::int64_t v, st
   using Lane = typename VectorOf<Accumulator<T>>::IntLane;
   const Messages<T, Id>& m = a.messages;
   std::int64_t offset[kVecs];
-  MessageOffsets<kVecs, T>(column, m.inner, offset);
+  VecOffsets<kVecs, T>(column, m.inner, offset);
   const std::int64_t first = m.indptr[v], last = m.indptr[v + 1];
   VecFor<T> best[kVecs];
   IntFor<T> winner[kVecs];
@@ -89,7 +89,7 @@ void WideRows(const SpmmBinaryArgs<T, Id>& a, Reduce reduce, std::int64_t begin,
     const auto divisor =
         static_cast<Accumulator<T>>(reduce == Reduce::kMean && degree > 0 ? degree : 1);
     for (std::int64_t head = 0; head < m.outer; ++head) {
-      ForMessageColumns<T>(m.inner, [&]<int kVecs>(std::int64_t column) {
+      ForVecColumns<T>(m.inner, [&]<int kVecs>(std::int64_t column) {
         if (reduce == Reduce::kSum || reduce == Reduce::kMean) {
           return SumVecs<kVecs>(a, v, head, column, divisor);
         }
