@@ -11,6 +11,7 @@ from hopflow import (
     functional,
     nn,
     ops,  # first: loads torch and the native module in the right order
+    udf,
 )
 from hopflow.graphs.block import Block, to_block
 from hopflow.graphs.create import create_block, graph
@@ -74,4 +75,5 @@ __all__ = [
     "to_networkx",
     "to_pyg",
     "to_simple",
+    "udf",
 ]

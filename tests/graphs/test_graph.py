@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 from typing import Any
 
@@ -297,3 +298,33 @@ def test_degree_of_a_few_nodes_is_not_a_pass_over_all(monkeypatch: pytest.Monkey
     graph = hf.graph(([0, 1], [1, 0]), num_nodes=1000)
     monkeypatch.setattr(torch.Tensor, "diff", lambda self: pytest.fail("all rows"))
     assert graph.in_degrees([1, 999]).tolist() == [1, 0]
+
+
+class WithDegrees(hf.Graph):
+    note = "none"
+
+    @functools.cached_property
+    def degrees(self) -> torch.Tensor:
+        return self.in_degrees()
+
+
+def test_graphs_of_a_subclass_are_of_it_and_forget_what_it_computed():
+    graph = hf.graph(([0, 1, 2], [1, 2, 0]))
+    mine = WithDegrees(graph.adjacency)
+    mine.note = "kept"
+    assert mine.degrees.tolist() == [1, 1, 1]
+    for made in (mine.subgraph([0, 1]), mine.reverse(), mine.in_subgraph([1])):
+        assert type(made) is WithDegrees
+        assert made.note == "kept"
+        assert made.degrees.tolist() == made.in_degrees().tolist()
+    assert type(mine.local_var()) is WithDegrees
+
+
+def test_blocks_made_in_inference_mode_train_later(small_graph):
+    with torch.inference_mode():
+        one = hf.to_block(hf.in_subgraph(small_graph, [3, 4]), [3, 4])
+        (other,) = hf.dataloading.NeighborSampler([3]).sample(small_graph, torch.tensor([3, 4]))[2]
+    for block in (one, other):
+        x = torch.randn(block.num_src_nodes(), 2, requires_grad=True)
+        hf.functional.copy_u_sum(block, x).sum().backward()
+        assert x.grad is not None

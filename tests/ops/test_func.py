@@ -444,3 +444,45 @@ def test_compiled(name: str) -> None:
     x = torch.randn(SIZE, U, 3, dtype=torch.float64)
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
     same(compiled(x), function(x))
+
+
+# --- no edges, no batch, gradients in batches
+
+
+@pytest.mark.parametrize("reduce", ops.REDUCERS)
+def test_no_edges(reduce: str) -> None:
+    indptr, indices = torch.zeros(4, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
+    x = torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
+
+    def function(x: Tensor) -> Tensor:
+        return ops.spmm(indptr, indices, x, reduce=reduce)
+
+    def segments(x: Tensor) -> Tensor:
+        return ops.segment_reduce(indptr, x[:0], reduce=reduce)
+
+    for f in (function, segments):
+        out, tangent = jvp(f, (x,), (torch.ones_like(x),))
+        same((out, tangent), (torch.zeros(3, 2).double(),) * 2)
+        (first,) = torch.autograd.grad(f(x).sum(), x, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum() + x.sum(), x)
+        same((first, second), (torch.zeros_like(x), torch.ones_like(x)))
+        assert gradcheck(f, x, check_forward_ad=True)
+
+
+@every_case
+def test_vmap_over_nothing(name: str) -> None:
+    function, reference, _ = CASES[name]
+    xs = [x[:0] for x in inputs(name, 2)]
+    same(vmap(function)(*xs), vmap(reference)(*[x.new_zeros((1, *x.shape[1:])) for x in xs])[:0])
+
+
+@every_case
+def test_gradients_in_batches(name: str) -> None:
+    function, reference, _ = CASES[name]
+    xs = [x.requires_grad_() for x in inputs(name)]
+    found = []
+    for f in (function, reference):
+        out = f(*xs)
+        rows = torch.linspace(-1, 1, 3 * out.numel(), dtype=out.dtype).view(3, *out.shape)
+        found.append(torch.autograd.grad(out, xs, rows, is_grads_batched=True))
+    same(*found)

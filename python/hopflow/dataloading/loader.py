@@ -417,7 +417,12 @@ class DataLoader:
         if not 0 <= state["batch"] <= len(self):
             raise ValueError(f"state: expected batch 0 to {len(self)}, got {state['batch']}")
         if self.generator is not None:
-            self.generator.set_state(drawn)
+            try:
+                self.generator.set_state(drawn.cpu())
+            except (RuntimeError, TypeError) as error:
+                raise ValueError(
+                    f"state: generator: it is of no such generator ({error})"
+                ) from None
         self.close()
         is_midway = state["seed"] >= 0
         # Epochs are counted for a loader with a seed of its own alone.

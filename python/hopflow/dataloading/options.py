@@ -181,7 +181,12 @@ def require_pin_device(pin_memory_device: object) -> str:
             f"pin_memory_device: expected a str, got {type(pin_memory_device).__name__}"
         )
     if pin_memory_device:
-        torch.device(pin_memory_device)
+        try:
+            torch.device(pin_memory_device)
+        except RuntimeError:
+            raise ValueError(
+                f"pin_memory_device: expected the name of a device, got {pin_memory_device!r}"
+            ) from None
     return pin_memory_device
 
 

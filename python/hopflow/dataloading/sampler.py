@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
+import torch
 from torch import Tensor
 
 import hopflow.ops as ops
@@ -289,6 +290,8 @@ class NeighborSampler(BlockSampler):
         """
         return edge_pool(g, self.edge_dir, self.prob, self.mask)
 
+    # Blocks may serve a backward pass later, wherever they are made.
+    @torch.inference_mode(False)
     def sample_blocks(self, g: Graph, seed_nodes: Tensor, exclude_eids: Any = None) -> MiniBatch:
         """Sample the blocks of distinct seeds, one hop after the other, from the output back.
 

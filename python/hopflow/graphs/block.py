@@ -167,6 +167,8 @@ class Block(Graph):
         )
 
 
+# A block may serve a backward pass later, wherever it is made.
+@torch.inference_mode(False)
 def to_block(
     g: Graph, dst_nodes: Any = None, include_dst_in_src: bool = True, src_nodes: Any = None
 ) -> Block:

@@ -168,6 +168,11 @@ def _device(data: Any, asked: Any) -> torch.device:
         raise kind(f"device: expected one of torch's devices, got {asked!r}") from None
     if device.type == "meta":
         raise ValueError("device: expected one that holds data, got meta")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ops.HopflowError(
+            f"device: got {str(device)!r}, but torch finds no CUDA device; `hopflow doctor` says"
+            " what is missing"
+        )
     return device
 
 
@@ -290,7 +295,7 @@ def _kept(x: Tensor, dtype: torch.dtype, copy: bool) -> Tensor:
     is_plain = type(x) in (Tensor, torch.nn.Parameter) and not x.is_neg()
     is_aligned = x.data_ptr() % x.element_size() == 0
     if copy or x.dtype != dtype or not x.is_contiguous() or not is_plain or not is_aligned:
-        return ops.pooled(x, dtype)
+        return ops.pooled(x.as_subclass(Tensor), dtype)
     if not x.is_inference():
         return x.detach()
     # The same memory as a tensor that can be saved for a backward pass.

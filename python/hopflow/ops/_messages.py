@@ -12,6 +12,7 @@ from torch import Tensor
 from hopflow.ops._place import mark
 from hopflow.ops._shapes import (
     accumulator_dtype,
+    as_columns,
     as_dtype_of,
     beside_eids,
     dtype_name,
@@ -231,14 +232,14 @@ def sum_of_sources(edges: Edges, x: Tensor) -> Tensor:
 
 def sum_of_edges(edges: Edges, x: Tensor) -> Tensor:
     """Sum of the edges' rows [E, A, B] at each destination."""
-    out, _ = torch.ops.hopflow.segment_reduce(x.flatten(1), edges.indptr, edges.eids, "sum")
+    out, _ = torch.ops.hopflow.segment_reduce(as_columns(x), edges.indptr, edges.eids, "sum")
     return out.view(out.shape[0], *x.shape[1:])  # type: ignore[no-any-return]
 
 
 def at_edges(edges: Edges, x: Tensor) -> Tensor:
     """The destinations' rows [V, A, B] at each of their in-edges, in the order of edge ids."""
     out = torch.ops.hopflow.segment_reduce_backward(
-        x.flatten(1), None, edges.indptr, edges.eids, edges.indices.shape[0], "sum"
+        as_columns(x), None, edges.indptr, edges.eids, edges.indices.shape[0], "sum"
     )
     return out.view(out.shape[0], *x.shape[1:])  # type: ignore[no-any-return]
 

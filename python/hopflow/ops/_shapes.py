@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 
 import torch
@@ -63,6 +64,11 @@ def require_numbers(name: str, value: object) -> Tensor:
         if value.dim() == 0:
             raise ValueError(f"{name}: expected at least 1 dimension, got a scalar")
         return value
+    if isinstance(value, Tensor) and value.dtype not in _FLOAT_DTYPES:
+        raise TypeError(
+            f"{name}: expected float32, float64, float16, bfloat16, bool, uint8, int8, int16, int32"
+            f" or int64, got {dtype_name(value.dtype)}"
+        )
     return require_features(name, value)
 
 
@@ -146,6 +152,12 @@ def as_dtype_of(name: str, ids: Tensor | None, indices: Tensor) -> Tensor | None
                 f"{name}[{at}] is {int(ids[at])}, expected 0 <= id < {num_edges} (number of edges)"
             )
     return ids.to(indices.dtype)
+
+
+def as_columns(x: Tensor) -> Tensor:
+    """Rows [N, ...] as [N, the product of the rest]."""
+    # Not flatten(1), for which torch has no rule where gradients come in batches.
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
 def beside_eids(indices: Tensor, eids: Tensor | None) -> Tensor:

@@ -184,6 +184,13 @@ def _one_call(
     size: int,
 ) -> Any:
     """The results for a whole batch, its dimension first; by one call where that can be."""
+    if size == 0:  # shaped like the results for a batch of one
+        ones = [
+            x if dim is None else x.new_zeros((*x.shape[:dim], 1, *x.shape[dim + 1 :]))
+            for x, dim in zip(values, dims)
+        ]
+        outs = _one_call(op, folds, batch, ones, dims, 1)
+        return outs[:0] if isinstance(outs, Tensor) else [x[:0] for x in outs]
     with_batch = {number for number, dim in enumerate(dims) if dim is not None}
     made = batch(values, dims) if batch is not None else None
     for fold in folds:

@@ -222,7 +222,7 @@ class StartedBlocks:
         )
 
 
-_FAILURE_BITS = 60  # of a failure's word: which check, then the place; csrc/blocks.h
+_FAILURE_BITS = 60  # of a failure's word: which check, then the place; csrc/blocks/blocks.h
 
 
 def start_blocks(

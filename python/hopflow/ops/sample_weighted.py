@@ -231,7 +231,7 @@ def _pick_weighted(
     fanout: int,
     replace: bool,
 ) -> list[int]:
-    """``PickWeighted`` of csrc/weighted_picks.h; edges are numbered from 0 in their row."""
+    """``PickWeighted`` of weighted_picks.h; edges are numbered from 0 in their row."""
     degree, is_exact = len(sums), False
     taken = list(taken)
     before: list[float] = []

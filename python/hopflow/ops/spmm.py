@@ -18,6 +18,7 @@ from hopflow.ops._place import check_ids, check_indptr, check_permutation, mark
 from hopflow.ops._shapes import (
     INTEGERS,
     accumulator_dtype,
+    as_columns,
     as_dtype_of,
     as_heads,
     beside_eids,
@@ -85,11 +86,11 @@ def at_winners(x: Tensor, arg: Tensor, indptr: Tensor, ids: Tensor | None) -> Te
 
     ``ids`` says which row belongs to each position; None if they are numbered alike.
     """
-    if x.shape[0] == 0:
+    if x.shape[0] == 0 or (ids is not None and ids.shape[0] == 0):
         return x.new_zeros(arg.shape)
-    position, found = winner(indptr, arg.flatten(1))
+    position, found = winner(indptr, as_columns(arg))
     rows = position if ids is None else ids.long()[position]
-    picked = x.flatten(1).gather(0, rows)
+    picked = as_columns(x).gather(0, rows)
     return torch.where(found, picked, picked.new_zeros(())).view(arg.shape)
 
 
@@ -152,7 +153,7 @@ def _spmm_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
         t_indptr, t_rows, t_positions = transpose
         if has_arg(ctx.reduce):
             grad_x = _spmm_arg_backward(
-                grad.flatten(1), arg.flatten(1), indptr, indices, ctx.num_src,
+                as_columns(grad), as_columns(arg), indptr, indices, ctx.num_src,
                 t_indptr, t_rows, t_positions,
             ).view(ctx.num_src, *grad.shape[1:])  # fmt: skip
         else:

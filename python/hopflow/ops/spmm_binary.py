@@ -29,7 +29,7 @@ from hopflow.ops._messages import (
     tangent,
 )
 from hopflow.ops._place import check_edges
-from hopflow.ops._shapes import INTEGERS, accumulator_dtype, dense_rows, in_shape
+from hopflow.ops._shapes import INTEGERS, accumulator_dtype, as_columns, dense_rows, in_shape
 from hopflow.ops.csc import Transpose
 from hopflow.ops.spmm import (
     has_arg,
@@ -144,7 +144,7 @@ def _from_winners(
     """The gradient of an operand where one edge an element won, as :func:`from_destinations`."""
     if edges.indices.shape[0] == 0 or 0 in shape:
         return grad.new_zeros(shape)
-    position, found = winner(edges.indptr, arg.flatten(1))
+    position, found = winner(edges.indptr, as_columns(arg))
     position, found = position.view(arg.shape), found.view(arg.shape)
     if factor is not None:
         ids = {"u": edges.indices, "v": None, "e": edges.eids}[factor.target]
@@ -155,7 +155,7 @@ def _from_winners(
     grad = torch.where(found, grad, grad.new_zeros(()))
     if target == "v":
         return sum_to(grad, shape)
-    flat, flat_arg = grad.flatten(1), arg.flatten(1).contiguous()
+    flat, flat_arg = as_columns(grad), as_columns(arg).contiguous()
     if target == "e":
         out = torch.ops.hopflow.segment_reduce_backward(
             flat, flat_arg, edges.indptr, edges.eids, edges.indices.shape[0], "max"
@@ -198,7 +198,7 @@ def _jvp(
     arg = output[1]
     if indices.shape[0] == 0:
         return output[0].new_zeros(arg.shape), None
-    position, found = winner(indptr, arg.flatten(1))
+    position, found = winner(indptr, as_columns(arg))
     position, found = position.view(arg.shape), found.view(arg.shape)
     ids = {"u": indices, "v": None, "e": eids}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -312,7 +313,9 @@ class GraphBase:
         nodes: Frame | None = None,
         edge_columns: Columns | None = None,
     ) -> Self:
-        """A graph made of this one, with other edges.
+        """A graph made of this one, with other edges; of this class, as :meth:`local_var` is.
+
+        Attributes that a subclass has set come along; what a ``cached_property`` computed does not.
 
         Parameters
         ----------
@@ -324,7 +327,13 @@ class GraphBase:
             Its edge columns, as :class:`Frame` takes them; none by default.
         """
         graph = object.__new__(type(self))
-        graph.__dict__.update(self.__dict__)
+        graph.__dict__.update(
+            {
+                name: value
+                for name, value in self.__dict__.items()
+                if not isinstance(getattr(type(self), name, None), cached_property)
+            }
+        )
         graph._pins = ()
         graph._adjacency = adjacency
         graph._idtype = adjacency.fitting(self._idtype)
