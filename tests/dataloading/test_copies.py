@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import gc
 import multiprocessing
 import pickle
 
 import pytest
 import torch
+from helpers import is_emulated
 from test_loader import epoch_of, ids_of, workers
 
 import hopflow as hf
@@ -135,6 +137,27 @@ def test_a_subclass_keeps_what_it_adds(small_graph):
         assert twin.name == "train"
 
 
+@each_way
+def test_a_copy_keeps_rows_on_the_gpu_for_itself(cuda, small_graph, how):
+    options = {"gpu_cache": {"node": {"feat": 50}}, "num_workers": 0, "seed": 1}
+    if not is_emulated():
+        options |= {"device": cuda, "use_uva": True}
+    loader = loader_of(small_graph, **options)
+    expected = epoch_of(copy.copy(loader))
+    list(loader)
+    twin = how(loader)
+    twin.load_state_dict({**twin.state_dict(), "epoch": 0})
+    del loader
+    gc.collect()
+    found = []
+    for batch in twin:
+        found.append(ids_of(batch))
+        feat = batch[2][0].srcdata["feat"].cpu()
+        assert feat.equal(twin.graph.ndata["feat"][batch[0].cpu().long()])
+    assert found == expected
+    assert 0 < twin.cache_hit_rates()["feat"] < 1
+
+
 SAMPLERS = {
     "neighbors": NeighborSampler([2, 2], prefetch_node_feats=["feat"]),
     "weighted": NeighborSampler([2], prob="weight"),
@@ -172,6 +195,7 @@ def _in_child(loader, blocks, queue):
     queue.put((epoch_of(loader), [b.srcdata["feat"].tolist() for b in blocks]))
 
 
+@pytest.mark.cpu_only  # kernels that are emulated here are not in another process
 @pytest.mark.parametrize("name", ["neighbors", "python"])
 def test_a_spawned_process_gets_the_same_batches(small_graph, name):
     loader = loader_of(
