@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -486,3 +487,41 @@ def test_gradients_in_batches(name: str) -> None:
         rows = torch.linspace(-1, 1, 3 * out.numel(), dtype=out.dtype).view(3, *out.shape)
         found.append(torch.autograd.grad(out, xs, rows, is_grads_batched=True))
     same(*found)
+
+
+# --- what is kept while a transform is under way
+
+
+def test_what_a_graph_keeps_outlives_a_transform() -> None:
+    generator = torch.Generator().manual_seed(0)
+    graph = hf.graph((torch.randint(20, (60,), generator=generator),) * 2, num_nodes=20)
+    graph.ndata["feat"] = torch.randn(20, 3, generator=generator)
+    layer = SAGEConv(3, 2, "mean")
+
+    def loss(block: hf.Graph, scale: Tensor) -> Tensor:
+        return (layer(block, block.srcdata["feat"] * scale) * scale).sum()
+
+    def of(g: hf.Graph) -> list[hf.Graph]:
+        parts = hf.sample_neighbors(g, [1, 2, 3], 2), hf.to_block(hf.in_subgraph(g, [1, 2, 3]))
+        return [hf.graph(g.edges(), num_nodes=20), *parts]
+
+    scale = torch.tensor(2.0)
+    for number in range(3):
+        for transform in (
+            lambda f: grad(f)(scale),
+            lambda f: jvp(f, (scale,), (scale,)),
+            lambda f: vmap(f)(torch.ones(3)),
+            lambda f: hessian(f)(scale),
+        ):
+            made = of(graph)[number]
+            if not made.is_block:
+                made.ndata["feat"] = graph.ndata["feat"]
+            made.edge_ids(*[end[:1] for end in made.edges()])
+            transform(partial(loss, made))
+            made.find_edges([0])
+            again = pickle.loads(pickle.dumps(made))
+            x = again.srcdata["feat"].clone().requires_grad_()
+            (layer(again, x).sum()).backward()
+            assert x.grad is not None
+            for kept in again.adjacency.transpose():
+                assert not torch._C._functorch.is_functorch_wrapped_tensor(kept)

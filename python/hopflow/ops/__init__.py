@@ -5,9 +5,9 @@ with one row a node or edge. Each has a plain-torch twin, ``*_reference``, that 
 """
 
 import hopflow.ops._openmp  # noqa: F401  before the native module: see there
-from hopflow.ops._library import is_compiling
 from hopflow.ops._place import first_ids, mark_csc, mark_ids, on_cuda
 from hopflow.ops._shapes import INT32_MAX, MOST_NODES, as_int, id_dtype
+from hopflow.ops._transforms import is_a_transforms, is_compiling, made_to_last
 from hopflow.ops.batch_loader import BatchLoader, LoadedBatch, ScratchCache
 from hopflow.ops.blocks import (
     SampledBlocks,
@@ -96,8 +96,10 @@ __all__ = [
     "gatv2_scores_reference",
     "id_dtype",
     "instruction_set",
+    "is_a_transforms",
     "is_compiling",
     "is_pinned",
+    "made_to_last",
     "mark_csc",
     "mark_ids",
     "num_threads",

@@ -23,9 +23,6 @@ from torch.autograd import forward_ad
 from hopflow.ops import _transforms
 from hopflow.ops.pool import empty
 
-# torch 2.2 cannot be asked; a compiler's graph breaks there at checks of values.
-is_compiling: Callable[[], bool] = getattr(torch.compiler, "is_compiling", lambda: False)
-
 _LIBRARY = torch.library.Library("hopflow", "DEF")
 
 # Renamed in torch 2.4.

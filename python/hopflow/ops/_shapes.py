@@ -8,7 +8,7 @@ import operator
 import torch
 from torch import Tensor
 
-from hopflow.ops._library import is_compiling
+from hopflow.ops._transforms import is_compiling
 
 INT32_MAX = 2**31 - 1
 # Far past any machine's memory: an id like 2**50 is a mistake, not a graph.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,11 @@ from torch.autograd import forward_ad
 
 _FUNCTORCH = torch._C._functorch
 _BATCHED = torch._C.DispatchKeySet(torch._C.DispatchKey.FuncTorchBatched)
+
+_Made = TypeVar("_Made")
+
+# torch 2.2 cannot be asked; a compiler's graph breaks there at checks of values.
+is_compiling: Callable[[], bool] = getattr(torch.compiler, "is_compiling", lambda: False)
 
 _outside = threading.local()
 
@@ -53,6 +58,24 @@ def plain(x: Tensor) -> Tensor:
     while _FUNCTORCH.is_gradtrackingtensor(x):
         x = _FUNCTORCH.get_unwrapped(x)
     return x
+
+
+def made_to_last(make: Callable[[], _Made]) -> _Made:
+    """What ``make`` makes of plain tensors, to be kept.
+
+    It serves calls outside of the modes at hand: inference mode, and transforms, whose tensors end
+    with them.
+    """
+    with torch.inference_mode(False):
+        if not is_compiling() and torch._C._are_functorch_transforms_active():
+            with torch._C._DisableFuncTorch():
+                return make()
+        return make()
+
+
+def is_a_transforms(x: Tensor) -> bool:
+    """Whether a tensor belongs to a transform under way, and ends with it."""
+    return not is_compiling() and _FUNCTORCH.is_functorch_wrapped_tensor(x)
 
 
 # --- forward mode ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -89,10 +90,7 @@ class Adjacency:
         if self.rows is None:
             return self
         if self._full is None:
-            # It outlives this call: it must serve a backward pass even if made under inference
-            # mode.
-            with torch.inference_mode(False):
-                self._full = self._made_full(self.rows)
+            self._full = ops.made_to_last(partial(self._made_full, self.rows))
         return self._full
 
     def _made_full(self, rows: Tensor) -> Adjacency:
@@ -132,9 +130,9 @@ class Adjacency:
         self.needs_transpose = True
         if self._transpose is None:
             full = self.full()
-            # As in full().
-            with torch.inference_mode(False):
-                self._transpose = ops.transpose_csc(full.indptr, full.indices, self.num_src)
+            self._transpose = ops.made_to_last(
+                partial(ops.transpose_csc, full.indptr, full.indices, self.num_src)
+            )
         return self._transpose
 
     def destinations(self) -> Tensor:
@@ -154,9 +152,13 @@ class Adjacency:
         if self.eids is None:
             return eids.long()
         if self._positions is None:
-            every = torch.arange(self.num_edges, dtype=self.eids.dtype, device=self.indices.device)
-            self._positions = self.in_edge_order(every)
+            self._positions = ops.made_to_last(self._made_positions)
         return self._positions[eids.long()].long()
+
+    def _made_positions(self) -> Tensor:
+        assert self.eids is not None
+        every = torch.arange(self.num_edges, dtype=self.eids.dtype, device=self.indices.device)
+        return self.in_edge_order(every)
 
     def ends(self, eids: Tensor) -> tuple[Tensor, Tensor]:
         """Source and destination of each edge in ``eids``, int64; O(their number x log rows)."""

@@ -34,7 +34,10 @@ class LazyColumn:
                 # The value outlives this read: it must serve a backward pass even if first read
                 # while no gradients are recorded.
                 with torch.inference_mode(False), torch.enable_grad():
-                    self._value = compute()
+                    value = compute()
+                if ops.is_a_transforms(value):
+                    return value
+                self._value = value
                 self._compute = None  # lets go of the parent's column
         assert self._value is not None
         return self._value
