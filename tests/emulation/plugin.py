@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     assert "hopflow" not in sys.modules, "hopflow was imported before this plugin"
-    (path,) = Path(early_config.known_args_namespace.emulated).glob("_native*.so")
+    (path,) = Path(early_config.known_args_namespace.emulated).rglob("_native*.so")
     import torch  # noqa: F401  it brings the OpenMP runtime that the module needs
 
     spec = importlib.util.spec_from_file_location("hopflow._native", path)
