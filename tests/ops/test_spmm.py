@@ -333,7 +333,7 @@ INDPTR, INDICES = torch.tensor([0, 1, 2]), torch.tensor([0, 3])
         (
             {"x": X.to(torch.complex64)},
             TypeError,
-            "x: expected float32, float64, float16 or bfloat16, got complex64",
+            "x: expected float32, float64, float16, bfloat16, bool, .* got complex64",
         ),
         ({"x": torch.tensor(1.0)}, ValueError, "x: expected at least 1 dimension"),
         ({"x": X[:3]}, IndexError, r"\[1\] is 3, expected 0 <= id < 3"),

@@ -168,7 +168,7 @@ INDPTR, INDICES = torch.tensor([0, 1, 2]), torch.tensor([0, 3])
         ({"rhs_target": "w"}, ValueError, "rhs_target: expected one of u, v, e, got 'w'"),
         ({"reduce": "prod"}, ValueError, "reduce: expected one of"),
         ({"rhs": E.double()}, TypeError, "operands of one dtype, got float32 and float64"),
-        ({"rhs": E + 0j}, TypeError, "rhs: expected float32, float64, float16 or bfloat16"),
+        ({"rhs": E + 0j}, TypeError, "rhs: expected float32, float64, float16, bfloat16"),
         ({"rhs": E[:1]}, ValueError, "rhs: expected one row for each of the 2 edges, got 1"),
         ({"lhs": U, "lhs_target": "v"}, ValueError, "lhs: expected .* 2 destinations, got 4"),
         ({"rhs": E[:, :2]}, ValueError, r"cannot broadcast feature shapes \[3\] and \[2\]"),
