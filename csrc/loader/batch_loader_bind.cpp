@@ -122,7 +122,8 @@ class BoundLoader {
     for (;;) {
       {
         py::gil_scoped_release release;
-        loaded = loader_->Wait(batch, kPatience);
+        const auto limit = std::chrono::milliseconds(static_cast<std::int64_t>(1e3 * timeout) + 1);
+        loaded = loader_->Wait(batch, timeout > 0 && limit < kPatience ? limit : kPatience);
       }
       if (loaded) break;
       if (PyErr_CheckSignals() != 0) throw py::error_already_set();
