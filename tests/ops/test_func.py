@@ -1,8 +1,7 @@
-"""torch.func and forward mode: every operator against plain torch, alone, nested and in layers."""
+"""torch.func and forward mode: every operator against plain torch, alone and nested."""
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,12 +11,10 @@ import torch
 from helpers import random_csc
 from torch import Tensor
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
-from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
+from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
 import hopflow as hf
-from hopflow import function as fn
 from hopflow import ops
-from hopflow.nn import GATConv, GATv2Conv, GINConv, GraphConv, SAGEConv
 
 pytestmark = pytest.mark.filterwarnings("error:.*the batching rule for hopflow:UserWarning")
 
@@ -261,76 +258,6 @@ def ones(xs: list[Tensor]) -> tuple[Tensor, ...]:
     return tuple(torch.ones_like(x) for x in xs)
 
 
-# --- layers ---
-
-
-class Own(torch.nn.Module):
-    """Message passing as users write it."""
-
-    def __init__(self, width: int, out: int) -> None:
-        super().__init__()
-        self.linear = torch.nn.Linear(3 * width, out)
-
-    def forward(self, graph: hf.Graph, x: Tensor) -> Tensor:
-        with graph.local_scope():
-            graph.ndata["h"] = x
-            graph.apply_edges(fn.u_dot_v("h", "h", "score"))
-            graph.edata["score"] = graph.edata["score"].sigmoid()
-            graph.update_all(fn.copy_u("h", "m"), fn.mean("m", "mean"))
-            graph.update_all(fn.u_mul_e("h", "score", "m"), fn.sum("m", "sum"))
-            graph.update_all(fn.copy_u("h", "m"), fn.max("m", "max"))
-            return self.linear(torch.cat([graph.ndata[n] for n in ("mean", "sum", "max")], 1))
-
-
-LAYERS: dict[str, Callable[[int, int], torch.nn.Module]] = {
-    **{f"sage {a}": partial(SAGEConv, aggregator_type=a) for a in ("mean", "pool", "gcn")},
-    "graph": GraphConv,
-    "gin": lambda i, o: GINConv(torch.nn.Linear(i, o), "sum", learn_eps=True),
-    "gat": lambda i, o: GATConv(i, o, 2, residual=True),
-    "gatv2": lambda i, o: GATv2Conv(i, o, 2),
-    "own": Own,
-}
-
-
-def small_graph() -> hf.Graph:
-    generator = torch.Generator().manual_seed(5)
-    src, dst = (torch.randint(9, (30,), generator=generator) for _ in range(2))
-    return hf.add_self_loop(hf.graph((src, dst), num_nodes=9))
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_layers(name: str) -> None:
-    torch.manual_seed(0)
-    graph, layer = small_graph(), LAYERS[name](4, 2).double()
-    parameters = {k: p.detach() for k, p in layer.named_parameters()}
-    xs = torch.randn(SIZE, 9, 4, dtype=torch.float64)
-
-    def call(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
-        return functional_call(layer, parameters, (graph, x))
-
-    def loss(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
-        return call(parameters, x).square().sum()
-
-    found = vmap(grad(loss), (None, 0))(parameters, xs)
-    for i, x in enumerate(xs):
-        layer.zero_grad()
-        layer(graph, x).square().sum().backward()
-        same({k: g[i] for k, g in found.items()}, {k: p.grad for k, p in layer.named_parameters()})
-    same(vmap(call, (None, 0))(parameters, xs), torch.stack([layer(graph, x) for x in xs]))
-    # Ensembles: one of everything for each model.
-    models = {k: torch.stack([p, p * 1.5]) for k, p in parameters.items()}
-    of_each = [call({k: p[i] for k, p in models.items()}, xs[0]) for i in range(2)]
-    same(vmap(call, (0, None))(models, xs[0]), torch.stack(of_each))
-    # Forward mode against the whole Jacobian, and forward over reverse against reverse twice.
-    tangent = torch.randn_like(xs[0])
-    jacobian = jacrev(call, 1)(parameters, xs[0])
-    pushed = jvp(lambda x: call(parameters, x), (xs[0],), (tangent,))[1]
-    same(pushed, torch.einsum("...nd,nd->...", jacobian, tangent))
-    gradient = partial(grad(loss, 1), parameters)
-    expected = vjp(gradient, xs[0])[1](tangent)[0]  # the Hessian is symmetric
-    same(jvp(gradient, (xs[0],), (tangent,))[1], expected)
-
-
 def test_edges_may_have_a_batch_too() -> None:
     x = torch.randn(U, 3, dtype=torch.float64)
     indices = torch.stack([CSC.indices, (CSC.indices + 1) % U])
@@ -406,7 +333,9 @@ def test_errors_and_transposes_are_those_of_eager_mode(monkeypatch: pytest.Monke
     with pytest.raises(TypeError, match="weight"):
         vmap(lambda x: ops.spmm(*EDGES, x, weight=torch.ones(E, dtype=torch.float64)))(x)
     # The graph keeps one transpose, for transforms as well.
-    graph = small_graph()
+    graph = hf.add_self_loop(
+        hf.graph((torch.randint(9, (30,)), torch.randint(9, (30,))), num_nodes=9)
+    )
     graph.ndata["h"] = torch.ones(9, 1)
     kept = graph.adjacency.full()
     kept.transpose()
@@ -487,41 +416,3 @@ def test_gradients_in_batches(name: str) -> None:
         rows = torch.linspace(-1, 1, 3 * out.numel(), dtype=out.dtype).view(3, *out.shape)
         found.append(torch.autograd.grad(out, xs, rows, is_grads_batched=True))
     same(*found)
-
-
-# --- what is kept while a transform is under way
-
-
-def test_what_a_graph_keeps_outlives_a_transform() -> None:
-    generator = torch.Generator().manual_seed(0)
-    graph = hf.graph((torch.randint(20, (60,), generator=generator),) * 2, num_nodes=20)
-    graph.ndata["feat"] = torch.randn(20, 3, generator=generator)
-    layer = SAGEConv(3, 2, "mean")
-
-    def loss(block: hf.Graph, scale: Tensor) -> Tensor:
-        return (layer(block, block.srcdata["feat"] * scale) * scale).sum()
-
-    def of(g: hf.Graph) -> list[hf.Graph]:
-        parts = hf.sample_neighbors(g, [1, 2, 3], 2), hf.to_block(hf.in_subgraph(g, [1, 2, 3]))
-        return [hf.graph(g.edges(), num_nodes=20), *parts]
-
-    scale = torch.tensor(2.0)
-    for number in range(3):
-        for transform in (
-            lambda f: grad(f)(scale),
-            lambda f: jvp(f, (scale,), (scale,)),
-            lambda f: vmap(f)(torch.ones(3)),
-            lambda f: hessian(f)(scale),
-        ):
-            made = of(graph)[number]
-            if not made.is_block:
-                made.ndata["feat"] = graph.ndata["feat"]
-            made.edge_ids(*[end[:1] for end in made.edges()])
-            transform(partial(loss, made))
-            made.find_edges([0])
-            again = pickle.loads(pickle.dumps(made))
-            x = again.srcdata["feat"].clone().requires_grad_()
-            (layer(again, x).sum()).backward()
-            assert x.grad is not None
-            for kept in again.adjacency.transpose():
-                assert not torch._C._functorch.is_functorch_wrapped_tensor(kept)

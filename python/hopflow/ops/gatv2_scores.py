@@ -10,7 +10,14 @@ from torch.autograd import forward_ad
 
 import hopflow._native as _native
 from hopflow.ops._library import Spec, define
-from hopflow.ops._messages import Edges, in_edge_order, messages_reference, sum_of_edges
+from hopflow.ops._message_gradients import (
+    Edges,
+    sum_of_edges,
+)
+from hopflow.ops._messages import (
+    in_edge_order,
+    messages_reference,
+)
 from hopflow.ops._place import check_edges
 from hopflow.ops._shapes import (
     accumulator_dtype,

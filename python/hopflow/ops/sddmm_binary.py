@@ -9,18 +9,20 @@ from torch import Tensor
 import hopflow._native as _native
 from hopflow.ops._integers import reduce_integers
 from hopflow.ops._library import Spec, define
-from hopflow.ops._messages import (
-    fold_batch,
+from hopflow.ops._message_gradients import (
     from_edges,
-    in_edge_order,
     keep_operands,
     kept_operands,
+    operand_gradients,
+    tangent,
+)
+from hopflow.ops._messages import (
+    fold_batch,
+    in_edge_order,
     message_shape,
     messages_reference,
-    operand_gradients,
     require_operands,
     source_counts,
-    tangent,
 )
 from hopflow.ops._place import check_edges
 from hopflow.ops._shapes import INTEGERS, dense_rows, in_shape

@@ -12,21 +12,23 @@ from torch import Tensor
 import hopflow._native as _native
 from hopflow.ops._integers import reduce_integers
 from hopflow.ops._library import Spec, define
-from hopflow.ops._messages import (
+from hopflow.ops._message_gradients import (
     Edges,
     Factor,
     Route,
-    fold_batch,
     from_destinations,
     keep_operands,
     kept_operands,
+    operand_gradients,
+    tangent,
+)
+from hopflow.ops._messages import (
+    fold_batch,
     message_shape,
     messages_reference,
-    operand_gradients,
     require_operands,
     source_counts,
     sum_to,
-    tangent,
 )
 from hopflow.ops._place import check_edges
 from hopflow.ops._shapes import INTEGERS, accumulator_dtype, as_columns, dense_rows, in_shape
