@@ -172,6 +172,9 @@ def same_over_an_epoch(
     for _ in range(2):
         for input_nodes, output_nodes, blocks in loader:
             x = torch.randn(len(input_nodes), 6)
+            if not sizes:
+                apart = [(b.num_dst_nodes(), b.num_dst_nodes() + 1, b.num_edges()) for b in blocks]
+                assert len({*sum(apart, ()), len(input_nodes)}) == 7, "taken for one size"
             # Whatever a guard says from the second batch on is an error.
             with torch._dynamo.config.patch(error_on_recompile=after_first > 0):
                 found = step(compiled, parameters, blocks, x)
