@@ -256,11 +256,11 @@ def test_weights_of_any_dtype(small_graph, dtype):
 
 
 def test_heavy_edges_are_taken_more_often():
-    graph = hf.graph(([1, 2, 3, 4], [0, 0, 0, 0]))
-    graph.edata["w"] = torch.tensor([1.0, 2.0, 3.0, 4.0])
-    sampler = NeighborSampler([1], prob="w")
-    eids = [int(sampler.sample(graph, [0])[2][0].edata[hf.EID]) for _ in range(4000)]
-    counts = np.bincount(eids, minlength=4)
+    seeds = torch.arange(4, 4004)
+    graph = hf.graph((torch.arange(4).repeat(4000), seeds.repeat_interleave(4)))
+    graph.edata["w"] = torch.tensor([1.0, 2.0, 3.0, 4.0]).repeat(4000)
+    _, _, (block,) = NeighborSampler([1], prob="w").sample(graph, seeds)
+    counts = np.bincount(block.edata[hf.EID] % 4, minlength=4)
     assert np.all(np.abs(counts - np.array([400, 800, 1200, 1600])) < 4.5 * np.sqrt(960))
 
 
