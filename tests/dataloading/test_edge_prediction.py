@@ -135,8 +135,8 @@ def test_pairs_that_are_no_edges_are_all_as_likely(graph, exclude_self_loops):
     if exclude_self_loops:
         edges |= {(v, v) for v in range(7)}
     others = [(u, v) for u in range(7) for v in range(7) if (u, v) not in edges]
-    src, dst = GlobalUniform(400, exclude_self_loops, replace=True)(graph, torch.arange(10))
-    assert src.shape == (4000,)
+    src, dst = GlobalUniform(2000, exclude_self_loops, replace=True)(graph, torch.arange(10))
+    assert src.shape == (20000,)
     numbers = torch.bincount(src.long() * 7 + dst.long(), minlength=49)
     assert numbers.sum() == sum(int(numbers[u * 7 + v]) for u, v in others)
     assert stats.chisquare([int(numbers[u * 7 + v]) for u, v in others]).pvalue > 1e-4

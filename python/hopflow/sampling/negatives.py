@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -81,11 +82,15 @@ def global_uniform_negative_sampling(
     num_nodes = g.num_nodes()
     pairs = torch.empty(0, dtype=torch.int64, device=g.device)  # as src * num_nodes + dst
     share = _share_of_others(g, exclude_self_loops)
+    # After so many draws a pair has not come with a probability below e^-40: there are no more.
+    enough = num_nodes**2 * (2 * math.log(max(1, num_nodes)) + 40)
+    drawn = 0
     for _ in range(_ROUNDS if share > 0 else 0):
         missing = wanted - pairs.shape[0]
-        if missing <= 0:
+        if missing <= 0 or (drawn > enough and not (replace and pairs.shape[0])):
             break
         count = int(min(1.2 * missing / share + 16, max(_DRAWS, 4 * missing)))
+        drawn += count
         src, dst = random_nodes(g, count), random_nodes(g, count)
         right = ~torch.as_tensor(g.has_edges_between(src, dst), device=g.device)
         if exclude_self_loops:
