@@ -16,6 +16,7 @@ from hopflow.dataloading import (
     find_exclude_eids,
 )
 from hopflow.dataloading.negative_sampler import GlobalUniform, PerSourceUniform, Uniform
+from hopflow.sampling.negatives import random_nodes
 
 SHORT = torch.arange(3)
 
@@ -146,6 +147,23 @@ def test_pairs_that_are_no_edges_are_all_as_likely(graph, exclude_self_loops):
     few = graph.global_uniform_negative_sampling(5, exclude_self_loops)
     assert few[0].shape == few[1].shape == (5,)
     assert few[0].dtype == graph.idtype
+
+
+@pytest.mark.parametrize(("num_nodes", "replace"), [(7, False), (3, True)])
+def test_the_draws_end_when_there_are_no_more(num_nodes, replace, monkeypatch):
+    """Of 7 nodes there are 35 pairs left; of 3 all pairs are edges, one of them twice."""
+    src, dst = torch.cartesian_prod(torch.arange(num_nodes), torch.arange(num_nodes)).T
+    kept = slice(None) if replace else slice(0, 14)
+    graph = hf.graph((torch.cat([src[kept], src[:1]]), torch.cat([dst[kept], dst[:1]])),
+                     num_nodes=num_nodes)  # fmt: skip
+    counts = []
+    monkeypatch.setattr(
+        "hopflow.sampling.negatives.random_nodes",
+        lambda g, count: counts.append(count) or random_nodes(g, count),
+    )
+    found = graph.global_uniform_negative_sampling(100, False, replace)[0]
+    assert found.shape == (0 if replace else 35,)
+    assert 0 < sum(counts) < 200_000
 
 
 @pytest.mark.parametrize("replace", [False, True])
