@@ -11,10 +11,7 @@ from torch import Tensor
 
 from hopflow.ops._messages import sum_to
 from hopflow.ops._place import mark
-from hopflow.ops._shapes import (
-    accumulator_dtype,
-    as_columns,
-)
+from hopflow.ops._shapes import accumulator_dtype, as_columns
 from hopflow.ops._transforms import added
 from hopflow.ops.csc import Transpose, transpose_for_backward
 
