@@ -124,10 +124,24 @@ def _cornell5(_: str) -> Arrays:
     return {"indptr": indptr, "indices": indices, "train": np.arange(num_nodes, dtype=np.int64)}
 
 
+def _typed(name: str) -> Arrays:
+    from hopbench.typed import make_typed
+
+    return make_typed(name)
+
+
+def _typed_features(name: str) -> Arrays:
+    from hopbench.typed import make_typed_features
+
+    return make_typed_features(name)
+
+
 MAKERS: Mapping[str, Callable[[str], Arrays]] = {
     **dict.fromkeys(SHAPES, _graph),
     "cornell5": _cornell5,
     **{f"{name}-features": _features for name, s in SHAPES.items() if s.num_feats},
+    **dict.fromkeys(("mag", "tiny-mag"), _typed),
+    **dict.fromkeys(("mag-features", "tiny-mag-features"), _typed_features),
 }
 
 

@@ -126,7 +126,7 @@ class Builder {
  private:
   // Edges of hop h at most, given its destinations; -1 if fanouts do not tell.
   std::int64_t MostEdges(std::int64_t h, std::int64_t most_dst) const {
-    const std::int64_t fanout = options_.hops[h].fanout;
+    const std::int64_t fanout = options_.hops[h].front().fanout;
     if (fanout < 0) return -1;
     const std::int64_t most = most_dst * fanout;
     return options_.replace ? most : std::min(most, graph_.num_edges);
@@ -166,9 +166,8 @@ class Builder {
 
   template <typename Position>
   DeviceHop Hop(std::int64_t h, const std::int64_t* num_dst, std::int64_t* sizes) {
-    const SampleOptions sample{.fanout = options_.hops[h].fanout,
-                               .replace = options_.replace,
-                               .key = options_.hops[h].key};
+    const HopOptions& only = options_.hops[h].front();
+    const SampleOptions sample{.fanout = only.fanout, .replace = options_.replace, .key = only.key};
     const std::int64_t most_dst = most_ids_;
     DeviceHop hop;
     hop.indptr = work_.KeepOf<std::int64_t>(most_dst + 1);

@@ -1,5 +1,6 @@
-// The counter-based random generator. A draw is a pure function of (seed, epoch, batch, hop, node,
-// draw): no state, hence the same ids for any number of threads, on the CPU and on CUDA.
+// The counter-based random generator. A draw is a pure function of (seed, epoch, batch, hop,
+// relation, node, draw): no state, hence the same ids for any number of threads, on the CPU and on
+// CUDA.
 //
 // The mixer is SplitMix64's finaliser (Steele, Lea, Flood, "Fast splittable pseudorandom number
 // generators", OOPSLA 2014) with Stafford's variant-13 constants; draw i of a node is output i of
@@ -29,6 +30,14 @@ HOPFLOW_HOST_DEVICE inline std::uint64_t FoldKey(std::uint64_t key, std::uint64_
 HOPFLOW_HOST_DEVICE inline std::uint64_t StreamKey(std::uint64_t seed, std::uint64_t epoch,
                                                    std::uint64_t batch, std::uint64_t hop) {
   return FoldKey(FoldKey(FoldKey(FoldKey(0, seed), epoch), batch), hop);
+}
+
+// The key of one relation in the hop with this key. The first one's is the hop's own: a graph with
+// one relation draws as if there were no relations. The others' go through a key that is no node's,
+// so that they are not what a node of the first relation draws from.
+HOPFLOW_HOST_DEVICE inline std::uint64_t RelationKey(std::uint64_t key, std::uint64_t relation) {
+  constexpr std::uint64_t kNoNode = ~std::uint64_t{0};
+  return relation == 0 ? key : FoldKey(FoldKey(key, kNoNode), relation);
 }
 
 // High 64 bits of the product.

@@ -10,6 +10,7 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <numeric>
 #include <thread>
 #include <utility>
 
@@ -21,48 +22,110 @@
 
 namespace hopflow {
 
-std::vector<HopOptions> HopsOf(const std::vector<std::int64_t>& fanouts, std::uint64_t seed,
-                               std::uint64_t epoch, std::uint64_t batch) {
-  std::vector<HopOptions> hops;
+namespace {
+
+// Seeds of a batch by type. Those of a graph of one type stay where they are.
+class SplitSeeds {
+ public:
+  SplitSeeds(const GraphView& graph, const SeedsView& seeds) {
+    if (graph.num_nodes.size() == 1) {
+      views_.push_back(seeds);
+      return;
+    }
+    std::vector<std::int64_t> ends(graph.num_nodes.size());  // where the ids of each type end
+    std::partial_sum(graph.num_nodes.begin(), graph.num_nodes.end(), ends.begin());
+    ids_.resize(ends.size());
+    DispatchIndex(seeds.id_type, "seeds", [&]<typename Id>(Type<Id>) {
+      const Id* const all = static_cast<const Id*>(seeds.ids);
+      for (std::int64_t i = 0; i < seeds.count; ++i) {
+        const std::int64_t id = all[i];
+        const auto t = std::upper_bound(ends.begin(), ends.end(), id) - ends.begin();
+        // Checked at the epoch's start, but the array is the caller's.
+        CheckIndex(id < ends.back(), "seeds: got id ", id, ", expected ids below ", ends.back());
+        ids_[t].push_back(t == 0 ? id : id - ends[t - 1]);
+      }
+    });
+    for (const std::vector<std::int64_t>& ids : ids_) {
+      views_.push_back({.count = static_cast<std::int64_t>(ids.size()),
+                        .ids = ids.data(),
+                        .id_type = DType::kInt64});
+    }
+  }
+
+  const std::vector<SeedsView>& views() const { return views_; }
+
+ private:
+  std::vector<std::vector<std::int64_t>> ids_;
+  std::vector<SeedsView> views_;
+};
+
+SeedsView SeedsOf(const LoaderPlan& plan, std::int64_t batch) {
+  const std::int64_t begin = batch * plan.batch_size;
+  SeedsView seeds = plan.seeds;
+  seeds.count = std::min(plan.batch_size, plan.seeds.count - begin);
+  const std::int64_t bytes = seeds.id_type == DType::kInt32 ? 4 : 8;
+  seeds.ids = static_cast<const char*>(seeds.ids) + begin * bytes;
+  return seeds;
+}
+
+Buffer GatherColumn(const ColumnRequest& column, DType id_type, const Blocks& blocks) {
+  const SampledNodes& nodes = blocks.nodes[column.type];
+  const std::int64_t rows =
+      column.level == 0 ? nodes.num_seeds : blocks.hops[column.level - 1].num_src[column.type];
+  Buffer out(static_cast<std::size_t>(rows * column.row_bytes));
+  DispatchIndex(id_type, "indices", [&]<typename Id>(Type<Id>) {
+    cpu::GatherRows(rows, column.row_bytes, column.row_stride_bytes, column.data,
+                    nodes.src_ids.as<Id>(), out.as<void>());
+  });
+  return out;
+}
+
+TransposedEdges Transpose(const SampledEdges& edges, std::int64_t num_src) {
+  TransposedEdges to{Buffer::Of<std::int64_t>(num_src + 1),
+                     Buffer::Of<std::int32_t>(edges.num_edges),
+                     Buffer::Of<std::int32_t>(edges.num_edges)};
+  cpu::TransposeCsc(num_src, edges.num_dst, edges.indptr.as<std::int64_t>(),
+                    edges.indices.as<std::int32_t>(), to.indptr.as<std::int64_t>(),
+                    to.rows.as<std::int32_t>(), to.positions.as<std::int32_t>());
+  return to;
+}
+
+}  // namespace
+
+std::vector<std::vector<HopOptions>> HopsOf(const std::vector<std::vector<std::int64_t>>& fanouts,
+                                            std::uint64_t seed, std::uint64_t epoch,
+                                            std::uint64_t batch) {
+  std::vector<std::vector<HopOptions>> hops;
   std::uint64_t hop = 0;
-  for (const std::int64_t fanout : fanouts) {
-    hops.push_back({fanout, fanout < 0 ? 0 : StreamKey(seed, epoch, batch, hop++)});
+  for (const std::vector<std::int64_t>& relations : fanouts) {
+    const bool draws = std::any_of(relations.begin(), relations.end(),
+                                   [](std::int64_t fanout) { return fanout >= 0; });
+    const std::uint64_t key = draws ? StreamKey(seed, epoch, batch, hop++) : 0;
+    std::vector<HopOptions>& options = hops.emplace_back();
+    for (std::size_t r = 0; r < relations.size(); ++r) {
+      options.push_back({relations[r], RelationKey(key, r)});
+    }
   }
   return hops;
 }
 
 LoadedBatch LoadBatch(const LoaderPlan& plan, std::int64_t batch, const Requests& requests,
                       cpu::BlocksScratch& scratch, const std::atomic<bool>* cancelled) {
-  const std::int64_t begin = batch * plan.batch_size;
-  const std::int64_t num_seeds = std::min(plan.batch_size, plan.num_seeds - begin);
+  const SplitSeeds seeds(plan.graph, SeedsOf(plan, batch));
   const BlocksOptions options{
       .hops = HopsOf(plan.fanouts, plan.seed, plan.epoch, static_cast<std::uint64_t>(batch)),
       .replace = plan.replace,
       .output_type = plan.output_type};
   LoadedBatch loaded;
-  DispatchIndex(plan.graph.id_type, "indices", [&]<typename Id>(Type<Id>) {
-    const Id* seeds = static_cast<const Id*>(plan.seeds) + begin;
-    loaded.blocks = cpu::SampleBlocks(plan.graph, num_seeds, seeds, options, scratch, cancelled);
-    const Blocks& blocks = loaded.blocks;
-    for (const ColumnRequest& column : requests.columns) {
-      const std::int64_t rows =
-          column.level == 0 ? blocks.num_seeds : blocks.hops[column.level - 1].num_src;
-      Buffer out(static_cast<std::size_t>(rows * column.row_bytes));
-      cpu::GatherRows(rows, column.row_bytes, column.row_stride_bytes, column.data,
-                      blocks.src_ids.as<Id>(), out.as<void>());
-      loaded.columns.push_back(std::move(out));
-    }
-  });
+  loaded.blocks = cpu::SampleBlocks(plan.graph, seeds.views(), options, scratch, cancelled);
+  for (const ColumnRequest& column : requests.columns) {
+    loaded.columns.push_back(GatherColumn(column, plan.graph.id_type, loaded.blocks));
+  }
   loaded.request_number = requests.number;
-  for (const int h : requests.transposes) {
-    const SampledHop& hop = loaded.blocks.hops[h];
-    TransposedHop to{Buffer::Of<std::int64_t>(hop.num_src + 1),
-                     Buffer::Of<std::int32_t>(hop.num_edges),
-                     Buffer::Of<std::int32_t>(hop.num_edges)};
-    cpu::TransposeCsc(hop.num_src, hop.num_dst, hop.indptr.as<std::int64_t>(),
-                      hop.indices.as<std::int32_t>(), to.indptr.as<std::int64_t>(),
-                      to.rows.as<std::int32_t>(), to.positions.as<std::int32_t>());
-    loaded.transposes.push_back(std::move(to));
+  for (const TransposeRequest& wanted : requests.transposes) {
+    const SampledHop& hop = loaded.blocks.hops[wanted.hop];
+    const int src_type = plan.graph.relations[wanted.relation].src_type;
+    loaded.transposes.push_back(Transpose(hop.relations[wanted.relation], hop.num_src[src_type]));
   }
   return loaded;
 }

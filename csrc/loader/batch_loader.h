@@ -14,21 +14,28 @@ namespace hopflow {
 
 // A node column whose rows the batches bring along; not owned.
 struct ColumnRequest {
-  const void* data;  // [num_nodes, row_bytes], rows row_stride_bytes apart
+  const void* data;  // [num_nodes of the type, row_bytes], rows row_stride_bytes apart
   std::int64_t row_bytes;
   std::int64_t row_stride_bytes;
+  int type;   // of the nodes
   int level;  // 0: rows of the seeds; l: rows of the nodes that l hops reach
+};
+
+// The edges of one relation in one hop, wanted by source too.
+struct TransposeRequest {
+  int hop;  // from the seeds outwards
+  int relation;
 };
 
 // What batches bring besides their blocks.
 struct Requests {
   std::int64_t number = 0;  // tells the caller which requests a batch has answered
   std::vector<ColumnRequest> columns;
-  std::vector<int> transposes;  // hops whose edges are wanted by source too
+  std::vector<TransposeRequest> transposes;
 };
 
-// The edges of one hop grouped by source: csc.h, TransposeCsc.
-struct TransposedHop {
+// Edges grouped by source: csc.h, TransposeCsc.
+struct TransposedEdges {
   Buffer indptr;     // int64 [num_src + 1]
   Buffer rows;       // int32 [num_edges]
   Buffer positions;  // int32 [num_edges]
@@ -37,19 +44,21 @@ struct TransposedHop {
 struct LoadedBatch {
   Blocks blocks;
   std::int64_t request_number = 0;
-  std::vector<Buffer> columns;            // in the order of Requests::columns
-  std::vector<TransposedHop> transposes;  // in the order of Requests::transposes
+  std::vector<Buffer> columns;              // in the order of Requests::columns
+  std::vector<TransposedEdges> transposes;  // in the order of Requests::transposes
 };
 
 // All that fixes the batches of an epoch. Memory pointed to must outlive the loader.
 struct LoaderPlan {
-  CscView graph;
-  const void* seeds;  // [num_seeds], of the graph's id_type, in the epoch's order
-  std::int64_t num_seeds;
+  GraphView graph;
+  // In the epoch's order. Nodes of type t are numbered from the number of nodes of the types before
+  // it, so that a graph of one type has the nodes' own ids here.
+  SeedsView seeds;
   std::int64_t batch_size;
   std::int64_t first_batch;
-  std::int64_t num_batches;           // of the whole epoch
-  std::vector<std::int64_t> fanouts;  // from the seeds outwards
+  std::int64_t num_batches;  // of the whole epoch
+  // From the seeds outwards; of each hop one for each relation.
+  std::vector<std::vector<std::int64_t>> fanouts;
   bool replace;
   DType output_type;
   std::uint64_t seed, epoch;
@@ -88,9 +97,10 @@ class BatchLoader {
 LoadedBatch LoadBatch(const LoaderPlan& plan, std::int64_t batch, const Requests& requests,
                       cpu::BlocksScratch& scratch, const std::atomic<bool>* cancelled);
 
-// The keys of the hops of one batch. A hop that keeps all edges draws nothing and counts for
-// nothing.
-std::vector<HopOptions> HopsOf(const std::vector<std::int64_t>& fanouts, std::uint64_t seed,
-                               std::uint64_t epoch, std::uint64_t batch);
+// The fanouts with the keys of one batch. A hop that keeps all edges of every relation draws
+// nothing and counts for nothing.
+std::vector<std::vector<HopOptions>> HopsOf(
+    const std::vector<std::vector<std::int64_t>>& fanouts,  // as in LoaderPlan
+    std::uint64_t seed, std::uint64_t epoch, std::uint64_t batch);
 
 }  // namespace hopflow

@@ -1,11 +1,11 @@
 #include "loader/batch_loader.h"
 
-#include <pybind11/stl.h>
-
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <stdexcept>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -18,11 +18,6 @@ namespace {
 
 constexpr const char* kBatchLoaderOp = "BatchLoader";
 
-CscView CpuCsc(py::handle indptr, py::handle indices) {
-  const TensorView view = ViewOf(indices);
-  Operand{"indices", view}.OnCpu(kBatchLoaderOp);
-  return ViewOfCsc(Place(kBatchLoaderOp, "indices", view), ViewOf(indptr), view);
-}
 // How often a wait looks for Ctrl-C.
 constexpr std::chrono::milliseconds kPatience{50};
 
@@ -30,7 +25,7 @@ constexpr std::chrono::milliseconds kPatience{50};
 // over all nodes to make. Touched with the interpreter's lock held only, so fork() finds it whole.
 class ScratchCache {
  public:
-  std::unique_ptr<cpu::BlocksScratch> Take(const CscView& graph) {
+  std::unique_ptr<cpu::BlocksScratch> Take(const GraphView& graph) {
     if (free_.empty()) {
       return std::make_unique<cpu::BlocksScratch>(graph, cpu::Numbering::kDirect);
     }
@@ -49,37 +44,44 @@ class ScratchCache {
 // The loader with what keeps its memory alive.
 class BoundLoader {
  public:
-  BoundLoader(const py::object& indptr, const py::object& indices, const py::object& seeds,
-              std::vector<std::int64_t> fanouts, bool replace, bool wide_output,
-              std::int64_t batch_size, std::int64_t first_batch, std::int64_t num_batches,
-              std::uint64_t seed, std::uint64_t epoch, int num_workers, std::int64_t capacity,
-              std::shared_ptr<ScratchCache> cache)
-      : kept_{indptr, indices, seeds}, cache_(std::move(cache)) {
+  BoundLoader(const py::list& relations, std::vector<std::int64_t> num_nodes,
+              const py::object& seeds, std::vector<std::vector<std::int64_t>> fanouts, bool replace,
+              bool wide_output, std::int64_t batch_size, std::int64_t first_batch,
+              std::int64_t num_batches, std::uint64_t seed, std::uint64_t epoch, int num_workers,
+              std::int64_t capacity, std::shared_ptr<ScratchCache> cache)
+      : kept_{py::tuple(relations), seeds}, cache_(std::move(cache)) {
+    const auto operands = relations.cast<std::vector<RelationOperand>>();
+    for (const RelationOperand& relation : operands) {
+      Operand{"indices", std::get<1>(relation)}.OnCpu(kBatchLoaderOp);
+    }
     const TensorView seed_view = ViewOf(seeds);
-    LoaderPlan plan{.graph = CpuCsc(indptr, indices),
-                    .seeds = seed_view.data,
-                    .num_seeds = seed_view.ndim == 1 ? seed_view.size(0) : 0,
-                    .batch_size = batch_size,
-                    .first_batch = first_batch,
-                    .num_batches = num_batches,
-                    .fanouts = std::move(fanouts),
-                    .replace = replace,
-                    .output_type = wide_output ? DType::kInt64 : DType::kInt32,
-                    .seed = seed,
-                    .epoch = epoch,
-                    .num_workers = num_workers,
-                    .capacity = capacity};
     const Operand operand{"seeds", seed_view};
-    operand.OfDim(1).OfType(plan.graph.id_type).Contiguous().OnCpu(kBatchLoaderOp);
-    CheckIds(operand, plan.graph.num_nodes, "number of nodes");
-    for (const std::int64_t fanout : plan.fanouts) CheckFanout(fanout);
+    operand.OfDim(1).Index().Contiguous().OnCpu(kBatchLoaderOp);
+    LoaderPlan plan{
+        .graph =
+            ViewOfGraph(Place(kBatchLoaderOp, "seeds", seed_view), operands, std::move(num_nodes)),
+        .seeds = {.count = seed_view.size(0), .ids = seed_view.data, .id_type = seed_view.dtype},
+        .batch_size = batch_size,
+        .first_batch = first_batch,
+        .num_batches = num_batches,
+        .fanouts = std::move(fanouts),
+        .replace = replace,
+        .output_type = wide_output ? DType::kInt64 : DType::kInt32,
+        .seed = seed,
+        .epoch = epoch,
+        .num_workers = num_workers,
+        .capacity = capacity};
+    num_nodes_ = plan.graph.num_nodes;
+    CheckIds(operand, std::accumulate(num_nodes_.begin(), num_nodes_.end(), std::int64_t{0}),
+             "number of nodes");
+    CheckFanouts(plan.fanouts, operands.size());
     CheckValue(batch_size >= 1 && first_batch >= 0 && num_batches >= 0 && num_workers >= 0 &&
                    capacity >= 1,
                "BatchLoader: sizes must not be negative, batch_size and capacity at least 1");
-    CheckValue(num_batches <= (plan.num_seeds + batch_size - 1) / batch_size,
+    CheckValue(num_batches <= (plan.seeds.count + batch_size - 1) / batch_size,
                "num_batches: more than the seeds fill, got ", num_batches);
-    num_nodes_ = plan.graph.num_nodes;
-    num_hops_ = static_cast<std::int64_t>(plan.fanouts.size());
+    num_hops_ = static_cast<int>(plan.fanouts.size());
+    num_relations_ = static_cast<int>(operands.size());
     id_type_ = plan.graph.id_type;
     output_type_ = plan.output_type;
     std::vector<std::unique_ptr<cpu::BlocksScratch>> scratch;
@@ -89,25 +91,29 @@ class BoundLoader {
 
   ~BoundLoader() { Close(); }
 
-  // columns: [(tensor, level)]; transposes: hops, counted from the seeds outwards.
-  void SetRequests(std::int64_t number, const py::list& columns, const py::list& transposes) {
+  // columns: [(tensor, type, level)]; transposes: [(hop, relation)], hops counted from the seeds
+  // outwards.
+  void SetRequests(std::int64_t number, const py::list& columns,
+                   const std::vector<std::pair<int, int>>& transposes) {
     Requests requests{.number = number, .columns = {}, .transposes = {}};
     for (const py::handle column : columns) {
-      const auto pair = column.cast<py::tuple>();
-      const TensorView view = ViewOf(pair[0]);
-      const auto level = pair[1].cast<int>();
+      const auto [view, type, level] = column.cast<std::tuple<TensorView, int, int>>();
+      const auto num_types = static_cast<int>(num_nodes_.size());
+      CheckValue(0 <= type && type < num_types, "type: expected 0 to ", num_types - 1, ", got ",
+                 type);
       Operand{"column", view}.RowsContiguous().OnCpu(kBatchLoaderOp);
-      CheckValue(view.size(0) == num_nodes_, "column: expected ", num_nodes_, " rows, got ",
-                 view.size(0));
+      CheckValue(view.size(0) == num_nodes_[type], "column: expected ", num_nodes_[type],
+                 " rows, got ", view.size(0));
       CheckValue(0 <= level && level <= num_hops_, "level: expected 0 to ", num_hops_, ", got ",
                  level);
-      requests.columns.push_back(
-          {view.data, view.row_numel() * view.item_bytes, view.stride[0] * view.item_bytes, level});
+      requests.columns.push_back({view.data, view.row_numel() * view.item_bytes,
+                                  view.stride[0] * view.item_bytes, type, level});
     }
-    for (const py::handle hop : transposes) {
-      const auto h = hop.cast<int>();
-      CheckValue(0 <= h && h < num_hops_, "hop: expected 0 to ", num_hops_ - 1, ", got ", h);
-      requests.transposes.push_back(h);
+    for (const auto& [hop, relation] : transposes) {
+      CheckValue(0 <= hop && hop < num_hops_, "hop: expected 0 to ", num_hops_ - 1, ", got ", hop);
+      CheckValue(0 <= relation && relation < num_relations_, "relation: expected 0 to ",
+                 num_relations_ - 1, ", got ", relation);
+      requests.transposes.push_back({hop, relation});
     }
     loader_->SetRequests(std::move(requests));
   }
@@ -137,13 +143,13 @@ class BoundLoader {
       const auto bytes = static_cast<std::int64_t>(column.bytes());
       columns.append(ToTensor(std::move(column), DType::kOther, bytes));
     }
-    for (TransposedHop& hop : loaded->transposes) {
-      const auto num_edges = static_cast<std::int64_t>(hop.rows.bytes() / sizeof(std::int32_t));
-      const auto num_rows = static_cast<std::int64_t>(hop.indptr.bytes() / sizeof(std::int64_t));
+    for (TransposedEdges& edges : loaded->transposes) {
+      const auto num_edges = static_cast<std::int64_t>(edges.rows.bytes() / sizeof(std::int32_t));
+      const auto num_rows = static_cast<std::int64_t>(edges.indptr.bytes() / sizeof(std::int64_t));
       transposes.append(
-          py::make_tuple(ToTensor(std::move(hop.indptr), DType::kInt64, num_rows),
-                         ToTensor(std::move(hop.rows), DType::kInt32, num_edges),
-                         ToTensor(std::move(hop.positions), DType::kInt32, num_edges)));
+          py::make_tuple(ToTensor(std::move(edges.indptr), DType::kInt64, num_rows),
+                         ToTensor(std::move(edges.rows), DType::kInt32, num_edges),
+                         ToTensor(std::move(edges.positions), DType::kInt32, num_edges)));
     }
     return py::make_tuple(ToTensors(std::move(loaded->blocks), id_type_, output_type_),
                           loaded->request_number, columns, transposes);
@@ -161,7 +167,8 @@ class BoundLoader {
  private:
   std::vector<py::object> kept_;
   std::shared_ptr<ScratchCache> cache_;
-  std::int64_t num_nodes_ = 0, num_hops_ = 0;
+  std::vector<std::int64_t> num_nodes_;
+  int num_hops_ = 0, num_relations_ = 0;
   DType id_type_ = DType::kOther, output_type_ = DType::kOther;
   std::unique_ptr<BatchLoader> loader_;
 };
@@ -171,11 +178,11 @@ class BoundLoader {
 void BindBatchLoader(py::module_& module) {
   py::class_<ScratchCache, std::shared_ptr<ScratchCache>>(module, "ScratchCache").def(py::init<>());
   py::class_<BoundLoader>(module, "BatchLoader")
-      .def(py::init<const py::object&, const py::object&, const py::object&,
-                    std::vector<std::int64_t>, bool, bool, std::int64_t, std::int64_t, std::int64_t,
-                    std::uint64_t, std::uint64_t, int, std::int64_t,
+      .def(py::init<const py::list&, std::vector<std::int64_t>, const py::object&,
+                    std::vector<std::vector<std::int64_t>>, bool, bool, std::int64_t, std::int64_t,
+                    std::int64_t, std::uint64_t, std::uint64_t, int, std::int64_t,
                     std::shared_ptr<ScratchCache>>(),
-           py::arg("indptr"), py::arg("indices"), py::arg("seeds"), py::arg("fanouts"),
+           py::arg("relations"), py::arg("num_nodes"), py::arg("seeds"), py::arg("fanouts"),
            py::arg("replace"), py::arg("wide_output"), py::arg("batch_size"),
            py::arg("first_batch"), py::arg("num_batches"), py::arg("seed"), py::arg("epoch"),
            py::arg("num_workers"), py::arg("capacity"), py::arg("cache"))

@@ -13,17 +13,20 @@ from hopflow import (
     ops,  # first: loads torch and the native module in the right order
     udf,
 )
-from hopflow.graphs.block import Block, to_block
-from hopflow.graphs.create import create_block, graph
+from hopflow.graphs.block import Block
+from hopflow.graphs.create import create_block, graph, heterograph
 from hopflow.graphs.graph import Graph
 from hopflow.graphs.interop import from_networkx, from_pyg, from_scipy
+from hopflow.graphs.to_block import to_block
 from hopflow.ops import HopflowError
 from hopflow.sampling.neighbors import sample_neighbors
 from hopflow.sampling.random import seed
-from hopflow.structure.frame import EID, NID
+from hopflow.structure.frame import EID, ETYPE, NID, NTYPE
+from hopflow.transforms.by_type import edge_type_subgraph, node_type_subgraph
 from hopflow.transforms.casts import to_bfloat16, to_double, to_float, to_half
 from hopflow.transforms.edges import add_reverse_edges, add_self_loop, remove_self_loop, reverse
 from hopflow.transforms.export import to_networkx, to_pyg
+from hopflow.transforms.homogeneous import to_heterogeneous, to_homogeneous
 from hopflow.transforms.simple import to_bidirected, to_simple
 from hopflow.transforms.subgraph import (
     edge_subgraph,
@@ -38,7 +41,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "EID",
+    "ETYPE",
     "NID",
+    "NTYPE",
     "Block",
     "Graph",
     "HopflowError",
@@ -49,15 +54,18 @@ __all__ = [
     "dataloading",
     "datasets",
     "edge_subgraph",
+    "edge_type_subgraph",
     "from_networkx",
     "from_pyg",
     "from_scipy",
     "function",
     "functional",
     "graph",
+    "heterograph",
     "in_subgraph",
     "nn",
     "node_subgraph",
+    "node_type_subgraph",
     "ops",
     "out_subgraph",
     "remove_edges",
@@ -72,6 +80,8 @@ __all__ = [
     "to_double",
     "to_float",
     "to_half",
+    "to_heterogeneous",
+    "to_homogeneous",
     "to_networkx",
     "to_pyg",
     "to_simple",

@@ -1,5 +1,6 @@
 # Outputs are allocated by the caller (hopflow.ops) and written in place.
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from torch import Tensor
@@ -7,6 +8,7 @@ from torch import Tensor
 class HopflowError(RuntimeError): ...
 
 def stream_key(seed: int, epoch: int, batch: int, hop: int) -> int: ...
+def relation_key(key: int, relation: int) -> int: ...
 def count_sampled_neighbors(
     indptr: Tensor,
     num_edges: int,
@@ -160,17 +162,22 @@ def sddmm_dot(
     out: Tensor,
 ) -> None: ...
 
-# (input_nodes, output_nodes, seed_inverse, src_ids, [(indptr, indices, positions, num_src)])
+# A relation: (indptr, indices, source type, destination type).
+_Relation: TypeAlias = tuple[Tensor, Tensor, int, int]
+
+# ([(input_nodes, output_nodes, seed_inverse, src_ids) for each type],
+#  [([(indptr, indices, positions) for each relation], [num_src of each type]) for each hop])
 _Blocks: TypeAlias = tuple[
-    Tensor, Tensor, Tensor | None, Tensor, list[tuple[Tensor, Tensor, Tensor, int]]
+    list[tuple[Tensor, Tensor, Tensor | None, Tensor]],
+    list[tuple[list[tuple[Tensor, Tensor, Tensor]], list[int]]],
 ]
 
 def sample_blocks(
-    indptr: Tensor,
-    indices: Tensor,
-    seeds: Tensor,
-    fanouts: list[int],
-    keys: list[int],
+    relations: Sequence[_Relation],
+    num_nodes: list[int],
+    seeds: list[Tensor],
+    fanouts: list[list[int]],
+    keys: list[list[int]],
     replace: bool,
     wide_output: bool,
 ) -> _Blocks: ...
@@ -191,10 +198,10 @@ class ScratchCache: ...
 class BatchLoader:
     def __init__(
         self,
-        indptr: Tensor,
-        indices: Tensor,
+        relations: Sequence[_Relation],
+        num_nodes: list[int],
         seeds: Tensor,
-        fanouts: list[int],
+        fanouts: list[list[int]],
         replace: bool,
         wide_output: bool,
         batch_size: int,
@@ -207,7 +214,10 @@ class BatchLoader:
         cache: ScratchCache,
     ) -> None: ...
     def set_requests(
-        self, number: int, columns: list[tuple[Tensor, int]], transposes: list[int]
+        self,
+        number: int,
+        columns: list[tuple[Tensor, int, int]],
+        transposes: list[tuple[int, int]],
     ) -> None: ...
     # (blocks, number of the request, columns as bytes, transposes)
     def next(

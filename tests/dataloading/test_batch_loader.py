@@ -66,7 +66,7 @@ def test_columns_that_are_no_longer_read_are_no_longer_gathered(small_graph):
         if step < 10:
             blocks[0].srcdata["h"]
         if step == 10:
-            assert loader._reads.columns() == [(2, "h")]
+            assert loader._reads.columns() == [(2, "_N", "h")]
     assert loader._reads.columns() == []
 
 
@@ -169,7 +169,7 @@ def test_transposes_are_no_longer_made_once_nothing_needs_them(small_graph):
             if step < 10:
                 y.sum().backward()
         if step == 9:
-            assert loader._reads.transposes() == [1]
+            assert loader._reads.transposes() == [(1, 0)]
     assert loader._reads.transposes() == []
 
 

@@ -159,7 +159,7 @@ def test_the_draws_end_when_there_are_no_more(num_nodes, replace, monkeypatch):
     counts = []
     monkeypatch.setattr(
         "hopflow.sampling.negatives.random_nodes",
-        lambda g, count: counts.append(count) or random_nodes(g, count),
+        lambda g, count, ntype: counts.append(count) or random_nodes(g, count, ntype),
     )
     found = graph.global_uniform_negative_sampling(100, False, replace)[0]
     assert found.shape == (0 if replace else 35,)
@@ -279,15 +279,20 @@ def test_a_loader_of_edges_for_a_sampler_of_ones_own(graph):
     [
         (lambda s, g: as_edge_prediction_sampler(3), TypeError, "sampler: expected an object"),
         (
+            lambda s, g: as_edge_prediction_sampler(s, "reverse"),
+            ValueError,
+            "exclude: expected None, 'self', 'reverse_id', .*edge ids or .* got 'reverse'",
+        ),
+        (
             lambda s, g: as_edge_prediction_sampler(s, "reverse_types"),
             ValueError,
-            "exclude: expected None, 'self', 'reverse_id', edge ids or .* got 'reverse_types'",
+            "reverse_etypes: expected the reverse of each edge type, got None",
         ),
         (lambda s, g: as_edge_prediction_sampler(s, "reverse_id"), ValueError, "reverse_eids: exp"),
         (
-            lambda s, g: as_edge_prediction_sampler(s, reverse_etypes={}),
-            ValueError,
-            "reverse_etypes: expected None",
+            lambda s, g: as_edge_prediction_sampler(s, reverse_etypes="a"),
+            TypeError,
+            "reverse_etypes: expected {edge type: its reverse type}, got str",
         ),
         (
             lambda s, g: as_edge_prediction_sampler(s, "reverse_id", torch.arange(3)).sample(

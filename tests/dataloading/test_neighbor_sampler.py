@@ -159,8 +159,8 @@ def test_bad_sampler_options(small_graph):
         NeighborSampler([1], mask="weight").sample(small_graph, [0])
     with pytest.raises(IndexError, match=r"exclude_eids\[1\] is 2000, expected 0 <= id < 2000"):
         NeighborSampler([1]).sample(small_graph, [0], exclude_eids=[3, 2000])
-    with pytest.raises(TypeError, match="exclude_eids: expected edge ids, got a dict"):
-        NeighborSampler([1]).sample(small_graph, [0], exclude_eids={"_E": [1]})
+    with pytest.raises(ValueError, match="exclude_eids: etype: expected one of .*'_E'.*, got 'x'"):
+        NeighborSampler([1]).sample(small_graph, [0], exclude_eids={"x": [1]})
     with pytest.raises(KeyError, match=r"no source node column 'nope'; there is 'feat', 'label'"):
         NeighborSampler([1], prefetch_node_feats=["nope"]).sample(small_graph, [0])
     with pytest.raises(TypeError, match=r"g: expected a hopflow\.Graph, got int"):
@@ -179,7 +179,7 @@ def test_bad_sampler_options(small_graph):
         ([0.5], TypeError, "expected integer ids, got float64"),
         ([[1, 2]], ValueError, r"expected 1 dimension, got shape \[1, 2\]"),
         (torch.zeros(9, dtype=torch.bool), ValueError, "expected a mask of 200 nodes"),
-        ({"a": [1]}, TypeError, "expected ids, got dict"),
+        ({"a": [1]}, ValueError, "expected node types of '_N', got 'a'"),
         (None, TypeError, "expected ids, got NoneType"),
         ("12", TypeError, "expected ids, got str"),
         ([[1], [1, 2]], TypeError, "expected integer ids"),

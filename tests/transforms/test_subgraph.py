@@ -194,7 +194,7 @@ def test_against_plain_python(data):
         (lambda g: hf.edge_subgraph(g, [0.5]), TypeError, "edges: expected integer ids"),
         (lambda g: hf.remove_edges(g, [-1]), IndexError, r"eids\[0\] is -1"),
         (lambda g: hf.remove_nodes(g, [7]), IndexError, r"nids\[0\] is 7"),
-        (lambda g: hf.remove_edges(g, [0], etype="a"), ValueError, "etype: expected None"),
+        (lambda g: hf.remove_edges(g, [0], etype="a"), ValueError, "etype: expected one of"),
         (lambda g: hf.node_subgraph(g, [0], output_device="meta"), ValueError, "output_device"),
         (lambda g: hf.node_subgraph(3, [0]), TypeError, r"expected a hopflow\.Graph, got int"),
         (lambda g: hf.to_block(hf.in_subgraph(g, [0])).subgraph([0]), ValueError, "got a block"),

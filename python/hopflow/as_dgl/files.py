@@ -21,9 +21,12 @@ from typing import Any, BinaryIO, TypeAlias
 import torch
 from torch import Tensor
 
-from hopflow.graphs.create import graph
+from hopflow.graphs.create import graph, heterograph
 from hopflow.graphs.graph import Graph
 from hopflow.ops import as_int
+from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.frame import Columns, Frame
+from hopflow.structure.types import ONE_TYPE, Relation, Schema
 
 _MAGIC = b"hopflow graphs 1\n"
 _DGL_MAGIC = bytes.fromhex("3fa1b446f04f2edd")  # the first bytes of what DGL writes
@@ -104,16 +107,39 @@ def _describe(i: int, g: Graph, tensors: _Writer) -> dict[str, Any]:
         raise TypeError(f"g_list[{i}]: expected a hopflow.Graph, got {type(g).__name__}")
     if g.is_block:
         raise ValueError(f"g_list[{i}]: expected a graph, got a block")
-    adjacency, what = g.adjacency.full(), f"g_list[{i}]"
+    what = f"g_list[{i}]"
+    idtype = {"idtype": str(g.idtype).removeprefix("torch.")}
+    if g.schema == ONE_TYPE:
+        nodes = _columns(f"{what}.ndata", g.node_frame(), tensors)
+        edges = _edges(what, g, tensors)
+        return {"num_nodes": g.num_nodes(), **idtype, "ndata": nodes, **edges}
+    return {
+        **idtype,
+        "ntypes": [
+            {"name": name, "num_nodes": frame.num_rows,
+             "ndata": _columns(f"{what}.nodes[{name!r}].data", frame, tensors)}
+            for name, frame in g.node_frames().items()
+        ],
+        "relations": [
+            {"name": list(name), **_edges(f"{what}[{name!r}]", one, tensors)}
+            for name, one in g.relations.items()
+        ],
+    }  # fmt: skip
+
+
+def _columns(what: str, frame: Frame, tensors: _Writer) -> dict[str, Any]:
+    return {key: tensors.add(f"{what}[{key!r}]", frame[key]) for key in frame}
+
+
+def _edges(what: str, g: Graph, tensors: _Writer) -> dict[str, Any]:
+    """The edges of one relation, and their columns."""
+    adjacency = g.adjacency.full()
     eids = adjacency.eids
     return {
-        "num_nodes": g.num_nodes(),
-        "idtype": str(g.idtype).removeprefix("torch."),
         "indptr": tensors.add(what, adjacency.indptr),
         "indices": tensors.add(what, adjacency.indices),
         "eids": None if eids is None else tensors.add(what, eids),
-        "ndata": {key: tensors.add(f"{what}.ndata[{key!r}]", g.ndata[key]) for key in g.ndata},
-        "edata": {key: tensors.add(f"{what}.edata[{key!r}]", g.edata[key]) for key in g.edata},
+        "edata": _columns(f"{what}.edata", g.edge_frame, tensors),
     }
 
 
@@ -250,14 +276,36 @@ class _Reader:
 
 
 def _restore(entry: Mapping[str, Any], reader: _Reader) -> Graph:
-    eids = None if entry["eids"] is None else reader.read(entry["eids"])
-    # Checked like any user's arrays: the file may have been changed.
-    made = graph(
-        ("csc", (reader.read(entry["indptr"]), reader.read(entry["indices"]), eids)),
-        num_nodes=entry["num_nodes"],
-        idtype=_DTYPES[entry["idtype"]],
+    idtype = _DTYPES[entry["idtype"]]
+    # Edges are checked like any user's arrays: the file may have been changed.
+    if "relations" not in entry:
+        made = graph(_read_edges(entry, reader), num_nodes=entry["num_nodes"], idtype=idtype)
+        _read_columns(made.node_frame(), entry["ndata"], reader)
+        _read_columns(made.edge_frame, entry["edata"], reader)
+        return made
+    counts = {str(of_type["name"]): of_type["num_nodes"] for of_type in entry["ntypes"]}
+    relations = {tuple(one["name"]): one for one in entry["relations"]}
+    sorted_ = heterograph(
+        {name: _read_edges(one, reader) for name, one in relations.items()}, counts, idtype
     )
-    for frame, columns in ((made.ndata, entry["ndata"]), (made.edata, entry["edata"])):
-        for key, column in columns.items():
-            frame[key] = reader.read(column)
+    # In the order that they had.
+    frames = {name: sorted_.node_frame(name) for name in counts}
+    parts: dict[Relation, tuple[Adjacency, Columns | None]] = {
+        name: (sorted_.relation(name).adjacency, None) for name in relations
+    }
+    made = Graph.of_types(Schema(list(counts), list(relations)), frames, parts, idtype)
+    for of_type in entry["ntypes"]:
+        _read_columns(made.node_frame(of_type["name"]), of_type["ndata"], reader)
+    for name, one in relations.items():
+        _read_columns(made.relation(name).edge_frame, one["edata"], reader)
     return made
+
+
+def _read_edges(entry: Mapping[str, Any], reader: _Reader) -> Any:
+    eids = None if entry["eids"] is None else reader.read(entry["eids"])
+    return "csc", (reader.read(entry["indptr"]), reader.read(entry["indices"]), eids)
+
+
+def _read_columns(frame: Frame, columns: Mapping[str, Any], reader: _Reader) -> None:
+    for key, column in columns.items():
+        frame[key] = reader.read(column)

@@ -174,14 +174,14 @@ _FUNCTIONAL = ("hopflow.functional", "hopflow.nn.functional", "hopflow.nn")
 MODULES: dict[str, DglNames] = {
     "dgl": DglNames(
         public=_DGL,
-        sources=("hopflow", "hopflow.as_dgl.extras", _FILES),
+        sources=("hopflow", _FILES),
         others={
             **_SAME,
             "DGLGraph": "hopflow:Graph",
             "DGLHeteroGraph": "hopflow:Graph",
         },
     ),
-    "dgl.base": DglNames(public=_BASE, sources=("hopflow", "hopflow.as_dgl.extras"), others=_SAME),
+    "dgl.base": DglNames(public=_BASE, sources=("hopflow",), others=_SAME),
     "dgl.random": DglNames(public=["seed", "choice"], sources=("hopflow.sampling.random",)),
     "dgl.function": DglNames(public=_FUNCTION, sources=("hopflow.function",)),
     "dgl.dataloading": DglNames(public=_DATALOADING, sources=("hopflow.dataloading",)),

@@ -7,13 +7,12 @@ from hopflow.dataloading.edge_prediction import (
     find_exclude_eids,
 )
 from hopflow.dataloading.loader import DataLoader
-from hopflow.dataloading.sampler import (
-    BlockSampler,
+from hopflow.dataloading.neighbor_sampler import (
     MultiLayerFullNeighborSampler,
     MultiLayerNeighborSampler,
     NeighborSampler,
-    Sampler,
 )
+from hopflow.dataloading.sampler import BlockSampler, Sampler
 
 __all__ = [
     "BlockSampler",

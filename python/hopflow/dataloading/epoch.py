@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
+from hopflow.dataloading.indices import Indices
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
 
@@ -33,7 +34,7 @@ def list_of(items: weakref.WeakSet[_Item]) -> list[_Item]:
 class AnySampler(Protocol):
     """What the loader needs of a sampler."""
 
-    def sample(self, g: Graph, seed_nodes: Tensor, /) -> Any:
+    def sample(self, g: Graph, seed_nodes: Any, /) -> Any:
         """Sample one mini-batch."""
 
 
@@ -49,8 +50,10 @@ def pinned(batch: Any) -> Any:
 
 def _pin_graph(graph: Graph) -> Graph:
     # Not pin_memory_(), which locks the arrays where they are: those are the parent graph's.
-    adjacency = graph.adjacency.map(Tensor.pin_memory)
-    return graph.with_frames(adjacency, lambda frame: frame.map(Tensor.pin_memory, graph.device))
+    return graph.with_frames(
+        lambda edges: edges.map(Tensor.pin_memory),
+        lambda frame: frame.map(Tensor.pin_memory, graph.device),
+    )
 
 
 def _map(batch: Any, f: Callable[[Any], Any]) -> Any:
@@ -73,7 +76,7 @@ class Plan:
     graph: Graph
     sampler: AnySampler
     device: torch.device
-    indices: Tensor  # seeds, in the loader's order
+    indices: Indices  # seeds, in the loader's order
     order: Tensor | None  # the epoch's permutation of them; None: as they come
     batch_size: int
     seed: int
@@ -84,8 +87,9 @@ class Plan:
         """Make one batch: a function of the plan and the batch's number."""
         rows = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
         # A copy either way: a sampler may do what it likes with its seeds.
-        seeds = self.indices[rows].clone() if self.order is None else self.indices[self.order[rows]]
-        seeds = seeds.to(self.graph.device)
+        ids = self.indices.ids
+        ids = ids[rows].clone() if self.order is None else ids[self.order[rows]]
+        seeds = move(self.indices.split(ids), self.graph.device)
         try:
             with rng.batch_stream(self.seed, self.epoch, batch):
                 made = self.sampler.sample(self.graph, seeds)

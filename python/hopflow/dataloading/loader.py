@@ -13,11 +13,12 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.dataloading.epoch import AnySampler, Epoch, Plan, list_of
+from hopflow.dataloading.indices import Indices
 from hopflow.dataloading.native import NativeEpoch, is_plain
+from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.dataloading.on_device import DeviceEpoch, FeatureCaches
 from hopflow.dataloading.options import (
     as_device,
-    as_indices,
     as_timeout,
     pins_batches,
     refuse_device_options,
@@ -32,17 +33,17 @@ from hopflow.dataloading.options import (
     require_sampler,
 )
 from hopflow.dataloading.read_history import ReadHistory
-from hopflow.dataloading.sampler import NeighborSampler, Sampler
+from hopflow.dataloading.sampler import Sampler
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
-from hopflow.structure.adjacency import Adjacency
+from hopflow.sampling.edge_pools import EdgePools
 
 # Coordinates of the key that shuffles an epoch: no batch has this number.
 _SHUFFLE = -1
 # What a loader has for itself, made anew in a copy: epochs and their threads, the workers' memory,
 # what the loop was seen to read, locks on memory and what the GPU keeps.
 _NOT_COPIED = (
-    "_adjacency", "_adopted", "_caches", "_pins", "_pins_batches", "_reads", "_running", "_scratch",
+    "_adopted", "_caches", "_pinned", "_pins", "_pins_batches", "_reads", "_running", "_scratch",
 )  # fmt: skip
 
 
@@ -61,8 +62,10 @@ class DataLoader:
     ----------
     graph : Graph
         The graph.
-    indices : Tensor, numpy array, sequence of int or boolean mask
-        The nodes to make batches of; with :func:`as_edge_prediction_sampler` the edges.
+    indices : Tensor, numpy array, sequence of int, boolean mask or dict
+        The nodes to make batches of; with :func:`as_edge_prediction_sampler` the edges. Where there
+        are several types ``{type: ids}``: a batch has ``batch_size`` of all types together, and
+        its seeds and output nodes are dicts of the types that are among them.
     graph_sampler : Sampler
         Usually a :class:`NeighborSampler`. Any object with ``sample(graph, seeds)`` will do; what
         it returns is what the loader yields, moved to ``device``.
@@ -131,6 +134,8 @@ class DataLoader:
     https://www.dgl.ai/dgl_docs/generated/dgl.dataloading.DataLoader.html
     """
 
+    _fingerprint: int | None = None  # of the seeds, once it is asked for
+
     def __init__(
         self,
         graph: Graph,
@@ -170,7 +175,7 @@ class DataLoader:
             raise TypeError(f"graph: expected a hopflow.Graph, got {type(graph).__name__}")
         require_sampler(graph_sampler, Sampler)
         self.device = as_device(graph, device)
-        on_device = ops.on_cuda(graph.adjacency.indices) or self.device.type == "cuda"
+        on_device = ops.on_cuda(graph.some_array()) or self.device.type == "cuda"
         if use_ddp:
             raise ValueError(f"use_ddp: expected False, got {use_ddp!r}; not supported yet")
         if not on_device:
@@ -184,14 +189,18 @@ class DataLoader:
         use_uva = use_uva is not None and require_bool("use_uva", use_uva)
         if use_uva and graph.device.type != "cpu":
             raise ValueError(f"use_uva: expected a graph on the CPU, got one on {graph.device}")
-        self._samples_on_device = use_uva or ops.on_cuda(graph.adjacency.indices)
+        if use_uva and not graph.is_homogeneous:
+            raise ValueError(
+                "use_uva: expected False, got True; a graph of several types is not sampled from"
+                " host memory by the GPU yet"
+            )
+        self._samples_on_device = use_uva or ops.on_cuda(graph.some_array())
         if gpu_cache and not self._samples_on_device:
             raise ValueError("gpu_cache: expected use_uva=True, so that the GPU gathers the rows")
         self.graph = graph
         # A copy: what becomes of the caller's tensor must not change the batches.
-        kind = getattr(graph_sampler, "index_kind", None)
-        self.indices = as_indices(graph, indices, kind).clone()
         self.graph_sampler = graph_sampler
+        self.indices = indices
         self.batch_size = require_int("batch_size", batch_size, 1)
         self.num_workers = require_int("num_workers", num_workers, 0, 4096)
         factor = 2 if prefetch_factor is None else prefetch_factor
@@ -212,7 +221,6 @@ class DataLoader:
         self.persistent_workers = require_bool("persistent_workers", persistent_workers)
         self.in_order = require_bool("in_order", in_order)
         self._num_epochs = 0
-        self._fingerprint: int | None = None
         # Where the latest epoch stands, or where the next one is to start.
         self._position: dict[str, int] | None = None
         self._resume = False
@@ -243,24 +251,38 @@ class DataLoader:
         self._begin()
 
     @property
-    def dataset(self) -> Tensor:
-        """What batches are made of, by torch's name: ``indices``."""
+    def indices(self) -> Any:
+        """What batches are made of: ids, or a dict of ids by type."""
+        return self._indices.given()
+
+    @indices.setter
+    def indices(self, value: Any) -> None:
+        kind = getattr(self.graph_sampler, "index_kind", None)
+        self._indices = Indices.of(self.graph, value, kind)
+        self._fingerprint = None
+
+    @property
+    def dataset(self) -> Any:
+        """:attr:`indices`, by torch's name."""
         return self.indices
 
     def _adopt(self, graph: Graph) -> None:
         """Prepare for batches of a graph; another one may be put in the old one's place."""
-        self._adopted, self._adjacency = graph, graph.adjacency.full()
+        self._adopted = graph
         self._scratch = ops.ScratchCache()  # as large as its graph
         self._pins: list[ops.Pin | None] = []
         if self._use_uva:
-            tensors = [*self._adjacency.arrays(), *graph.ndata.values(), *graph.edata.values()]
-            self._pins += [ops.pin_memory(x) for x in tensors]
+            relations = graph.relations.values()
+            self._pinned = [x for one in relations for x in one.adjacency.full().arrays()]
+            frames = [*graph.node_frames().values(), *(one.edge_frame for one in relations)]
+            columns = [column for frame in frames for column in frame.values()]
+            self._pins += [ops.pin_memory(x) for x in [*self._pinned, *columns]]
         # Epochs and their batches hold the pins through this, so that they may outlive the loader.
         self._caches = FeatureCaches(graph, self._gpu_cache, self.device, self._pins)
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        full, rest = divmod(self.indices.shape[0], self.batch_size)
+        full, rest = divmod(len(self._indices), self.batch_size)
         return full + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[Any]:
@@ -275,26 +297,27 @@ class DataLoader:
         if self.shuffle:
             key = ops.stream_key(self._position["seed"], self._position["epoch"], _SHUFFLE, 0)
             generator = torch.Generator().manual_seed(key % 2**63)
-            order = torch.randperm(self.indices.shape[0], generator=generator, device="cpu")
+            order = torch.randperm(len(self._indices), generator=generator, device="cpu")
         plan = Plan(
             graph=self.graph,
             sampler=self.graph_sampler,
             device=self.device,
-            indices=self.indices,
+            indices=self._indices,
             order=order,
-            batch_size=min(self.batch_size, max(1, self.indices.shape[0])),
+            batch_size=min(self.batch_size, max(1, len(self._indices))),
             seed=self._position["seed"],
             epoch=self._position["epoch"],
             pin_memory=self._pins_batches,
         )
         epoch: Epoch | NativeEpoch | DeviceEpoch
-        if is_plain(plan):
-            adjacency = self._edges()
+        edges = self._edges() if is_plain(plan) else None
+        # The kernel that samples all hops on a GPU knows one relation; others go one by one.
+        if edges is not None and (edges.is_one_type or not self._samples_on_device):
             if self._samples_on_device:
                 epoch = DeviceEpoch(
                     plan,
                     self._position,
-                    adjacency,
+                    edges,
                     num_batches=len(self),
                     reads=self._reads,
                     caches=self._caches,
@@ -303,7 +326,7 @@ class DataLoader:
                 epoch = NativeEpoch(
                     plan,
                     self._position,
-                    adjacency,
+                    edges,
                     num_batches=len(self),
                     num_workers=self.num_workers,
                     prefetch_factor=self.prefetch_factor,
@@ -324,14 +347,15 @@ class DataLoader:
         self._running.add(epoch)
         return epoch
 
-    def _edges(self) -> Adjacency:
+    def _edges(self) -> EdgePools:
         """The edges that a built-in sampler draws from, where the epoch can reach them."""
-        adjacency = cast(NeighborSampler, self.graph_sampler).edges_of(self.graph).adjacency
-        if adjacency is not self._adjacency:
-            self._adjacency = adjacency
-            if self._use_uva:
-                self._pins += [ops.pin_memory(x) for x in adjacency.arrays()]
-        return adjacency
+        edges = cast(NeighborSampler, self.graph_sampler).edges_of(self.graph)
+        if self._use_uva:
+            arrays, known = edges.arrays(), set(map(id, self._pinned))
+            if any(id(x) not in known for x in arrays):
+                self._pins += [ops.pin_memory(x) for x in arrays]
+                self._pinned = arrays
+        return edges
 
     def _next_epoch(self) -> dict[str, int]:
         if self._fixed_seed is None:
@@ -373,10 +397,10 @@ class DataLoader:
         """What a state must share with the loader that takes it up."""
         if self._fingerprint is None:
             # Depends on the order of the seeds; overflow wraps around.
-            weights = torch.arange(self.indices.shape[0], device="cpu") * 0x9E3779B97F4A7C1 + 1
-            self._fingerprint = int((self.indices.long() * weights).sum())
+            weights = torch.arange(len(self._indices), device="cpu") * 0x9E3779B97F4A7C1 + 1
+            self._fingerprint = int((self._indices.ids.long() * weights).sum())
         return {
-            "num_seeds": self.indices.shape[0],
+            "num_seeds": len(self._indices),
             "fingerprint": self._fingerprint,
             "batch_size": self.batch_size,
             "shuffle": int(self.shuffle),
@@ -435,6 +459,6 @@ class DataLoader:
 
     def __repr__(self) -> str:
         return (
-            f"DataLoader({self.indices.shape[0]} seeds, batch_size={self.batch_size},"
+            f"DataLoader({len(self._indices)} seeds, batch_size={self.batch_size},"
             f" {len(self)} batches, {self.graph_sampler!r}, num_workers={self.num_workers})"
         )

@@ -7,25 +7,32 @@ import threading
 import weakref
 from collections import deque
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.dataloading.epoch import Plan, RunningEpoch, list_of
+from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.dataloading.packed_batch import PackedBatch
 from hopflow.dataloading.read_history import (
     ColumnKey,
+    HopKey,
     Prefetched,
     ReadHistory,
     explicit_columns,
     wanted_columns,
 )
-from hopflow.dataloading.sampler import BlockSampler, MiniBatch, NeighborSampler
+from hopflow.dataloading.sampler import (
+    Blocks,
+    BlockSampler,
+    MiniBatch,
+    by_type,
+    note_duplicates,
+)
 from hopflow.dataloading.side_stream import SideStream
-from hopflow.graphs.block import Parent
-from hopflow.structure.adjacency import Adjacency
+from hopflow.sampling.edge_pools import EdgePools
 from hopflow.structure.frame import Column, take_rows
 
 
@@ -39,8 +46,21 @@ def is_plain(plan: Plan) -> bool:
         and sampler.sample_blocks is NeighborSampler.sample_blocks
         and sampler.edges_of is NeighborSampler.edges_of
         and not {"sample", "sample_blocks", "edges_of"} & vars(plan.sampler).keys()
-        and plan.sampler.edges_of(plan.graph).weights is None
+        and plan.sampler.edges_of(plan.graph).is_plain
     )
+
+
+def delivered(plan: Plan, sampled: ops.SampledTypedBlocks, blocks: Blocks) -> MiniBatch:
+    """A built-in sampler's batch as its consumer gets it."""
+    sampler, schema = cast(NeighborSampler, plan.sampler), plan.graph.schema
+    is_by_type = plan.indices.is_by_type
+    note_duplicates(blocks, schema, sampled, is_by_type)
+    sampler.prefetch(blocks)
+    seeds = [nodes.output_nodes for nodes in sampled.nodes]
+    outputs: Any = seeds[0]
+    if is_by_type:  # as they were given: types without a seed are not there
+        outputs = {t: ids for t, ids in zip(schema.ntypes, seeds) if ids.shape[0]}
+    return by_type(schema, [nodes.input_nodes for nodes in sampled.nodes]), outputs, blocks
 
 
 # Threads that read a graph must be gone before the interpreter frees it.
@@ -76,7 +96,7 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
         What fixes the batches; its sampler is a plain :class:`NeighborSampler`.
     position : dict
         ``position["batch"]`` is where to start and counts the batches yielded.
-    adjacency : Adjacency
+    edges : EdgePools
         The edges to draw from.
     num_batches : int
         Batches of the whole epoch.
@@ -92,7 +112,7 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
         self,
         plan: Plan,
         position: dict[str, int],
-        adjacency: Adjacency,
+        edges: EdgePools,
         *,
         num_batches: int,
         num_workers: int,
@@ -103,15 +123,15 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
     ) -> None:
         self._plan, self._position = plan, position
         self._sampler = sampler = cast(NeighborSampler, plan.sampler)
-        self._adjacency = full = adjacency
+        self._edges = edges
         self._reads = reads
         self._learns = num_workers > 0
         self._timeout = timeout
         self._lock = threading.Lock()  # several threads may consume one epoch
         self._num_levels = len(sampler.fanouts)
-        self._explicit = explicit_columns(sampler)
+        self._explicit = explicit_columns(sampler, plan.graph)
         # What each request number stands for, and the latest one.
-        self._requests: dict[int, tuple[dict[ColumnKey, Prefetched], list[int]]] = {0: ({}, [])}
+        self._requests: dict[int, tuple[dict[ColumnKey, Prefetched], list[HopKey]]] = {0: ({}, [])}
         self._request = 0
         self._side: SideStream | None = None
         self._ahead: deque[_Copying | Exception | None] = deque()
@@ -121,9 +141,9 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
             ops.set_pool_pinned(plan.device.type == "cuda")
         elif plan.pin_memory:
             ops.set_pool_pinned(True)  # spares most of the copies
-        seeds = plan.indices if plan.order is None else plan.indices[plan.order]
-        self._loader = ops.BatchLoader(
-            full.indptr, full.indices, seeds, sampler.fanouts[::-1],
+        seeds = plan.indices.ids if plan.order is None else plan.indices.ids[plan.order]
+        self._loader = ops.TypedBatchLoader(
+            edges.relations, edges.num_nodes, seeds.long(), edges.fanouts(sampler.fanouts),
             replace=sampler.replace, idtype=plan.graph.idtype,
             batch_size=plan.batch_size, first_batch=position["batch"], num_batches=num_batches,
             seed=plan.seed, epoch=plan.epoch, num_workers=num_workers,
@@ -153,8 +173,8 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
             self._position["batch"] += 1
             return batch
 
-    def _pointers(self) -> tuple[int, int]:
-        return self._adjacency.indptr.data_ptr(), self._adjacency.indices.data_ptr()
+    def _pointers(self) -> list[int]:
+        return [x.data_ptr() for edges in self._edges.relations for x in edges[:2]]
 
     def _load(self) -> PackedBatch | None:
         """The next batch, on the CPU."""
@@ -210,7 +230,7 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
 
             with side.use():
                 copied = packed.map(copy)
-                copied.mark(self._adjacency)
+                copied.mark(self._edges)
                 return _Copying(copied, packed, side.mark())
         except Exception as error:
             # It belongs to a later batch than the one that the consumer is about to get.
@@ -218,18 +238,18 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
 
     def _deliver(self, packed: PackedBatch) -> MiniBatch:
         reads = self._reads if self._learns else None
-        blocks = packed.blocks(Parent.of(self._plan.graph), self._adjacency, reads, self._take)
+        parent = self._sampler.parent_of(self._plan.graph)
+        blocks = packed.blocks(parent, self._edges, reads, self._take)
         if self._learns:
             self._reads.deliver(blocks)
             self._ask()
-        self._sampler.prefetch(blocks)
-        return packed.sampled.input_nodes, packed.sampled.output_nodes, blocks
+        return delivered(self._plan, packed.sampled, blocks)
 
     def _ask(self) -> None:
         """Ask the batches to come for what this one's consumer is likely to read."""
         keys = [*self._explicit, *(self._reads.columns() if self._learns else ())]
         hops = self._reads.transposes() if self._learns else []
-        hops = [h for h in hops if h < self._num_levels]
+        hops = [key for key in hops if key[0] < self._num_levels]
         wanted = {
             key: was
             for key, was in wanted_columns(self._plan.graph, keys, self._num_levels).items()
@@ -239,7 +259,8 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
         same = wanted.keys() == before.keys() and hops == hops_before
         if same and all(before[key].still_is(now.tensor) for key, now in wanted.items()):
             return
-        columns = [(was.tensor, level) for (level, _), was in wanted.items()]
+        numbers = {ntype: i for i, ntype in enumerate(self._edges.schema.ntypes)}
+        columns = [(was.tensor, numbers[t], level) for (level, t, _), was in wanted.items()]
         self._request = self._loader.request(columns, hops)
         self._requests[self._request] = (wanted, hops)
 

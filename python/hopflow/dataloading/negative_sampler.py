@@ -6,6 +6,7 @@ destinations. Pairs of those below depend on (seed, epoch, batch) alone in a loa
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -13,8 +14,9 @@ from torch import Tensor
 import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
 from hopflow.sampling.negatives import global_uniform_negative_sampling, random_nodes
+from hopflow.structure.by_type import edges_by_type
 from hopflow.structure.graph_base import require_graph
-from hopflow.structure.ids import as_edge_ids
+from hopflow.structure.types import Relation
 
 
 class PerSourceUniform:
@@ -35,13 +37,15 @@ class PerSourceUniform:
     def __init__(self, k: int) -> None:
         self.k = _positive("k", k)
 
-    def __call__(self, g: Graph, eids: Any) -> tuple[Tensor, Tensor]:
+    def __call__(self, g: Graph, eids: Any) -> Any:
         """Sources and destinations, dtype ``g.idtype``, shape [len(eids) * k]; those of an edge
-        follow one another."""
-        g = require_graph(g)
-        edges = as_edge_ids("eids", eids, g.num_edges(), device=g.device)
-        src = g.adjacency.ends(edges)[0].repeat_interleave(self.k)
-        return src.to(g.idtype), random_nodes(g, src.shape[0])
+        follow one another. Of edges by type, a dict of such by type."""
+
+        def pairs(relation: Relation, edges: Tensor) -> tuple[Tensor, Tensor]:
+            src = g.relation(relation).adjacency.ends(edges)[0].repeat_interleave(self.k)
+            return src.to(g.idtype), random_nodes(g, src.shape[0], relation[2])
+
+        return _by_type(g, eids, pairs)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.k})"
@@ -71,17 +75,31 @@ class GlobalUniform:
         self.k = _positive("k", k)
         self.exclude_self_loops, self.replace = bool(exclude_self_loops), bool(replace)
 
-    def __call__(self, g: Graph, eids: Any) -> tuple[Tensor, Tensor]:
-        """Sources and destinations, dtype ``g.idtype``, at most len(eids) * k of each."""
-        g = require_graph(g)
-        count = as_edge_ids("eids", eids, g.num_edges(), device=g.device).shape[0] * self.k
-        return global_uniform_negative_sampling(g, count, self.exclude_self_loops, self.replace)
+    def __call__(self, g: Graph, eids: Any) -> Any:
+        """Sources and destinations, dtype ``g.idtype``, at most len(eids) * k of each. Of edges by
+        type, a dict of such by type."""
+
+        def pairs(relation: Relation, edges: Tensor) -> tuple[Tensor, Tensor]:
+            return global_uniform_negative_sampling(
+                g, edges.shape[0] * self.k, self.exclude_self_loops, self.replace, relation
+            )
+
+        return _by_type(g, eids, pairs)
 
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({self.k}, exclude_self_loops={self.exclude_self_loops},"
             f" replace={self.replace})"
         )
+
+
+def _by_type(
+    g: Graph, eids: Any, pairs: Callable[[Relation, Tensor], tuple[Tensor, Tensor]]
+) -> Any:
+    """``pairs`` for the edges of each type, if they are given by type."""
+    g = require_graph(g)
+    made = {relation: pairs(relation, x) for relation, x in edges_by_type(g, "eids", eids).items()}
+    return made if isinstance(eids, Mapping) else next(iter(made.values()))
 
 
 def _positive(name: str, value: Any) -> int:

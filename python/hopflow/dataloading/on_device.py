@@ -11,6 +11,8 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.dataloading.epoch import Plan, RunningEpoch
+from hopflow.dataloading.native import delivered
+from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.dataloading.packed_batch import PackedBatch
 from hopflow.dataloading.read_history import (
     ColumnKey,
@@ -19,11 +21,10 @@ from hopflow.dataloading.read_history import (
     explicit_columns,
     wanted_columns,
 )
-from hopflow.dataloading.sampler import MiniBatch, NeighborSampler
+from hopflow.dataloading.sampler import MiniBatch
 from hopflow.dataloading.side_stream import SideStream
-from hopflow.graphs.block import Parent
 from hopflow.graphs.graph import Graph
-from hopflow.structure.adjacency import Adjacency
+from hopflow.sampling.edge_pools import EdgePools, in_typed_form
 from hopflow.structure.frame import Column, Take, read, take_rows
 
 
@@ -111,8 +112,8 @@ class DeviceEpoch(RunningEpoch[MiniBatch]):
         What fixes the batches; its sampler is a plain :class:`NeighborSampler`.
     position : dict
         ``position["batch"]`` is where to start and counts the batches yielded.
-    adjacency : Adjacency
-        The edges, on the device or in pinned host memory.
+    edges : EdgePools
+        The edges, of one type, on the device or in pinned host memory.
     num_batches : int
         Batches of the whole epoch.
     reads : ReadHistory
@@ -125,24 +126,25 @@ class DeviceEpoch(RunningEpoch[MiniBatch]):
         self,
         plan: Plan,
         position: dict[str, int],
-        adjacency: Adjacency,
+        edges: EdgePools,
         *,
         num_batches: int,
         reads: ReadHistory,
         caches: FeatureCaches,
     ) -> None:
-        self._plan, self._position, self._adjacency = plan, position, adjacency
+        self._plan, self._position, self._edges = plan, position, edges
+        (self._relation,) = edges.relations
         self._sampler = cast(NeighborSampler, plan.sampler)
-        self._fanouts = self._sampler.fanouts[::-1]
+        self._fanouts = [hop[0] for hop in edges.fanouts(self._sampler.fanouts)]
         self._num_batches = num_batches
         self._reads, self._caches = reads, caches
-        self._explicit = explicit_columns(self._sampler)
+        self._explicit = explicit_columns(self._sampler, plan.graph)
         self._lock = threading.Lock()  # several threads may consume one epoch
         self._next = position["batch"]
         self._side = SideStream(plan.device)
-        seeds = plan.indices if plan.order is None else plan.indices[plan.order]
+        seeds = plan.indices.ids if plan.order is None else plan.indices.ids[plan.order]
         with self._side.use():
-            self._seeds = seeds.to(device=plan.device, dtype=adjacency.indices.dtype)
+            self._seeds = seeds.to(device=plan.device, dtype=self._relation.indices.dtype)
         self._is_begun = False
         # What is done for later batches when one is handed over.
         self._behind: tuple[Callable[[], None], ...] = ()
@@ -172,13 +174,11 @@ class DeviceEpoch(RunningEpoch[MiniBatch]):
             behind, self._behind = self._behind, (self._pack, self._start)
             self._advance(*behind)
             self._side.hand_over(packed.tensors(), done)
-            blocks = packed.blocks(
-                Parent.of(self._plan.graph), self._adjacency, self._reads, self._caches.take()
-            )
+            parent = self._sampler.parent_of(self._plan.graph)
+            blocks = packed.blocks(parent, self._edges, self._reads, self._caches.take())
             self._reads.deliver(blocks)
-            self._sampler.prefetch(blocks)
             self._position["batch"] += 1
-            return packed.sampled.input_nodes, packed.sampled.output_nodes, blocks
+            return delivered(self._plan, packed.sampled, blocks)
 
     def _advance(self, *steps: Callable[[], None]) -> None:
         try:
@@ -201,7 +201,7 @@ class DeviceEpoch(RunningEpoch[MiniBatch]):
             keys.append(ops.stream_key(self._plan.seed, self._plan.epoch, batch, hop))
             hop += fanout >= 0  # a hop that keeps all edges draws nothing
         self._started = ops.start_blocks(
-            self._adjacency.indptr, self._adjacency.indices,
+            self._relation.indptr, self._relation.indices,
             self._seeds[batch * size : (batch + 1) * size], self._fanouts,
             keys=keys, replace=self._sampler.replace, idtype=self._plan.graph.idtype,
         )  # fmt: skip
@@ -215,22 +215,23 @@ class DeviceEpoch(RunningEpoch[MiniBatch]):
         keys = [*self._explicit, *self._reads.columns()]
         columns: dict[ColumnKey, tuple[Prefetched, Tensor]] = {}
         wanted = wanted_columns(self._plan.graph, keys, len(self._fanouts))
-        now = {name: was for (_, name), was in wanted.items()}
+        now = {name: was for (_, _, name), was in wanted.items()}
         if any(self._known.get(name) != was for name, was in now.items()):
             # The kernel that wrote a new column may still be under way. Not for every batch: it
             # would put an end to the overlap.
             self._side.wait_for(self._consumer)
             self._known = now
         for key, was in wanted.items():
-            level, name = key
+            level, _, name = key
             ids = ops.first_ids(sampled.src_ids, _num_nodes(sampled, level))
             columns[key] = (was, self._caches.gather(name, was.tensor, ids))
         transposes = {}
-        for h in self._reads.transposes():
+        for h, relation in self._reads.transposes():
             if h < len(sampled.hops):
                 hop = sampled.hops[h]
-                transposes[h] = ops.transpose_csc(hop.indptr, hop.indices, hop.num_src)
-        self._packed = PackedBatch(sampled, columns, transposes), self._side.mark()
+                transposes[h, relation] = ops.transpose_csc(hop.indptr, hop.indices, hop.num_src)
+        packed = PackedBatch(in_typed_form(sampled), columns, transposes)
+        self._packed = packed, self._side.mark()
 
     def close(self, *, wait: bool = True) -> None:
         """Give up the batches under way."""

@@ -13,11 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
-from hopflow.structure.ids import as_mask, as_node_ids
 
 # What torch's loader takes and this one has no place for: what to do instead.
 _INSTEAD = {
@@ -100,22 +98,6 @@ def as_device(graph: Graph, device: str | torch.device | None) -> torch.device:
             f"device: got {str(wanted)!r}, but the graph is on {graph.device}; expected the same"
         )
     return wanted
-
-
-def as_indices(graph: Graph, indices: Any, kind: str | None) -> Tensor:
-    """What the batches are made of, on the CPU, checked as far as it is known what they are."""
-    counts = {"node": graph.num_nodes(), "edge": graph.num_edges()}
-    if kind is None:
-        is_mask = as_mask(indices) is not None
-        count = graph.num_nodes() if is_mask else torch.iinfo(graph.idtype).max
-    elif kind in counts:
-        count = counts[kind]
-    else:
-        raise ValueError(f"index_kind: expected 'node', 'edge' or None, got {kind!r}")
-    return as_node_ids(
-        "indices", indices, count, dtype=graph.idtype, device=torch.device("cpu"),
-        what=kind or "index",
-    )  # fmt: skip
 
 
 def require_generator(generator: object) -> torch.Generator | None:

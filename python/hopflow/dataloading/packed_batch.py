@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 import hopflow.ops as ops
-from hopflow.dataloading.read_history import ColumnKey, Prefetched, ReadHistory
+from hopflow.dataloading.read_history import ColumnKey, HopKey, Prefetched, ReadHistory
 from hopflow.dataloading.sampler import blocks_of
 from hopflow.graphs.block import Block, Parent
-from hopflow.structure.adjacency import Adjacency
+from hopflow.sampling.edge_pools import EdgePools
 from hopflow.structure.frame import Column, Take, read, take_rows
 
 
@@ -19,17 +19,18 @@ from hopflow.structure.frame import Column, Take, read, take_rows
 class PackedBatch:
     """A batch on its way: sampled, with what it brings along."""
 
-    sampled: ops.SampledBlocks
+    sampled: ops.SampledTypedBlocks
     columns: dict[ColumnKey, tuple[Prefetched, Tensor]] = field(default_factory=dict)
-    transposes: dict[int, ops.Transpose] = field(default_factory=dict)  # by hop, 0 the seeds'
+    transposes: dict[HopKey, ops.Transpose] = field(default_factory=dict)
 
     def tensors(self) -> list[Tensor]:
         """Every tensor of the batch."""
-        sampled = self.sampled
-        found = [sampled.input_nodes, sampled.output_nodes, sampled.src_ids]
-        found += [] if sampled.seed_inverse is None else [sampled.seed_inverse]
-        for hop in sampled.hops:
-            found += [hop.indptr, hop.indices, hop.positions]
+        found: list[Tensor] = []
+        for nodes in self.sampled.nodes:
+            found += [x for x in nodes if x is not None]
+        for hop in self.sampled.hops:
+            for edges in hop.relations:
+                found += edges
         found += [rows for _, rows in self.columns.values()]
         for transpose in self.transposes.values():
             found += transpose
@@ -37,34 +38,34 @@ class PackedBatch:
 
     def map(self, f: Callable[[Tensor], Tensor]) -> PackedBatch:
         """The batch with ``f`` applied to every tensor (a copy to a device)."""
-        sampled = self.sampled
-        inverse = sampled.seed_inverse
         return PackedBatch(
-            ops.SampledBlocks(
-                f(sampled.input_nodes),
-                f(sampled.output_nodes),
-                None if inverse is None else f(inverse),
-                f(sampled.src_ids),
+            ops.SampledTypedBlocks(
                 [
-                    ops.SampledHop(f(hop.indptr), f(hop.indices), f(hop.positions), hop.num_src)
-                    for hop in sampled.hops
+                    ops.TypedNodes(*(None if x is None else f(x) for x in nodes))  # type: ignore[arg-type]
+                    for nodes in self.sampled.nodes
+                ],
+                [
+                    ops.TypedHop(
+                        [ops.RelationHop(*map(f, edges)) for edges in hop.relations], hop.num_src
+                    )
+                    for hop in self.sampled.hops
                 ],
             ),
             {key: (was, f(rows)) for key, (was, rows) in self.columns.items()},
-            {h: ops.Transpose(*map(f, t)) for h, t in self.transposes.items()},
+            {key: ops.Transpose(*map(f, t)) for key, t in self.transposes.items()},
         )
 
-    def mark(self, adjacency: Adjacency) -> None:
+    def mark(self, edges: EdgePools) -> None:
         """Spare arrays that are right by construction checks on CUDA."""
-        self.sampled.mark(adjacency.num_dst, adjacency.num_edges)
-        for h, transpose in self.transposes.items():
-            num_dst = self.sampled.hops[h].indptr.shape[0] - 1
+        self.sampled.mark(edges.relations, edges.num_nodes)
+        for (hop, relation), transpose in self.transposes.items():
+            num_dst = self.sampled.hops[hop].relations[relation].indptr.shape[0] - 1
             ops.mark_csc(transpose.t_indptr, transpose.t_rows, transpose.t_positions, num_dst)
 
     def blocks(
         self,
         parent: Parent,
-        adjacency: Adjacency,
+        edges: EdgePools,
         reads: ReadHistory | None,
         gather: Take | None = None,
     ) -> list[Block]:
@@ -75,9 +76,9 @@ class PackedBatch:
         """
         ready = dict(self.columns)
 
-        def take(level: int) -> Take:
+        def take(level: int, ntype: str) -> Take:
             def rows_of(name: str, column: Column, ids: Tensor) -> Tensor:
-                key = (level, name)
+                key = (level, ntype, name)
                 if ops.is_compiling():
                     # A gather of the compiled graph's own: what is counted and compared below
                     # differs from batch to batch, and each batch would be compiled anew.
@@ -96,7 +97,8 @@ class PackedBatch:
 
             return rows_of
 
-        blocks = blocks_of(parent, adjacency, self.sampled, take)
-        for hop, transpose in self.transposes.items():
-            blocks[-1 - hop].adjacency.keep_transpose(transpose)
+        blocks = blocks_of(parent, edges, self.sampled, take)
+        for (hop, number), transpose in self.transposes.items():
+            relation = parent.schema.relations[number]
+            blocks[-1 - hop].relation(relation).adjacency.keep_transpose(transpose)
         return blocks

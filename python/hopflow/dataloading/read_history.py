@@ -5,11 +5,12 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from hopflow.dataloading.sampler import NeighborSampler
+from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.graphs.block import Block
 from hopflow.graphs.graph import Graph
 from hopflow.structure.adjacency import Adjacency
@@ -17,8 +18,10 @@ from hopflow.structure.adjacency import Adjacency
 # A column or a transpose goes on being prefetched if one of this many latest batches read it.
 _MEMORY = 2
 
-ColumnKey = tuple[int, str]
-"""(level, name); level l: the nodes that l hops reach."""
+ColumnKey: TypeAlias = tuple[int, str, str]
+"""(level, node type, name); level l: the nodes that l hops reach."""
+HopKey: TypeAlias = tuple[int, int]
+"""(hop, number of the relation); hop 0 is that of the seeds."""
 
 
 def _state(x: Tensor) -> tuple[object, ...]:
@@ -67,8 +70,8 @@ class ReadHistory:
         self._delivered = 0
         self._columns: dict[ColumnKey, int] = {}  # the batch that read it last
         self._changing: set[ColumnKey] = set()
-        self._transposes: dict[int, int] = {}
-        self._latest: list[weakref.ref[Adjacency]] = []
+        self._transposes: dict[HopKey, int] = {}
+        self._latest: dict[HopKey, weakref.ref[Adjacency]] = {}
 
     def begin_epoch(self) -> None:
         """Columns that changed in the last epoch may be quiet in this one."""
@@ -76,12 +79,16 @@ class ReadHistory:
 
     def deliver(self, blocks: list[Block]) -> None:
         """Count a batch; look whether the one before needed transposes."""
-        for hop, ref in enumerate(self._latest):
+        for key, ref in self._latest.items():
             adjacency = ref()
             if adjacency is not None and adjacency.needs_transpose:
-                self._transposes[hop] = self._delivered
+                self._transposes[key] = self._delivered
         self._delivered += 1
-        self._latest = [weakref.ref(block.adjacency) for block in reversed(blocks)]
+        self._latest = {
+            (hop, number): weakref.ref(one.adjacency)
+            for hop, block in enumerate(reversed(blocks))
+            for number, one in enumerate(block.relations.values())
+        }
 
     def note_read(self, key: ColumnKey) -> None:
         """The consumer read a column."""
@@ -99,20 +106,26 @@ class ReadHistory:
             if self._delivered - batch <= _MEMORY and key not in self._changing
         ]
 
-    def transposes(self) -> list[int]:
-        """Hops whose out-edges are worth bringing along, 0 being the seeds'."""
+    def transposes(self) -> list[HopKey]:
+        """Hops and relations whose out-edges are worth bringing along."""
         return [
-            h for h, batch in list(self._transposes.items()) if self._delivered - batch <= _MEMORY
+            key
+            for key, batch in list(self._transposes.items())
+            if self._delivered - batch <= _MEMORY
         ]
 
 
-def explicit_columns(sampler: NeighborSampler) -> list[ColumnKey]:
+def explicit_columns(sampler: NeighborSampler, graph: Graph) -> list[ColumnKey]:
     """The node columns that a sampler is told to prefetch."""
-    num_levels = len(sampler.fanouts)
-    return [
-        *((num_levels, name) for name in sampler.prefetch_node_feats),
-        *((0, name) for name in sampler.prefetch_labels),
-    ]
+    keys: list[ColumnKey] = []
+    for level, names in (
+        (len(sampler.fanouts), sampler.prefetch_node_feats), (0, sampler.prefetch_labels)
+    ):  # fmt: skip
+        if isinstance(names, dict):
+            keys += [(level, ntype, name) for ntype, of_type in names.items() for name in of_type]
+        else:
+            keys += [(level, ntype, name) for ntype in graph.schema.ntypes for name in names]
+    return keys
 
 
 def wanted_columns(
@@ -120,10 +133,11 @@ def wanted_columns(
 ) -> dict[ColumnKey, Prefetched]:
     """Those of the columns that can be gathered ahead, as they are now."""
     wanted: dict[ColumnKey, Prefetched] = {}
+    frames = graph.node_frames()
     for key in dict.fromkeys(keys):
-        level, name = key
-        if level <= num_levels and name in graph.ndata:
-            column = Prefetched.of(graph.ndata[name])
+        level, ntype, name = key
+        if level <= num_levels and ntype in frames and name in frames[ntype]:
+            column = Prefetched.of(frames[ntype][name])
             if column is not None:
                 wanted[key] = column
     return wanted

@@ -1,7 +1,17 @@
-"""Node-property data sets: OGB names, folders and files, and a synthetic default."""
+"""Node-property data sets: OGB names, folders and files, and synthetic ones."""
 
 from .dataset import NodePropDataset, RawDataset
 from .loading import load
+from .mag import mag_like
 from .synthetic import arxiv_like
+from .typed_dataset import RawTypedDataset, TypedNodePropDataset
 
-__all__ = ["NodePropDataset", "RawDataset", "arxiv_like", "load"]
+__all__ = [
+    "NodePropDataset",
+    "RawDataset",
+    "RawTypedDataset",
+    "TypedNodePropDataset",
+    "arxiv_like",
+    "load",
+    "mag_like",
+]

@@ -9,7 +9,7 @@ import tempfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ import numpy as np
 from .dataset import Array
 
 _STAMP = "hopflow_fingerprint"
+
+WORTH_BYTES = 16 << 20
+"""Below this many bytes of compressed text (about 3 s of parsing) a second copy is not worth it."""
 
 
 def user_cache_dir() -> Path:
@@ -69,3 +72,41 @@ def write_arrays(path: Path, stamp: str, arrays: Mapping[str, Array]) -> bool:
         # After os.replace there is nothing left under this name.
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def parse_cached(
+    path: Path, files: Iterable[Path], parse: Callable[[], dict[str, Array]], *, min_bytes: int
+) -> dict[str, Array]:
+    """What `parse` makes of `files`; kept at `path`, if that is worth it, until they change.
+
+    Parameters
+    ----------
+    path
+        Where the arrays are kept.
+    files
+        All files that `parse` reads.
+    parse
+        Makes the arrays.
+    min_bytes
+        Size of `files` from which on a second copy of them is worth it.
+    """
+    files = sorted(files)
+    stats = [(str(file), file.stat()) for file in files]
+    shared = os.path.commonpath([file.parent for file in files]) if files else ""
+    stamp = fingerprint(
+        [(os.path.relpath(name, shared), stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    )
+    arrays = read_arrays(path, stamp) if path.is_file() else None
+    if arrays is not None:
+        return arrays
+    arrays = parse()
+    if sum(stat.st_size for _, stat in stats) >= min_bytes:
+        largest = max(files, key=lambda file: file.stat().st_size)
+        if largest.suffix != ".npz" or _is_compressed(largest):
+            write_arrays(path, stamp, arrays)
+    return arrays
+
+
+def _is_compressed(path: str | os.PathLike[str]) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist())

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from hopflow.structure.types import Relation
+
 from .dataset import SPLIT_NAMES, Array, Ids
 
 _SPLIT_SEED_STREAM = 0x5711  # keeps split draws apart from other uses of the same seed
@@ -81,6 +83,31 @@ def as_edges(src: Array, dst: Array, *, num_nodes: int | None, what: str) -> tup
     if num_nodes is None:
         num_nodes = int(max(src.max(), dst.max())) + 1
     return src, dst, num_nodes
+
+
+def as_typed_edges(
+    src: Array, dst: Array, *, relation: Relation, num_nodes: Mapping[str, int], what: str
+) -> tuple[Ids, Ids]:
+    """Check both ends of a relation's edges.
+
+    Returns
+    -------
+    src, dst
+        int64 ``[num_edges]`` twice.
+
+    Raises
+    ------
+    ValueError
+        Either end is malformed, or the two differ in length.
+    """
+    source, _, destination = relation
+    src = as_ids(src, what=f"{what} (source, {source!r})", limit=num_nodes[source])
+    dst = as_ids(dst, what=f"{what} (destination, {destination!r})", limit=num_nodes[destination])
+    if len(src) != len(dst):
+        raise ValueError(
+            f"{what}: expected as many sources as destinations, got {len(src)} and {len(dst)}"
+        )
+    return src, dst
 
 
 def as_column(array: Array, *, rows: int, what: str) -> Array:

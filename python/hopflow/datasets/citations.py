@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .dataset import Array, Ids
+from .draws import Groups, share_out
 
 # Chosen together by the sizes of sampled blocks; see Notes of synthetic.arxiv_like.
 _FITNESS_EXPONENT = 0.8  # tail P(fitness > x) = x**-exponent
@@ -19,22 +20,6 @@ _SHARE_FIELD, _SHARE_CLASS = 0.75, 0.15  # of the references; the rest goes anyw
 # Later it is drawn evenly from all earlier papers: the fittest alone would take forever.
 _WEIGHTED_ROUNDS = 12
 _MAX_ROUNDS = 200
-
-
-@dataclass(frozen=True, eq=False)
-class FieldTree:
-    """Where each paper belongs.
-
-    Parameters
-    ----------
-    field
-        int64 ``[num_nodes]``, the field.
-    topic
-        int64 ``[num_nodes]``, the class its field is part of.
-    """
-
-    field: Ids
-    topic: Ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +41,13 @@ class _Scope:
 
 
 def draw_citations(
-    rng: np.random.Generator, rank: Ids, tree: FieldTree, num_edges: int
+    rng: np.random.Generator,
+    rank: Ids,
+    groups: Groups,
+    num_edges: int,
+    *,
+    shares: tuple[float, float] = (_SHARE_FIELD, _SHARE_CLASS),
+    shift: float = _FITNESS_SHIFT,
 ) -> tuple[Ids, Ids]:
     """Draw a simple acyclic graph: every edge goes from a paper to an earlier one.
 
@@ -66,10 +57,14 @@ def draw_citations(
         Source of randomness.
     rank
         int64 ``[num_nodes]``, place of each node in time; a permutation.
-    tree
-        Field and class of each node.
+    groups
+        Groups of each node: its field, and the class its field is part of.
     num_edges
         Number of edges, at most a quarter of all pairs.
+    shares
+        Of the references, those to the narrow group and to the wide one; the rest goes anywhere.
+    shift
+        Rank that the power law of the fitness starts at: bounds the largest hub.
 
     Returns
     -------
@@ -85,13 +80,13 @@ def draw_citations(
     references = _count_references(rng, rank, num_edges)
     # The fitness values are the quantiles of a power law, dealt out at random: drawn ones would
     # let the few largest, which shape the sampled blocks, differ from seed to seed.
-    quantile = (np.argsort(rng.random(num_nodes), kind="stable") + _FITNESS_SHIFT) / num_nodes
+    quantile = (np.argsort(rng.random(num_nodes), kind="stable") + shift) / num_nodes
     fitness = quantile ** (-1 / _FITNESS_EXPONENT) * np.exp(_RECENCY * rank / num_nodes)
     everyone = np.zeros(num_nodes, dtype=np.int64)
-    scopes = [_lay_out(group, rank, fitness) for group in (tree.field, tree.topic, everyone)]
+    scopes = [_lay_out(group, rank, fitness) for group in (groups.narrow, groups.wide, everyone)]
 
     src = np.repeat(np.arange(num_nodes), references)
-    bounds = [_SHARE_FIELD, _SHARE_FIELD + _SHARE_CLASS]
+    bounds = [shares[0], shares[0] + shares[1]]
     level = np.searchsorted(bounds, rng.random(len(src)), side="right")
     edges = np.empty(0, dtype=np.int64)  # src * num_nodes + dst, sorted
     for round_ in range(_MAX_ROUNDS):
@@ -118,14 +113,8 @@ def _count_references(rng: np.random.Generator, rank: Ids, num_edges: int) -> Id
     weight = np.exp(_REFERENCES_SIGMA * rng.standard_normal(num_nodes))
     # At most half of the earlier papers, so that distinct ones are found in a few draws.
     most = (rank + 1) // 2
-    counts = np.minimum(1, most) if num_edges >= num_nodes else np.zeros(num_nodes, dtype=np.int64)
-    while (missing := num_edges - int(counts.sum())) > 0:
-        open_ = np.flatnonzero(counts < most)
-        share = weight[open_] / weight[open_].sum()
-        # Rounding the running sum, not the terms, hands out exactly `missing`.
-        ends = np.rint(np.cumsum(share) * missing).astype(np.int64)
-        counts[open_] = np.minimum(counts[open_] + np.diff(ends, prepend=0), most[open_])
-    return counts
+    least = np.minimum(1, most) if num_edges >= num_nodes else np.zeros_like(most)
+    return share_out(weight, num_edges, least=least, most=most)
 
 
 def _lay_out(group: Ids, rank: Ids, fitness: Array) -> _Scope:

@@ -86,12 +86,12 @@ class NodePropDataset:
         self.num_classes = raw.num_classes
         self._graph: Graph = graph((raw.src, raw.dst), num_nodes=raw.num_nodes)
         for key, column in raw.node_columns.items():
-            self._graph.ndata[key] = _tensor(column)
+            self._graph.ndata[key] = as_tensor(column)
         for key, column in raw.edge_columns.items():
-            self._graph.edata[key] = _tensor(column)
-        self._labels = None if raw.labels is None else _tensor(raw.labels)
+            self._graph.edata[key] = as_tensor(column)
+        self._labels = None if raw.labels is None else as_tensor(raw.labels)
         self._splits = (
-            None if raw.splits is None else {key: _tensor(raw.splits[key]) for key in SPLIT_NAMES}
+            None if raw.splits is None else {key: as_tensor(raw.splits[key]) for key in SPLIT_NAMES}
         )
 
     @property
@@ -148,7 +148,7 @@ class NodePropDataset:
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
-def _tensor(array: Array) -> torch.Tensor:
+def as_tensor(array: Array) -> torch.Tensor:
     # A read-only array (a memory map, an Arrow buffer) is copied: torch tensors are writable.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

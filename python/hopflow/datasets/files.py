@@ -8,10 +8,10 @@ from __future__ import annotations
 import gzip
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 TABLE_SUFFIXES = (*CSV_SUFFIXES, ".parquet")
 ARRAY_SUFFIXES = (*TABLE_SUFFIXES, ".npy", ".npz")
+
+_HOLES = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]  # cells that hold nothing
 
 
 def suffix_of(path: Path) -> str:
@@ -117,6 +119,64 @@ def read_table(path: Path) -> pd.DataFrame:
     if not len(frame) or not len(frame.columns):
         raise ValueError(f"{path}: expected at least one row, got none")
     return frame
+
+
+def read_named_table(path: Path, *, text: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a CSV or Parquet file of which the columns have names.
+
+    Parameters
+    ----------
+    path
+        The file; the first line of a CSV file holds the names.
+    text
+        Columns to keep as they are written: not as numbers, and with no text, such as ``NA``, for
+        an empty cell. Integers of a Parquet file become their digits.
+
+    Returns
+    -------
+    DataFrame
+        A row for each line behind the first, empty ones at the end left out.
+
+    Raises
+    ------
+    ImportError
+        Parquet without `pyarrow`.
+    ValueError
+        Empty or malformed, or a suffix that is none of `TABLE_SUFFIXES`.
+    """
+    import pandas as pd
+
+    if suffix_of(path) not in CSV_SUFFIXES:
+        frame = read_table(path)
+        for name in set(text) & set(frame.columns):
+            frame[name] = _as_text(frame[name])
+        return frame
+    require_file(path, what="a CSV file")
+    sep = "\t" if suffix_of(path).startswith(".tsv") else ","
+    with _named(path):
+        names = pd.read_csv(path, sep=sep, nrows=0).columns
+        frame = pd.read_csv(
+            path,
+            sep=sep,
+            dtype=dict.fromkeys(text, str),
+            keep_default_na=False,
+            na_values={name: [""] if name in text else _HOLES for name in names},
+            skip_blank_lines=False,  # a row's number tells its line
+            index_col=False,
+        )
+    while len(frame) and frame.iloc[-1].isna().all():
+        frame = frame.iloc[:-1]
+    if not len(frame):
+        raise ValueError(f"{path}: expected at least one row, got none")
+    return frame
+
+
+def _as_text(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Ids as texts: whole numbers, which a hole may have made floats, without a point."""
+    held = column.dropna()
+    if held.dtype.kind == "f" and (held == held.astype("int64")).all():
+        held = held.astype("int64")
+    return held.astype(str).reindex(column.index)
 
 
 def frame_to_matrix(frame: pd.DataFrame, path: Path, *, holes: bool = False) -> Array:

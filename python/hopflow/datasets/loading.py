@@ -9,10 +9,17 @@ from typing import Any, Union
 
 from .dataset import NodePropDataset, RawDataset
 from .files import TABLE_SUFFIXES, suffix_of
+from .mag import mag_like
+from .manifest import MANIFEST
 from .synthetic import arxiv_like
+from .typed_dataset import RawTypedDataset, TypedNodePropDataset, with_reverse
 
-_SYNTHETIC = ("arxiv-like", "arxiv_like")
-_FORMS = f"a folder in OGB's raw layout, an .npz file or an edge list ({', '.join(TABLE_SUFFIXES)})"
+_ARXIV_LIKE = ("arxiv-like", "arxiv_like")
+_MAG_LIKE = ("mag-like", "mag_like")
+_FORMS = (
+    f"a folder in OGB's raw layout or with {MANIFEST}, an .npz file or an edge list"
+    f" ({', '.join(TABLE_SUFFIXES)})"
+)
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -26,7 +33,8 @@ def load(
     labels: PathLike | None = None,
     num_nodes: int | None = None,
     seed: int = 0,
-) -> NodePropDataset:
+    add_reverse: bool = False,
+) -> NodePropDataset | TypedNodePropDataset:
     """Load a node-property data set.
 
     Parameters
@@ -35,8 +43,12 @@ def load(
         One of
 
         - ``"arxiv-like"``: :func:`arxiv_like` at its defaults, with `seed`;
+        - ``"mag-like"``: :func:`mag_like` at its defaults, with `seed` and `add_reverse`;
         - a name OGB knows, such as ``"ogbn-arxiv"``: downloaded once by the `ogb` package;
-        - a folder in OGB's raw layout, text or binary (see :mod:`.ogb_layout`);
+        - a folder in OGB's raw layout, text or binary (see :mod:`.ogb_layout`, and
+          :mod:`.ogb_typed` for several types);
+        - a folder of tables with a manifest ``hopflow.json``, or that file (see
+          :mod:`.manifest`);
         - an `.npz` file (see :func:`.arrays.read_npz_dataset`);
         - an edge list, CSV, TSV or Parquet (see :func:`.table.read_edge_list`).
 
@@ -56,12 +68,16 @@ def load(
         Files only: number of nodes, where nothing in the files says it and the largest id + 1
         is not meant.
     seed
-        Seed of the random split and of ``"arxiv-like"``.
+        Seed of the random split, of ``"arxiv-like"`` and of ``"mag-like"``.
+    add_reverse
+        Of several types only: add to each relation ``NAME`` the one that leads back, as
+        ``rev_NAME``.
 
     Returns
     -------
-    NodePropDataset
-        ``dataset[0]`` is ``(graph, labels)``. Edges are as stored: reverse ones are not added,
+    NodePropDataset or TypedNodePropDataset
+        ``dataset[0]`` is ``(graph, labels)``; of several types labels, and each part of the split,
+        are dicts by node type. Edges are as stored: reverse ones are not added,
         except where OGB's own loader adds them (ogbn-products, ogbn-proteins).
 
     Raises
@@ -97,13 +113,26 @@ def load(
             raise ValueError(f"num_nodes: expected at least 1, got {num_nodes}")
     seed = operator.index(seed)
     options = {"split": split, "features": features, "labels": labels, "num_nodes": num_nodes}
-    if name_or_folder in _SYNTHETIC:
-        _refuse_options(options, (), "arxiv-like")
+    if name_or_folder in _MAG_LIKE:
+        _refuse_options(options, (), "mag-like")
+        return mag_like(seed=seed, add_reverse=add_reverse)
+    if name_or_folder in _ARXIV_LIKE:
+        _refuse_options({**options, "add_reverse": add_reverse or None}, (), "arxiv-like")
         return arxiv_like(seed=seed)
-    return NodePropDataset(_read(name_or_folder, Path(root), options, seed))
+    raw = _read(name_or_folder, Path(root), options, seed)
+    if isinstance(raw, RawTypedDataset):
+        return TypedNodePropDataset(with_reverse(raw) if add_reverse else raw)
+    if add_reverse:
+        raise ValueError(
+            f"add_reverse= does not apply to {raw.name!r}, which has one type; use"
+            " hopflow.add_reverse_edges"
+        )
+    return NodePropDataset(raw)
 
 
-def _read(source: PathLike, root: Path, options: dict[str, Any], seed: int) -> RawDataset:
+def _read(
+    source: PathLike, root: Path, options: dict[str, Any], seed: int
+) -> RawDataset | RawTypedDataset:
     from . import ogb_names
 
     names = ogb_names.known_names()
@@ -113,11 +142,10 @@ def _read(source: PathLike, root: Path, options: dict[str, Any], seed: int) -> R
         return ogb_names.read_named(source, root, split=None if split is None else str(split))
     path = Path(source)
     if path.is_dir():
-        from .ogb_layout import read_folder
-
-        _refuse_options(options, ("split",), f"{path}, a folder")
-        return read_folder(path, split=None if split is None else str(split))
+        return _read_folder(path, options, seed)
     suffix = suffix_of(path)
+    if suffix == ".json":
+        return _read_tables(path, options, seed)
     if suffix == ".npz":
         from .arrays import read_npz_dataset
 
@@ -139,8 +167,29 @@ def _read(source: PathLike, root: Path, options: dict[str, Any], seed: int) -> R
     if isinstance(source, os.PathLike) or os.sep in source or suffix:
         raise FileNotFoundError(f"{path}: no such file or folder; expected {_FORMS}")
     raise ValueError(
-        f"unknown data set {str(source)!r}: expected arxiv-like, {', '.join(names)}, or {_FORMS}"
+        f"unknown data set {str(source)!r}: expected arxiv-like, mag-like, "
+        f"{', '.join(names)}, or {_FORMS}"
     )
+
+
+def _read_folder(path: Path, options: dict[str, Any], seed: int) -> RawDataset | RawTypedDataset:
+    from .ogb_layout import read_folder
+    from .ogb_typed import is_typed_layout, read_typed_folder
+
+    if (path / MANIFEST).is_file():
+        return _read_tables(path / MANIFEST, options, seed)
+    _refuse_options(options, ("split",), f"{path}, a folder")
+    split = None if options["split"] is None else str(options["split"])
+    if is_typed_layout(path):
+        return read_typed_folder(path, split=split)
+    return read_folder(path, split=split)
+
+
+def _read_tables(path: Path, options: dict[str, Any], seed: int) -> RawTypedDataset:
+    from .typed_tables import read_tables
+
+    _refuse_options(options, (), f"{path}, a manifest, which says it")
+    return read_tables(path, seed=seed)
 
 
 def _path(value: PathLike | None) -> Path | None:

@@ -16,9 +16,7 @@ them, in `processed/hopflow-v1.npz`.
 
 from __future__ import annotations
 
-import os
 import pickle
-import zipfile
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -26,14 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from .cache import fingerprint, read_arrays, write_arrays
+from .cache import WORTH_BYTES, parse_cached
 from .checks import as_edges, as_ids, as_labels, as_named_column, as_splits, count_classes
 from .dataset import SPLIT_NAMES, Array, RawDataset
 from .files import frame_to_matrix, read_csv, read_id_columns, read_npz, require_file
 
 _CACHE_NAME = "hopflow-v1.npz"
-# Below this many bytes of compressed text (about 3 s of parsing) a second copy is not worth it.
-_CACHE_MIN_BYTES = 16 << 20
+_CACHE_MIN_BYTES = WORTH_BYTES
 
 
 def is_layout(folder: Path) -> bool:
@@ -73,21 +70,21 @@ def read_folder(
     FileNotFoundError
         A required file or the split is missing.
     ValueError
-        A file is malformed, files disagree, there is more than one graph, or the graph is
-        heterogeneous.
+        A file is malformed, files disagree, or there is more than one graph.
     """
     raw = folder / "raw"
     if not is_layout(folder):
-        for hetero in ("triplet-type-list.csv.gz", "edge_index_dict.npz"):
-            if (raw / hetero).exists():
-                raise ValueError(
-                    f"{folder}: a heterogeneous graph ({hetero}); hopflow reads one type"
-                )
         raise FileNotFoundError(
             f"{folder}: expected OGB's raw layout with raw/edge.csv.gz or raw/data.npz, got neither"
         )
-    split_folder = _find_split(folder, split)
-    arrays = _parse_cached(folder)
+    split_folder = find_split(folder, split)
+    binary = (raw / "data.npz").is_file()
+    arrays = parse_cached(
+        folder / "processed" / _CACHE_NAME,
+        [path for path in raw.iterdir() if path.suffix in (".gz", ".npz")],
+        lambda: _parse_binary(raw) if binary else _parse_text(raw),
+        min_bytes=_CACHE_MIN_BYTES,
+    )
     num_nodes = int(arrays["num_nodes"])
     labels = arrays["label"]
     splits = as_splits(
@@ -126,7 +123,7 @@ def read_split_folder(folder: Path) -> dict[str, Array]:
     """
     pickled = folder / "split_dict.pt"
     if pickled.is_file():
-        return _read_split_dict(pickled)
+        return {key: np.asarray(part) for key, part in load_split_dict(pickled).items()}
     parts = {}
     for key in SPLIT_NAMES:
         path = folder / f"{key}.csv"
@@ -134,23 +131,6 @@ def read_split_folder(folder: Path) -> dict[str, Array]:
             path = require_file(folder / f"{key}.csv.gz", what=f"the {key} node ids")
         parts[key] = as_ids(read_id_columns(path, num_columns=1)[0], what=str(path))
     return parts
-
-
-def _parse_cached(folder: Path) -> dict[str, Array]:
-    raw = folder / "raw"
-    files = sorted(path for path in raw.iterdir() if path.suffix in (".gz", ".npz"))
-    stats = [(path.name, path.stat()) for path in files]
-    cached = folder / "processed" / _CACHE_NAME
-    stamp = fingerprint([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
-    arrays = read_arrays(cached, stamp) if cached.is_file() else None
-    if arrays is not None:
-        return arrays
-    binary = (raw / "data.npz").is_file()
-    arrays = _parse_binary(raw) if binary else _parse_text(raw)
-    slow = sum(stat.st_size for _, stat in stats) >= _CACHE_MIN_BYTES
-    if slow and (not binary or _is_compressed(raw / "data.npz")):
-        write_arrays(cached, stamp, arrays)
-    return arrays
 
 
 def _parse_text(raw: Path) -> dict[str, Array]:
@@ -171,7 +151,7 @@ def _parse_text(raw: Path) -> dict[str, Array]:
         "label": as_labels(label, rows=num_nodes, what=str(label_path)),
     }
     for path in sorted(raw.glob("*.csv.gz")):
-        kind, key = _column_of(path.name.removesuffix(".csv.gz"))
+        kind, key = column_of(path.name.removesuffix(".csv.gz"))
         if not kind:
             continue
         rows = num_nodes if kind == "node" else num_edges
@@ -180,7 +160,8 @@ def _parse_text(raw: Path) -> dict[str, Array]:
     return arrays
 
 
-def _column_of(stem: str) -> tuple[str, str]:
+def column_of(stem: str) -> tuple[str, str]:
+    """``("node" or "edge", name of the column)`` of a file, ``("", "")`` where it holds none."""
     # OGB writes node-feat for the features and node_<name> for further columns, except for the
     # species of ogbn-proteins, which its archive holds under the bare name.
     if stem == "species":
@@ -198,8 +179,8 @@ def _parse_binary(raw: Path) -> dict[str, Array]:
     missing = {"edge_index", "num_nodes_list", "num_edges_list"} - data.keys()
     if missing:
         raise ValueError(f"{path}: expected arrays {', '.join(sorted(missing))}, got none")
-    num_nodes = _only(data.pop("num_nodes_list"), f"{path} (num_nodes_list)")
-    num_edges = _only(data.pop("num_edges_list"), f"{path} (num_edges_list)")
+    num_nodes = only(data.pop("num_nodes_list"), f"{path} (num_nodes_list)")
+    num_edges = only(data.pop("num_edges_list"), f"{path} (num_edges_list)")
     edge_index = data.pop("edge_index")
     if edge_index.shape != (2, num_edges):
         raise ValueError(f"{path} (edge_index): expected [2, {num_edges}], got {edge_index.shape}")
@@ -227,10 +208,11 @@ def _parse_binary(raw: Path) -> dict[str, Array]:
 
 
 def _single_count(path: Path) -> int:
-    return _only(read_id_columns(path, num_columns=1)[0], str(path))
+    return only(read_id_columns(path, num_columns=1)[0], str(path))
 
 
-def _only(counts: Array, what: str) -> int:
+def only(counts: Array, what: str) -> int:
+    """The one count of a single graph, at least 1."""
     counts = as_ids(counts, what=what)
     if len(counts) != 1:
         raise ValueError(f"{what}: expected one graph, got {len(counts)}")
@@ -239,7 +221,8 @@ def _only(counts: Array, what: str) -> int:
     return int(counts[0])
 
 
-def _find_split(folder: Path, split: str | None) -> Path:
+def find_split(folder: Path, split: str | None) -> Path:
+    """The folder of a split; the only one, unless one is named."""
     parent = folder / "split"
     names = (
         sorted(path.name for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
@@ -258,7 +241,14 @@ def _find_split(folder: Path, split: str | None) -> Path:
     return parent / split
 
 
-def _read_split_dict(path: Path) -> dict[str, Array]:
+def load_split_dict(path: Path) -> dict[str, Any]:
+    """``train``, ``valid`` and ``test`` of a pickle, as they were saved: arrays, or dicts by type.
+
+    Raises
+    ------
+    ValueError
+        The pickle holds anything but arrays and tensors.
+    """
     # The restricted unpickler of torch.load rebuilds tensors and, where torch is new enough to be
     # told so, numpy arrays; it calls nothing else, whatever the file says.
     import torch
@@ -269,7 +259,7 @@ def _read_split_dict(path: Path) -> dict[str, Array]:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(loaded, Mapping):
             raise TypeError(f"expected a dict, got {type(loaded).__name__}")
-        return {key: np.asarray(loaded[key]) for key in SPLIT_NAMES if key in loaded}
+        return {key: loaded[key] for key in SPLIT_NAMES if key in loaded}
     except (pickle.UnpicklingError, RuntimeError, ValueError, TypeError, EOFError) as error:
         raise ValueError(
             f"{path}: not a split of plain arrays that torch {torch.__version__} loads safely; "
@@ -300,8 +290,3 @@ def _under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
     return {
         key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)
     }
-
-
-def _is_compressed(path: str | os.PathLike[str]) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        return any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist())

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from .dataset import RawDataset
 from .ogb_layout import is_layout, read_folder
+from .ogb_typed import is_typed_layout, read_typed_folder
+from .typed_dataset import RawTypedDataset
 
 # What ogb 1.3.6 knows, for messages where it is not installed.
 _KNOWN = ("ogbn-proteins", "ogbn-products", "ogbn-arxiv", "ogbn-mag", "ogbn-papers100M")
@@ -42,7 +44,7 @@ def known_names() -> tuple[str, ...]:
     return tuple(_read_master()) or _KNOWN
 
 
-def read_named(name: str, root: Path, *, split: str | None = None) -> RawDataset:
+def read_named(name: str, root: Path, *, split: str | None = None) -> RawDataset | RawTypedDataset:
     """Read an OGB data set by its name, downloading it through `ogb` the first time.
 
     Parameters
@@ -59,7 +61,7 @@ def read_named(name: str, root: Path, *, split: str | None = None) -> RawDataset
     ImportError
         `ogb` is not installed.
     ValueError
-        Unknown name, a heterogeneous graph, or malformed files.
+        Unknown name, or malformed files.
     FileExistsError
         The data set's folder exists but lacks the raw files.
     ConnectionError
@@ -73,16 +75,18 @@ def read_named(name: str, root: Path, *, split: str | None = None) -> RawDataset
     if name not in infos:
         raise ValueError(f"unknown OGB data set {name!r}: expected one of {', '.join(infos)}")
     info = infos[name]
-    if info.is_hetero:
-        raise ValueError(f"{name}: a heterogeneous graph; hopflow reads graphs of one node type")
+    is_there = is_typed_layout if info.is_hetero else is_layout
     folder = root / name.replace("-", "_")
     # A folder fetched by ogb's DGL loader long ago has another name and the same raw files.
-    if is_layout(root / f"{folder.name}_dgl"):
+    if is_there(root / f"{folder.name}_dgl"):
         folder = root / f"{folder.name}_dgl"
-    if not is_layout(folder):
+    if not is_there(folder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            files = "raw/edge.csv.gz or raw/data.npz"
+            if info.is_hetero:
+                files = "raw/triplet-type-list.csv.gz or raw/edge_index_dict.npz"
             raise FileExistsError(
-                f"{folder}: expected {name} with raw/edge.csv.gz or raw/data.npz, got neither; "
+                f"{folder}: expected {name} with {files}, got neither; "
                 "remove the folder to download it again"
             )
         _download(info, folder)
@@ -92,10 +96,15 @@ def read_named(name: str, root: Path, *, split: str | None = None) -> RawDataset
             UserWarning,
             stacklevel=3,
         )
+    split = split or info.split
+    if info.is_hetero:
+        if info.add_inverse_edge:
+            raise ValueError(f"{name}: inverse edges within relations, which hopflow does not add")
+        return read_typed_folder(folder, name=name, split=split, num_classes=info.num_classes)
     return read_folder(
         folder,
         name=name,
-        split=split or info.split,
+        split=split,
         add_inverse_edge=info.add_inverse_edge,
         num_classes=info.num_classes,
     )
@@ -156,7 +165,7 @@ def _download(info: OgbInfo, folder: Path) -> None:
                 f"{archive}: a damaged archive ({error}); remove it, try again"
             ) from error
         inner = Path(unpacked) / info.download_name
-        if not is_layout(inner):
+        if not (is_typed_layout if info.is_hetero else is_layout)(inner):
             raise ValueError(
                 f"{archive}: expected a folder {info.download_name} with OGB's raw files, got "
                 f"{', '.join(sorted(os.listdir(unpacked))) or 'nothing'}"

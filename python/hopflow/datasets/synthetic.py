@@ -10,8 +10,9 @@ import numpy as np
 
 from .cache import fingerprint, read_arrays, user_cache_dir, write_arrays
 from .checks import as_edges, as_features, as_labels, as_named_column, as_splits
-from .citations import FieldTree, draw_citations
+from .citations import draw_citations
 from .dataset import Array, Ids, NodePropDataset, RawDataset
+from .draws import Groups, draw_classes, shuffled
 
 _VERSION = 1  # raise it whenever the same arguments would give other arrays
 
@@ -147,12 +148,12 @@ def _generate(
 ) -> dict[str, Array]:
     rng = np.random.Generator(np.random.PCG64(seed))
     # rank[i] is the place of node i in time; ids are in no order, as OGB's are.
-    rank = _shuffled(rng, num_nodes)
+    rank = shuffled(rng, num_nodes)
     shares = np.exp(-np.arange(num_classes) / (_CLASS_DECAY * num_classes))
-    shares = (shares / shares.sum())[_shuffled(rng, num_classes)]
-    topic = _draw_classes(rng, shares, num_nodes)
+    shares = (shares / shares.sum())[shuffled(rng, num_classes)]
+    topic = draw_classes(rng, shares, num_nodes)
     field, num_fields = _draw_fields(rng, topic, num_classes)
-    src, dst = draw_citations(rng, rank, FieldTree(field, topic), num_edges)
+    src, dst = draw_citations(rng, rank, Groups(field, topic), num_edges)
 
     # Each field lies between its class and a second one, to a degree of its own.
     second = np.searchsorted(np.cumsum(shares)[:-1], rng.random(num_fields), side="right")
@@ -185,19 +186,6 @@ def _generate(
         "valid": np.sort(valid),
         "test": np.sort(test),
     }
-
-
-def _shuffled(rng: np.random.Generator, size: int) -> Ids:
-    # argsort of random(): unlike permutation(), its stream is not numpy's to change.
-    return np.argsort(rng.random(size), kind="stable")
-
-
-def _draw_classes(rng: np.random.Generator, shares: Array, num_nodes: int) -> Ids:
-    # Exact class sizes, each at least 1, so that a small graph has all the classes it names.
-    ends = np.floor(np.cumsum(shares) * (num_nodes - len(shares)) + 1e-6)
-    sizes = 1 + np.diff(ends, prepend=0).astype(np.int64)
-    sizes[sizes.argmax()] += num_nodes - sizes.sum()
-    return np.repeat(np.arange(len(shares)), sizes)[_shuffled(rng, num_nodes)]
 
 
 def _draw_fields(rng: np.random.Generator, topic: Ids, num_classes: int) -> tuple[Ids, int]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,8 +25,9 @@ from hopflow.structure.frame import (
     read,
     take_rows,
 )
-from hopflow.structure.graph_base import GraphBase, require_graph
-from hopflow.structure.ids import as_node_ids
+from hopflow.structure.graph_base import GraphBase
+from hopflow.structure.relations import node_name
+from hopflow.structure.types import ONE_TYPE, ONE_TYPE_BLOCK, Relation, Schema
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -34,22 +35,73 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Parent:
-    """What blocks take from the graph that they are sampled from, as it was at that moment."""
+    """What blocks take from the graph that they are sampled from, as it was at that moment.
 
+    Attributes
+    ----------
+    schema : Schema
+        The types of the blocks.
+    idtype : torch.dtype
+        Of the ids handed out.
+    nodes, edges : dict
+        Columns of each node type, and of each relation.
+    num_edges : dict
+        Edges of each relation.
+    """
+
+    schema: Schema
     idtype: torch.dtype
-    sources: dict[str, Column]
-    destinations: dict[str, Column]
-    edges: dict[str, Column]
-    num_edges: int
+    nodes: dict[str, dict[str, Column]]
+    edges: dict[Relation, dict[str, Column]]
+    num_edges: dict[Relation, int]
 
     @classmethod
-    def of(cls, graph: GraphBase) -> Parent:
-        """The columns of a graph as they are now."""
-        sources = graph.srcdata.snapshot()
-        same = graph.dstdata is graph.srcdata
-        destinations = sources if same else graph.dstdata.snapshot()
-        edges = graph.edata.snapshot()
-        return cls(graph.idtype, sources, destinations, edges, graph.num_edges())
+    def of(cls, graph: GraphBase, *, is_reversed: bool = False) -> Parent:
+        """The columns of a graph, or of the graph turned around, as they are now."""
+        relations, schema = graph.relations, graph.schema
+        if is_reversed:
+            relations = {(dst, name, src): one for (src, name, dst), one in relations.items()}
+            schema = Schema(schema.ntypes, list(relations))
+        return cls(
+            block_schema(schema),
+            graph.idtype,
+            {ntype: frame.snapshot() for ntype, frame in graph.node_frames().items()},
+            {name: one.edge_frame.snapshot() for name, one in relations.items()},
+            {name: one.num_edges() for name, one in relations.items()},
+        )
+
+
+@lru_cache(maxsize=256)
+def block_schema(schema: Schema) -> Schema:
+    """The types of a graph's blocks: every type of nodes is on both sides."""
+    if schema == ONE_TYPE:
+        return ONE_TYPE_BLOCK
+    return Schema(schema.ntypes, schema.relations, dsttypes=schema.ntypes)
+
+
+def _edges_of(
+    columns: dict[str, Column],
+    parent_eids: LazyColumn | None,
+    adjacency: Adjacency,
+    idtype: torch.dtype,
+) -> dict[str, Column]:
+    """Edge columns of a block: the parent's at ``parent_eids``, or as they are for None."""
+    if parent_eids is not None:
+        return inherit(columns, parent_eids.read, EID, idtype, take_rows)
+    made: dict[str, Column] = {
+        name: LazyColumn(partial(read, column)) for name, column in columns.items()
+    }
+    num_edges, device = adjacency.num_edges, adjacency.indices.device
+    made[EID] = LazyColumn(lambda: torch.arange(num_edges, dtype=idtype, device=device))
+    return made
+
+
+def _usual(ntype: str) -> Take:
+    return take_rows
+
+
+def _same(ids: Tensor) -> Tensor:
+    return ids
 
 
 class Block(Graph):
@@ -62,9 +114,10 @@ class Block(Graph):
 
     Attributes
     ----------
-    seed_inverse : Tensor or None
+    seed_inverse : Tensor, dict or None
         On the last block of a batch whose seeds held duplicates: the row of each given seed among
         the destination nodes, int64, shape [number of seeds given]. None if seeds were distinct.
+        For seeds by type a dict, of the types that held duplicates.
 
     References
     ----------
@@ -72,6 +125,8 @@ class Block(Graph):
     """
 
     is_block = True
+    _schema = ONE_TYPE_BLOCK
+    seed_inverse: Tensor | dict[str, Tensor] | None = None
 
     def __init__(
         self,
@@ -88,18 +143,18 @@ class Block(Graph):
         self._src_frame = Frame(adjacency.num_src, "source node", device, src_columns)
         self._dst_frame = Frame(adjacency.num_dst, "destination node", device, dst_columns)
         self._edge_frame = Frame(adjacency.num_edges, "edge", device, edge_columns)
-        self.seed_inverse: Tensor | None = None
 
     @classmethod
     def from_parent(
         cls,
         parent: Parent,
-        adjacency: Adjacency,
-        src_ids: Tensor,
-        parent_eids: LazyColumn | None,
+        adjacencies: Mapping[Relation, Adjacency],
+        src_ids: Mapping[str, Tensor],
+        num_dst: Mapping[str, int],
+        parent_eids: Mapping[Relation, LazyColumn | None],
         *,
-        take_src: Take | None = None,
-        take_dst: Take | None = None,
+        take_src: Callable[[str], Take] = _usual,
+        take_dst: Callable[[str], Take] = _usual,
     ) -> Block:
         """A block whose nodes and edges are some of another graph's.
 
@@ -107,123 +162,74 @@ class Block(Graph):
         ----------
         parent : Parent
             Where columns come from.
-        adjacency : Adjacency
-            Edges between local ids.
-        src_ids : Tensor
-            The parent's id of each source node, shape [U]; the first V are the destinations.
-        parent_eids : LazyColumn or None
-            The parent's id of each edge, shape [E]; None if they are the same.
-        take_src, take_dst : callable, optional
-            ``take(name, column, ids)`` gathers rows of a node column when they are first read;
-            :func:`take_rows` by default.
+        adjacencies : mapping
+            Edges of each relation between local ids.
+        src_ids : mapping
+            The parent's ids of the source nodes of each type; the first ``num_dst`` of them are the
+            destinations.
+        num_dst : mapping
+            Destination nodes of each type.
+        parent_eids : mapping
+            The parent's id of each edge of a relation; None if they are the same.
+        take_src, take_dst : callable
+            ``take(ntype)`` is what gathers the node columns of a type when they are first read: a
+            function ``(name, column, ids)``, :func:`take_rows` by default.
         """
-        dst_ids = ops.first_ids(src_ids, adjacency.num_dst)
-        idtype, num_edges = parent.idtype, adjacency.num_edges
-        device = adjacency.indices.device
+        idtype = parent.idtype
 
-        def edge_columns() -> dict[str, Column]:
-            if parent_eids is None:
-                columns: dict[str, Column] = {
-                    name: LazyColumn(partial(read, column)) for name, column in parent.edges.items()
-                }
-                columns[EID] = LazyColumn(
-                    lambda: torch.arange(num_edges, dtype=idtype, device=device)
+        def frames(
+            side: str, ids: Mapping[str, Tensor], take: Callable[[str], Take]
+        ) -> dict[str, Frame]:
+            made = {}
+            for ntype, at in ids.items():
+                columns = partial(
+                    inherit, parent.nodes[ntype], partial(_same, at), NID, idtype, take(ntype)
                 )
-                return columns
-            return inherit(parent.edges, parent_eids.read, EID, idtype, take_rows)
+                made[ntype] = Frame(at.shape[0], node_name(ntype, side), at.device, columns)
+            return made
 
-        return cls(
-            adjacency,
-            idtype=idtype,
-            src_columns=partial(
-                inherit, parent.sources, lambda: src_ids, NID, idtype, take_src or take_rows
-            ),
-            dst_columns=partial(
-                inherit, parent.destinations, lambda: dst_ids, NID, idtype, take_dst or take_rows
-            ),
-            edge_columns=edge_columns,
+        dst_ids = {ntype: ops.first_ids(src_ids[ntype], count) for ntype, count in num_dst.items()}
+        parts: dict[Relation, tuple[Adjacency, Columns | None]] = {
+            name: (edges, partial(_edges_of, parent.edges[name], parent_eids[name], edges, idtype))
+            for name, edges in adjacencies.items()
+        }
+        return cls.of_types(
+            parent.schema,
+            frames("source", src_ids, take_src),
+            parts,
+            idtype,
+            destinations=frames("destination", dst_ids, take_dst),
         )
 
-    def with_frames(self, adjacency: Adjacency, change: Callable[[Frame], Frame]) -> Self:
-        block = super().with_frames(adjacency, change)
-        if self.seed_inverse is not None:
-            block.seed_inverse = self.seed_inverse.to(adjacency.indices.device)
+    def with_frames(
+        self, edges: Callable[[Adjacency], Adjacency] | None, change: Callable[[Frame], Frame]
+    ) -> Self:
+        block = super().with_frames(edges, change)
+        inverse = self.seed_inverse
+        if isinstance(inverse, dict):
+            block.seed_inverse = {ntype: x.to(block.device) for ntype, x in inverse.items()}
+        elif inverse is not None:
+            block.seed_inverse = inverse.to(block.device)
         return block
 
-    def num_nodes(self) -> int:
+    def num_nodes(self, ntype: Any = None) -> int:
         """Source plus destination nodes, as in DGL; a node on both sides counts twice."""
+        if ntype is not None:
+            return self.node_frame(ntype).num_rows
         return self.num_src_nodes() + self.num_dst_nodes()
 
     number_of_nodes = num_nodes
 
-    def nodes(self) -> Tensor:
-        """Ids of the destination nodes, the side that ``ndata`` describes; see also srcnodes()."""
-        return self.dstnodes()
-
     def __repr__(self) -> str:
+        if self._schema == ONE_TYPE_BLOCK:
+            return (
+                f"Block(num_src_nodes={self.num_src_nodes()},"
+                f" num_dst_nodes={self.num_dst_nodes()}, num_edges={self.num_edges()})"
+            )
+        sources = {ntype: self.num_src_nodes(ntype) for ntype in self.srctypes}
+        destinations = {ntype: self.num_dst_nodes(ntype) for ntype in self.dsttypes}
+        edges = {relation: one.num_edges() for relation, one in self.relations.items()}
         return (
-            f"Block(num_src_nodes={self.num_src_nodes()}, num_dst_nodes={self.num_dst_nodes()},"
-            f" num_edges={self.num_edges()})"
+            f"Block(num_src_nodes={sources},\n      num_dst_nodes={destinations},\n"
+            f"      num_edges={edges},\n      metagraph={self._schema.metagraph()})"
         )
-
-
-# A block may serve a backward pass later, wherever it is made.
-@torch.inference_mode(False)
-def to_block(
-    g: Graph, dst_nodes: Any = None, include_dst_in_src: bool = True, src_nodes: Any = None
-) -> Block:
-    """Turn a graph into a block: its edges between renumbered sources and destinations.
-
-    Parameters
-    ----------
-    g : Graph
-        Usually what :func:`hopflow.sample_neighbors` or :func:`hopflow.in_subgraph` returned.
-    dst_nodes : Tensor, numpy array or sequence of int, optional
-        Destination nodes, in this order; every edge must enter one of them. By default the nodes
-        with in-edges, in rising order.
-    include_dst_in_src : bool
-        Must be True: the destination nodes are the first source nodes.
-    src_nodes : None
-        Source nodes follow from the edges.
-
-    Returns
-    -------
-    Block
-        Its edges keep the ids that they have in ``g``; further source nodes are numbered in order
-        of first appearance, destination by destination.
-
-    Raises
-    ------
-    ValueError
-        An edge enters a node outside ``dst_nodes``, or one of these is given twice.
-    IndexError
-        An id is not in the graph.
-
-    References
-    ----------
-    https://www.dgl.ai/dgl_docs/generated/dgl.to_block.html
-    """
-    g = require_graph(g)
-    if src_nodes is not None:
-        raise ValueError(f"src_nodes: expected None, got {src_nodes!r}; not supported yet")
-    if not include_dst_in_src:
-        raise ValueError("include_dst_in_src: expected True; False is not supported")
-    adjacency = g.adjacency
-    if dst_nodes is None:
-        dst = torch.unique(adjacency.destinations()).long()
-    else:
-        dst = as_node_ids("dst_nodes", dst_nodes, g.num_nodes(), device=g.device)
-    unique, _, _ = ops.compact_ids(dst, dst.new_empty(0))
-    if unique.shape != dst.shape:
-        raise ValueError(
-            f"dst_nodes: expected distinct nodes, got {dst.shape[0] - unique.shape[0]} duplicates"
-        )
-    indptr, neighbors, eids = adjacency.in_edges(dst)
-    if neighbors.shape[0] != adjacency.num_edges:
-        raise ValueError(
-            f"dst_nodes: {adjacency.num_edges - neighbors.shape[0]} of {adjacency.num_edges} edges"
-            " enter a node that is not among them"
-        )
-    src_ids, _, local = ops.compact_ids(dst, neighbors.to(dst.dtype))
-    local_adjacency = Adjacency(indptr, local, eids, src_ids.shape[0], dst.shape[0])
-    return Block.from_parent(Parent.of(g), local_adjacency, src_ids, None)

@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
 
-import hopflow.ops as ops
 from hopflow.graphs.block import Block
+from hopflow.graphs.edge_arrays import Device, Edges, GraphData, as_count, as_device, make_edges
 from hopflow.graphs.graph import Graph
 from hopflow.structure.adjacency import Adjacency
-from hopflow.structure.ids import as_ids, require_dense
-
-
-class SparseMatrix(Protocol):
-    """A sparse matrix or array of scipy."""
-
-    @property
-    def shape(self) -> Any:
-        """Rows and columns."""
-
-    def tocoo(self, copy: bool = ...) -> Any:
-        """The row and column of every entry."""
-
-
-Device: TypeAlias = "str | torch.device"
-Ids: TypeAlias = "Tensor | npt.NDArray[Any] | Sequence[int]"
-EdgeIndex: TypeAlias = "Tensor | npt.NDArray[Any]"
-GraphData: TypeAlias = (
-    "tuple[Ids, Ids] | tuple[str, EdgeIndex | Sequence[Ids | None]] | EdgeIndex | SparseMatrix"
-    " | Sequence[tuple[int, int]] | Sequence[Ids]"
-)
+from hopflow.structure.frame import Columns, Frame
+from hopflow.structure.relations import node_name
+from hopflow.structure.types import CANONICAL, Relation, Schema, require_relation
 
 
 def graph(
@@ -99,15 +78,75 @@ def graph(
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.graph.html
     """
-    made = _make(data, num_nodes, num_nodes, bipartite=False, copy=copy)
+    made = make_edges(data, num_nodes, num_nodes, bipartite=False, copy=copy)
     g = Graph(made.adjacency, idtype=_idtype(idtype, made))
-    return g.to(_device(data, device))
+    return g.to(as_device(data, device))
+
+
+def heterograph(
+    data_dict: Mapping[Relation, GraphData],
+    num_nodes_dict: Mapping[str, int] | None = None,
+    idtype: torch.dtype | None = None,
+    device: Device | None = None,
+    *,
+    copy: bool = False,
+) -> Graph:
+    """Make a graph of several node and edge types.
+
+    Parameters
+    ----------
+    data_dict : mapping
+        ``{(source type, name, destination type): data}``, ``data`` as :func:`hopflow.graph` takes
+        it. Nodes of each type are numbered by themselves.
+    num_nodes_dict : mapping, optional
+        Number of nodes of each type; by default one more than its largest id. A type without edges
+        is there if it is given here.
+    idtype, device, copy
+        As in :func:`hopflow.graph`.
+
+    Returns
+    -------
+    Graph
+        Node types and relations are in the order of their names, as in DGL.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Relations that are not three names, or no relation; a type of which the number of nodes is
+        not given although it is asked for others; and as :func:`hopflow.graph`, naming the
+        relation.
+    IndexError
+        An id that is negative or not below the number of nodes.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.heterograph.html
+    """
+    given = _relations("data_dict", data_dict)
+    counts = None if num_nodes_dict is None else _counts("num_nodes_dict", num_nodes_dict)
+    ends = {end for src, _, dst in given for end in (src, dst)}
+    if counts is not None:
+        missing = sorted(ends - counts.keys())
+        if missing:
+            raise ValueError(
+                f"num_nodes_dict: expected a number for every node type, none for {missing}"
+            )
+    made = {r: _made(r, data, counts, counts, copy) for r, data in given.items()}
+    if counts is None:
+        counts = {}
+        _most(made, counts, counts)
+    schema = Schema(sorted(counts), list(made))
+    frames = {t: Frame(counts[t], node_name(t), torch.device("cpu")) for t in schema.ntypes}
+    graph = Graph.of_types(
+        schema, frames, _parts(made, counts, counts), _typed_idtype(idtype, made)
+    )
+    return graph.to(as_device(list(given.values()), device))
 
 
 def create_block(
-    data_dict: GraphData,
-    num_src_nodes: int | None = None,
-    num_dst_nodes: int | None = None,
+    data_dict: Any,
+    num_src_nodes: Any = None,
+    num_dst_nodes: Any = None,
     idtype: torch.dtype | None = None,
     device: Device | None = None,
     *,
@@ -117,10 +156,12 @@ def create_block(
 
     Parameters
     ----------
-    data_dict : tuple, Tensor, numpy array, list or scipy sparse matrix
-        As ``data`` of :func:`graph`; sources and destinations are numbered apart.
-    num_src_nodes, num_dst_nodes : int, optional
-        Numbers of nodes; by default one more than the largest id of the side.
+    data_dict : tuple, Tensor, numpy array, list, scipy sparse matrix or dict
+        As ``data`` of :func:`graph`; sources and destinations are numbered apart. Of several types
+        ``{(source type, name, destination type): data}``.
+    num_src_nodes, num_dst_nodes : int or dict, optional
+        Numbers of nodes; by default one more than the largest id of the side. Of several types a
+        dict by type.
     idtype, device, copy
         As in :func:`graph`.
 
@@ -133,21 +174,144 @@ def create_block(
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.create_block.html
     """
-    made = _make(data_dict, num_src_nodes, num_dst_nodes, bipartite=True, copy=copy)
+    if isinstance(data_dict, dict):
+        return _typed_block(data_dict, num_src_nodes, num_dst_nodes, idtype, device, copy)
+    made = make_edges(data_dict, num_src_nodes, num_dst_nodes, bipartite=True, copy=copy)
     block = Block(made.adjacency, idtype=_idtype(idtype, made))
-    moved = block.to(_device(data_dict, device))
+    moved = block.to(as_device(data_dict, device))
     assert isinstance(moved, Block)
     return moved
 
 
-class _Edges(NamedTuple):
-    """Edges, and the dtype in which their ids came."""
+def _typed_block(
+    data_dict: Mapping[Relation, GraphData],
+    num_src_nodes: Mapping[str, int] | None,
+    num_dst_nodes: Mapping[str, int] | None,
+    idtype: torch.dtype | None,
+    device: Device | None,
+    copy: bool,
+) -> Block:
+    """:func:`hopflow.create_block` of several types."""
+    given = _relations("data_dict", data_dict)
+    if (num_src_nodes is None) != (num_dst_nodes is None):
+        raise ValueError("num_src_nodes, num_dst_nodes: expected both or neither")
+    sides: list[dict[str, int]] = []
+    for name, numbers, at in (
+        ("num_src_nodes", num_src_nodes, 0), ("num_dst_nodes", num_dst_nodes, 2)
+    ):  # fmt: skip
+        counts = {} if numbers is None else _counts(name, numbers)
+        missing = sorted({relation[at] for relation in given} - counts.keys())
+        if numbers is not None and missing:
+            raise ValueError(f"{name}: expected a number for every node type, none for {missing}")
+        sides.append(counts)
+    if num_src_nodes is None:
+        made = {r: _made(r, data, None, None, copy) for r, data in given.items()}
+        _most(made, *sides)
+    else:
+        made = {r: _made(r, data, sides[0], sides[1], copy) for r, data in given.items()}
+    sources, destinations = (
+        {t: Frame(counts[t], node_name(t, side), torch.device("cpu")) for t in sorted(counts)}
+        for counts, side in zip(sides, ("source", "destination"))
+    )
+    schema = Schema(list(sources), list(made), dsttypes=list(destinations))
+    block = Block.of_types(
+        schema,
+        sources,
+        _parts(made, *sides),
+        _typed_idtype(idtype, made),
+        destinations=destinations,
+    )
+    return block.to(as_device(list(given.values()), device))
 
-    adjacency: Adjacency
-    idtype: torch.dtype
+
+def _relations(name: str, data: Any) -> dict[Relation, Any]:
+    if not isinstance(data, Mapping):
+        raise TypeError(
+            f"{name}: expected {{(source type, name, destination type): edges}}, got"
+            f" {type(data).__name__}"
+        )
+    if not data:
+        raise ValueError(f"{name}: expected at least one relation, got none")
+    given = {require_relation(relation): edges for relation, edges in data.items()}
+    return {relation: given[relation] for relation in sorted(given)}
 
 
-def _idtype(asked: torch.dtype | None, made: _Edges) -> torch.dtype:
+def _counts(name: str, numbers: Any) -> dict[str, int]:
+    if not isinstance(numbers, Mapping):
+        raise TypeError(
+            f"{name}: expected {{node type: number of nodes}}, got {type(numbers).__name__}"
+        )
+    made = {}
+    for ntype, number in numbers.items():
+        count = as_count(f"{name}[{ntype!r}]", number)
+        if count is None or not isinstance(ntype, str):
+            raise TypeError(f"{name}: expected a number for a str, got {number!r} for {ntype!r}")
+        made[ntype] = count
+    return made
+
+
+def _made(
+    relation: Relation,
+    data: Any,
+    src_counts: Mapping[str, int] | None,
+    dst_counts: Mapping[str, int] | None,
+    copy: bool,
+) -> Edges:
+    """The edges of one relation; errors name it."""
+    src, _, dst = relation
+    num_src = None if src_counts is None else src_counts[src]
+    num_dst = None if dst_counts is None else dst_counts[dst]
+    try:
+        return make_edges(data, num_src, num_dst, bipartite=True, copy=copy)
+    except (ValueError, TypeError, IndexError) as error:
+        if relation == CANONICAL:
+            raise
+        raise type(error)(f"{relation!r}: {error}") from None
+
+
+def _most(made: Mapping[Relation, Edges], src: dict[str, int], dst: dict[str, int]) -> None:
+    """Note of each type the most nodes that any relation has, of its sources and destinations."""
+    for relation, edges in made.items():
+        for counts, ntype, count in (
+            (src, relation[0], edges.adjacency.num_src),
+            (dst, relation[2], edges.adjacency.num_dst),
+        ):
+            counts[ntype] = max(counts.get(ntype, 0), count)
+
+
+def _parts(
+    made: Mapping[Relation, Edges], src_counts: Mapping[str, int], dst_counts: Mapping[str, int]
+) -> dict[Relation, tuple[Adjacency, Columns | None]]:
+    """Edges of each relation, between as many nodes as their types have."""
+    parts: dict[Relation, tuple[Adjacency, Columns | None]] = {}
+    for relation, edges in made.items():
+        adjacency = edges.adjacency
+        num_src, num_dst = src_counts[relation[0]], dst_counts[relation[2]]
+        if (adjacency.num_src, adjacency.num_dst) != (num_src, num_dst):
+            more = adjacency.indptr[-1:].expand(num_dst - adjacency.num_dst)
+            indptr = torch.cat([adjacency.indptr, more])
+            adjacency = Adjacency(indptr, adjacency.indices, adjacency.eids, num_src, num_dst)
+        parts[relation] = adjacency, None
+    return parts
+
+
+def _typed_idtype(asked: torch.dtype | None, made: Mapping[Relation, Edges]) -> torch.dtype:
+    """The dtype asked for, or that in which all ids came."""
+    if asked is not None and asked not in (torch.int32, torch.int64):
+        raise TypeError(f"idtype: expected torch.int32 or torch.int64, got {asked}")
+    kinds = {edges.idtype for edges in made.values()}
+    wanted = asked or (torch.int32 if kinds == {torch.int32} else torch.int64)
+    for relation, edges in made.items():
+        if edges.adjacency.fitting(wanted) != wanted:
+            if asked is None:
+                return torch.int64
+            raise ValueError(
+                f"idtype: {edges.adjacency.most()} nodes or edges of {relation!r} do not fit int32"
+            )
+    return wanted
+
+
+def _idtype(asked: torch.dtype | None, made: Edges) -> torch.dtype:
     if asked is None:
         return made.adjacency.fitting(made.idtype)
     if asked not in (torch.int32, torch.int64):
@@ -155,240 +319,3 @@ def _idtype(asked: torch.dtype | None, made: _Edges) -> torch.dtype:
     if made.adjacency.fitting(asked) != asked:
         raise ValueError(f"idtype: {made.adjacency.most()} nodes or edges do not fit int32")
     return asked
-
-
-def _device(data: Any, asked: Any) -> torch.device:
-    """Where a graph is to be: as asked, else where its tensors are, else on the CPU."""
-    if asked is None:
-        return _device_of(data) or torch.device("cpu")
-    try:
-        device = torch.device(asked)
-    except (RuntimeError, TypeError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"device: expected one of torch's devices, got {asked!r}") from None
-    if device.type == "meta":
-        raise ValueError("device: expected one that holds data, got meta")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ops.HopflowError(
-            f"device: got {str(device)!r}, but torch finds no CUDA device; `hopflow doctor` says"
-            " what is missing"
-        )
-    return device
-
-
-def _device_of(data: Any) -> torch.device | None:
-    if isinstance(data, Tensor):
-        return data.device
-    if isinstance(data, (tuple, list)):
-        found = (_device_of(item) for item in data[:3])
-        return next((device for device in found if device is not None), None)
-    return None
-
-
-def _count(name: str, value: int | None) -> int | None:
-    if value is None:
-        return None
-    count = ops.as_int(name, value)
-    if count < 0:
-        raise ValueError(f"{name}: expected at least 0, got {count}")
-    return count
-
-
-def _bound(ids: Tensor) -> int:
-    """One more than the largest id."""
-    return max(int(ids.max()) + 1, 0) if ids.numel() else 0
-
-
-def _make(
-    data: Any, num_src: int | None, num_dst: int | None, *, bipartite: bool, copy: bool
-) -> _Edges:
-    num_src = _count("num_src_nodes" if bipartite else "num_nodes", num_src)
-    num_dst = _count("num_dst_nodes" if bipartite else "num_nodes", num_dst)
-    kind, arrays = _kind(data, bipartite)
-    # A graph outlives the mode that it is made in: it must serve a backward pass later.
-    with torch.inference_mode(False):
-        if kind != "coo":
-            return _from_compressed(kind, arrays, num_src, num_dst, bipartite=bipartite, copy=copy)
-        is_scipy = hasattr(data, "tocoo")
-        if is_scipy:
-            num_src = data.shape[0] if num_src is None else num_src
-            num_dst = data.shape[1] if num_dst is None else num_dst
-        src, dst = arrays
-        made = _from_ends(src, dst, num_src, num_dst, bipartite=bipartite)
-        # scipy's int32 is no choice of the user's.
-        return _Edges(made.adjacency, torch.int64) if is_scipy else made
-
-
-def _from_ends(
-    src: Any, dst: Any, num_src: int | None, num_dst: int | None, *, bipartite: bool
-) -> _Edges:
-    src, dst = as_ids("src", src, shared=True), as_ids("dst", dst, shared=True)
-    if src.shape != dst.shape:
-        raise ValueError(f"dst: expected as many ids as src, {src.shape[0]}, got {dst.shape[0]}")
-    idtype = src.dtype if src.dtype == dst.dtype else torch.int64
-    src, dst = src.to(idtype).cpu(), dst.to(idtype).cpu()
-    src_bound = _bound(src) if num_src is None else 0
-    dst_bound = _bound(dst) if num_dst is None else 0
-    num_src, num_dst = _sizes(num_src, num_dst, src_bound, dst_bound, bipartite)
-    return _Edges(Adjacency.from_coo(src, dst, num_src, num_dst), idtype)
-
-
-def _from_compressed(
-    kind: str,
-    arrays: Sequence[Any],
-    num_src: int | None,
-    num_dst: int | None,
-    *,
-    bipartite: bool,
-    copy: bool,
-) -> _Edges:
-    indptr = as_ids("indptr", arrays[0], shared=True).cpu()
-    indices = as_ids("indices", arrays[1], shared=True).cpu()
-    idtype = indices.dtype
-    if indptr.shape[0] == 0:
-        raise ValueError("indptr: expected at least one element, got none")
-    eids = None
-    if len(arrays) == 3 and arrays[2] is not None:
-        eids = as_ids("eids", arrays[2], shared=True).cpu()
-        eids = eids if eids.shape[0] else None
-    num_rows = indptr.shape[0] - 1
-    # Of a graph, which is square, the rows give the number of nodes, and ids must be below it.
-    is_square = not bipartite and num_src is None
-    unknown = bipartite and (num_src if kind == "csc" else num_dst) is None
-    num_columns = _bound(indices) if unknown else 0
-    bounds = (num_columns, num_rows) if kind == "csc" else (num_rows, num_columns)
-    num_src, num_dst = _sizes(num_src, num_dst, *bounds, bipartite)
-    rows_asked, other = (num_dst, num_src) if kind == "csc" else (num_src, num_dst)
-    if rows_asked < num_rows:
-        raise ValueError(f"indptr: expected at most {rows_asked} rows, got {num_rows}")
-    if rows_asked > num_rows:
-        indptr = torch.cat([indptr, indptr[-1:].expand(rows_asked - num_rows)])
-    indptr, indices = indptr.long().contiguous(), indices.contiguous()
-    try:
-        ops.check_csc(indptr, indices, other, eids)
-    except IndexError as error:
-        if not is_square or not str(error).startswith("indices") or " is -" in str(error):
-            raise
-        raise IndexError(
-            f"{error}; without num_nodes there are as many nodes as rows in indptr"
-        ) from None
-    if kind == "csc":
-        # Narrowed only now that they are known to fit.
-        indptr, indices = (
-            _kept(indptr, torch.int64, copy),
-            _kept(indices, ops.id_dtype(other), copy),
-        )
-        eids = None if eids is None else _kept(eids, ops.id_dtype(eids.shape[0]), copy)
-        return _Edges(Adjacency(indptr, indices, eids, num_src, num_dst), idtype)
-    # Out-edges: their transpose has the in-edges.
-    indices = indices.to(ops.id_dtype(other))
-    t_indptr, t_rows, t_positions = ops.transpose_csc(indptr, indices, num_dst)
-    eids = t_positions if eids is None else eids[t_positions.long()]
-    eids = _kept(eids, ops.id_dtype(eids.shape[0]), False)
-    # Of one dtype with the positions, which may be wider than the rows need.
-    t_rows = _kept(t_rows, ops.id_dtype(num_src), False)
-    return _Edges(Adjacency(t_indptr, t_rows, eids, num_src, num_dst), idtype)
-
-
-def _kept(x: Tensor, dtype: torch.dtype, copy: bool) -> Tensor:
-    """An array that a graph keeps: the same memory if that will do, else a copy of its own."""
-    is_plain = type(x) in (Tensor, torch.nn.Parameter) and not x.is_neg()
-    is_aligned = x.data_ptr() % x.element_size() == 0
-    if copy or x.dtype != dtype or not x.is_contiguous() or not is_plain or not is_aligned:
-        return ops.pooled(x.as_subclass(Tensor), dtype)
-    if not x.is_inference():
-        return x.detach()
-    # The same memory as a tensor that can be saved for a backward pass.
-    kept: Tensor = torch.empty(0, dtype=dtype, device=x.device)
-    return kept.set_(x.untyped_storage(), x.storage_offset(), x.shape)  # type: ignore[call-overload, no-any-return]
-
-
-def _sizes(
-    num_src: int | None, num_dst: int | None, src_bound: int, dst_bound: int, bipartite: bool
-) -> tuple[int, int]:
-    if not bipartite:
-        num_src = num_dst = max(src_bound, dst_bound) if num_src is None else num_src
-    else:
-        num_src = src_bound if num_src is None else num_src
-        num_dst = dst_bound if num_dst is None else num_dst
-    for name, count in (("num_src_nodes", num_src), ("num_dst_nodes", num_dst)):
-        if count > ops.MOST_NODES:
-            raise ValueError(
-                f"{name if bipartite else 'num_nodes'}: {count} nodes would need"
-                f" {8 * count / 2**30:.0f} GiB of index; is an id wrong?"
-            )
-    return num_src, num_dst
-
-
-_FORM = (
-    'expected (src, dst), ("coo", (src, dst)), ("csc", (indptr, indices, eids)),'
-    ' ("csr", (indptr, indices, eids)), an edge_index of shape [2, E], a list of edges (u, v) or a'
-    " scipy sparse matrix"
-)
-
-
-def _kind(data: Any, bipartite: bool) -> tuple[str, Sequence[Any]]:
-    """Which of the forms `data` has, and its arrays."""
-    if hasattr(data, "tocoo") and hasattr(data, "shape"):  # scipy, without importing it
-        return "coo", _scipy_ends(data, bipartite)
-    if isinstance(data, (Tensor, np.ndarray)):
-        return "coo", _rows_of_edge_index(data)
-    if isinstance(data, dict):
-        raise TypeError(f"data: {_FORM}, got a dict; graphs of several types are not supported")
-    if not isinstance(data, (tuple, list)):
-        raise TypeError(f"data: {_FORM}, got {type(data).__name__}")
-    if isinstance(data, list) and _are_pairs(data):
-        return "coo", tuple(zip(*data)) or ([], [])
-    if len(data) != 2:
-        raise ValueError(f"data: {_FORM}, got a {type(data).__name__} of {len(data)} elements")
-    if not isinstance(data[0], str):
-        if isinstance(data, list) and any(isinstance(item, int) for item in data):
-            raise ValueError(f"data: {_FORM}, got a list of {type(data[0]).__name__}")
-        return "coo", data
-    kind, arrays = data
-    if kind not in ("coo", "csc", "csr"):
-        raise ValueError(f'data: expected "coo", "csc" or "csr", got {kind!r}')
-    if kind == "coo" and isinstance(arrays, (Tensor, np.ndarray)):
-        return kind, _rows_of_edge_index(arrays)
-    wanted = (2,) if kind == "coo" else (2, 3)
-    if not isinstance(arrays, (tuple, list)) or len(arrays) not in wanted:
-        raise ValueError(f"data: {_FORM}")
-    return kind, arrays
-
-
-def _scipy_ends(matrix: Any, bipartite: bool) -> tuple[Any, Any]:
-    shape = tuple(map(int, matrix.shape))
-    if len(shape) != 2:
-        raise ValueError(f"data: expected a matrix of two dimensions, got shape {shape}")
-    if shape[0] != shape[1] and not bipartite:
-        raise ValueError(
-            f"data: expected a square matrix, got shape {shape}; for a bipartite graph give"
-            " (src, dst) to create_block"
-        )
-    # Not tocsr(), which would merge duplicate edges.
-    coo = matrix.tocoo(copy=False)
-    return coo.row, coo.col
-
-
-def _rows_of_edge_index(edge_index: Any) -> tuple[Any, Any]:
-    if isinstance(edge_index, Tensor):
-        require_dense("data", edge_index)
-    elif not isinstance(edge_index, np.ma.MaskedArray):
-        edge_index = np.asarray(edge_index)  # each row of a numpy.matrix is a matrix
-    shape = list(edge_index.shape)
-    if len(shape) != 2 or shape[0] != 2:
-        hint = "; transpose it (data.T)" if len(shape) == 2 and shape[1] == 2 else ""
-        raise ValueError(f"data: expected an edge_index of shape [2, E], got shape {shape}{hint}")
-    return edge_index[0], edge_index[1]
-
-
-def _are_pairs(data: list[Any]) -> bool:
-    """Whether a list is one of edges (u, v), rather than of sources and destinations."""
-    if not all(isinstance(item, (tuple, list)) and len(item) == 2 for item in data):
-        return False
-    if len(data) == 2 and any(isinstance(item, list) for item in data):
-        raise ValueError(
-            "data: a list of two lists of two ids may be two edges or two sources and two"
-            " destinations; give a tuple (src, dst), or a list of tuples (u, v)"
-        )
-    return True

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from hopflow.messages.passing import MessagePassing
 from hopflow.sampling import negatives, neighbors
-from hopflow.transforms import edges, export, simple
+from hopflow.transforms import by_type, edges, export, simple
 from hopflow.transforms import subgraph as parts
 
 
 class Graph(MessagePassing):
     """A directed graph with feature columns on its nodes and edges.
 
-    Made by :func:`hopflow.graph`. Methods and columns are those of ``dgl.DGLGraph`` for one node
-    type and one edge type. In-edges are stored compressed (CSC): 8 bytes a node, 4 or 8 bytes an
-    edge, and as much again for edge ids where edges were not given sorted by destination.
+    Made by :func:`hopflow.graph`, and with several types of nodes and edges by
+    :func:`hopflow.heterograph`. Methods and columns are those of ``dgl.DGLGraph``. In-edges are
+    stored compressed (CSC): 8 bytes a node, 4 or 8 bytes an edge, and as much again for edge ids
+    where edges were not given sorted by destination.
 
     Sizes, degrees, columns and devices come from :class:`~hopflow.structure.graph_base.GraphBase`,
     questions about edges and neighbours from :class:`~hopflow.structure.edge_lookup.EdgeLookup`,
@@ -27,6 +28,13 @@ class Graph(MessagePassing):
     idtype : torch.dtype
         int32 or int64: the dtype of ids handed out.
     """
+
+    # --- types ---
+
+    __getitem__ = by_type.slice_types
+    node_type_subgraph = by_type.node_type_subgraph
+    edge_type_subgraph = by_type.edge_type_subgraph
+    metagraph = export.metagraph
 
     # --- other edges ---
 
@@ -52,8 +60,15 @@ class Graph(MessagePassing):
     to_networkx = export.to_networkx
 
     def __repr__(self) -> str:
+        if self._relations is None and self._src_frame is self._dst_frame:
+            return (
+                f"Graph(num_nodes={self.num_nodes()}, num_edges={self.num_edges()},\n"
+                f"      ndata_schemes={self._dst_frame.schemes()}\n"
+                f"      edata_schemes={self._edge_frame.schemes()})"
+            )
+        nodes = {ntype: self.num_nodes(ntype) for ntype in self.ntypes}
+        edges = {relation: one.num_edges() for relation, one in self.relations.items()}
         return (
-            f"Graph(num_nodes={self.num_nodes()}, num_edges={self.num_edges()},\n"
-            f"      ndata_schemes={self.ndata.schemes()}\n"
-            f"      edata_schemes={self.edata.schemes()})"
+            f"Graph(num_nodes={nodes},\n      num_edges={edges},\n"
+            f"      metagraph={self._schema.metagraph()})"
         )

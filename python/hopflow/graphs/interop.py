@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hopflow.graphs.create import Device, graph
+from hopflow.graphs.create import graph, heterograph
+from hopflow.graphs.edge_arrays import Device
 from hopflow.graphs.graph import Graph
 from hopflow.transforms.export import PYG_EDGE, PYG_NODE, attribute_names, require_library
 
@@ -175,26 +176,28 @@ def _column(what: str, name: str, rows: Sequence[dict[str, Any]]) -> Tensor:
 
 
 def from_pyg(data: Any) -> Graph:
-    """Make a graph of a ``torch_geometric.data.Data``.
+    """Make a graph of a ``torch_geometric.data.Data`` or ``HeteroData``.
 
     Edges keep their order and every tensor with one row a node or edge becomes a column: ``x`` is
     ``ndata["feat"]``, ``y`` is ``ndata["label"]``, ``edge_attr`` is ``edata["feat"]``, another
     ``edge_NAME`` is ``edata["NAME"]``; ``n_id`` and ``e_id`` are ``ndata[hopflow.NID]`` and
-    ``edata[hopflow.EID]``; all others keep their names. Tensors are shared, not copied.
+    ``edata[hopflow.EID]``; all others keep their names. Tensors are shared, not copied. Types of a
+    ``HeteroData`` keep their names, and are in the order of them.
 
     Parameters
     ----------
-    data : torch_geometric.data.Data
-        A homogeneous graph with ``edge_index``.
+    data : torch_geometric.data.Data or torch_geometric.data.HeteroData
+        A graph with ``edge_index``; of several types, one a relation.
 
     Raises
     ------
     ImportError
         torch_geometric is not installed.
     TypeError
-        Something else, such as ``HeteroData``.
+        Something else.
     ValueError
-        There is no ``edge_index``, or two attributes would be one column.
+        There is no ``edge_index``, two attributes would be one column, or the number of nodes of a
+        type cannot be told.
 
     Warns
     -----
@@ -204,35 +207,18 @@ def from_pyg(data: Any) -> Graph:
     References
     ----------
     https://pytorch-geometric.readthedocs.io/en/latest/generated/torch_geometric.data.Data.html
+    https://pytorch-geometric.readthedocs.io/en/latest/generated/torch_geometric.data.HeteroData.html
     """
     pyg = require_library("torch_geometric.data", "torch_geometric", "from_pyg")
-    if not isinstance(data, pyg.Data):
-        raise TypeError(f"data: expected a torch_geometric.data.Data, got {type(data).__name__}")
-    edge_index = data.edge_index if "edge_index" in data else None
-    if not isinstance(edge_index, Tensor) or edge_index.dim() != 2 or edge_index.shape[0] != 2:
-        got = "none" if edge_index is None else f"{type(edge_index).__name__}"
-        if isinstance(edge_index, Tensor):
-            got = f"shape {list(edge_index.shape)}"
-        raise ValueError(f"data: expected edge_index of shape [2, E], got {got}")
-    made = graph(edge_index, num_nodes=int(data.num_nodes))
-    node_names = {pyg_name: name for name, pyg_name in PYG_NODE.items()}
-    edge_names = {pyg_name: name for name, pyg_name in PYG_EDGE.items()}
-    origin: dict[tuple[str, str], str] = {}
-    left_out = []
-    for key in sorted(data.keys() if callable(data.keys) else data.keys):
-        value = data[key]
-        if key in ("edge_index", "num_nodes") or value is None:
-            continue
-        if not isinstance(value, Tensor) or not value.dim():
-            left_out.append(key)
-        elif _is_of_edges(data, key, made):
-            name = edge_names.get(key, key.removeprefix("edge_"))
-            _set_once(made.edata, ("edge", name), key, value, origin)
-        elif value.shape[0] == made.num_nodes():
-            name = node_names.get(key, key)
-            _set_once(made.ndata, ("node", name), key, value, origin)
-        else:
-            left_out.append(key)
+    left_out: list[str] = []
+    if isinstance(data, pyg.HeteroData):
+        made = _from_hetero_data(data, left_out)
+    elif isinstance(data, pyg.Data):
+        made = _from_data(data, left_out)
+    else:
+        raise TypeError(
+            f"data: expected a torch_geometric.data.Data or HeteroData, got {type(data).__name__}"
+        )
     if left_out:
         warnings.warn(
             f"from_pyg leaves out what has no row for each node or edge: {', '.join(left_out)}",
@@ -240,6 +226,87 @@ def from_pyg(data: Any) -> Graph:
             stacklevel=2,
         )
     return made
+
+
+def _from_data(data: Any, left_out: list[str]) -> Graph:
+    made = graph(_edge_index(data, "data"), num_nodes=int(data.num_nodes))
+    origin: dict[tuple[str, str], str] = {}
+    for key in _keys(data):
+        value = data[key]
+        if key in ("edge_index", "num_nodes") or value is None:
+            continue
+        if not isinstance(value, Tensor) or not value.dim():
+            left_out.append(key)
+        elif _is_of_edges(data, key, made):
+            _set_once(made.edata, ("edge", _edge_column(key)), key, value, origin)
+        elif value.shape[0] == made.num_nodes():
+            _set_once(made.ndata, ("node", _node_column(key)), key, value, origin)
+        else:
+            left_out.append(key)
+    return made
+
+
+def _from_hetero_data(data: Any, left_out: list[str]) -> Graph:
+    edges = {
+        relation: _edge_index(data[relation], f"data[{relation!r}]") for relation in data.edge_types
+    }
+    if not edges:
+        raise ValueError("data: expected at least one edge type with edge_index, got none")
+    counts: dict[str, int] = {}
+    for ntype in dict.fromkeys([*data.node_types, *(t for s, _, d in edges for t in (s, d))]):
+        count = data[ntype].num_nodes if ntype in data.node_types else None
+        if count is None:
+            ends = [x[0] for r, x in edges.items() if r[0] == ntype]
+            ends += [x[1] for r, x in edges.items() if r[2] == ntype]
+            if not ends:
+                raise ValueError(f"data[{ntype!r}]: expected num_nodes, or a tensor with its rows")
+            count = max((int(end.max()) + 1 for end in ends if len(end)), default=0)
+        counts[ntype] = int(count)
+    made = heterograph(edges, num_nodes_dict=counts)
+    stores: list[tuple[Any, Any, int, Any]] = [
+        (ntype, made.nodes[ntype].data, counts[ntype], _node_column) for ntype in data.node_types
+    ]
+    stores += [(r, made.edges[r].data, made.num_edges(r), _edge_column) for r in edges]
+    for name, frame, rows, column in stores:
+        origin: dict[tuple[str, str], str] = {}
+        what = "node" if isinstance(name, str) else "edge"
+        for key in _keys(data[name]):
+            value = data[name][key]
+            if key in ("edge_index", "num_nodes") or value is None:
+                continue
+            if isinstance(value, Tensor) and value.dim() and value.shape[0] == rows:
+                _set_once(frame, (f"{name!r} {what}", column(key)), key, value, origin)
+            else:
+                left_out.append(f"{name!r} {key}")
+    typed = [*data.node_stores, *data.edge_stores]
+    for store in data.stores:
+        if not any(store is one for one in typed):
+            left_out.extend(_keys(store))
+    return made
+
+
+def _edge_index(store: Any, what: str) -> Tensor:
+    # Neither Data nor its stores are dicts with a get() in every release.
+    edge_index = store["edge_index"] if "edge_index" in _keys(store) else None
+    if not isinstance(edge_index, Tensor) or edge_index.dim() != 2 or edge_index.shape[0] != 2:
+        got = "none" if edge_index is None else f"{type(edge_index).__name__}"
+        if isinstance(edge_index, Tensor):
+            got = f"shape {list(edge_index.shape)}"
+        raise ValueError(f"{what}: expected edge_index of shape [2, E], got {got}")
+    return edge_index
+
+
+def _keys(store: Any) -> list[str]:
+    return sorted(store.keys() if callable(store.keys) else store.keys)
+
+
+def _node_column(key: str) -> str:
+    return {pyg_name: name for name, pyg_name in PYG_NODE.items()}.get(key, key)
+
+
+def _edge_column(key: str) -> str:
+    names = {pyg_name: name for name, pyg_name in PYG_EDGE.items()}
+    return names.get(key, key.removeprefix("edge_"))
 
 
 def _is_of_edges(data: Any, key: str, made: Graph) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,11 +11,19 @@ from torch import Tensor
 import hopflow.ops as ops
 from hopflow.function import MessageFunction, ReduceFunction
 from hopflow.messages import built_in, udf
+from hopflow.messages.cross_reducers import (
+    CrossReducer,
+    Result,
+    has_absent,
+    merge,
+    require_cross_reducer,
+)
 from hopflow.messages.udf import MessageUdf, NodeUdf, Passing
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.edge_lookup import EdgeLookup
+from hopflow.structure.frame import Frame
 from hopflow.structure.row_view import RowView, write_rows
-from hopflow.structure.types import ALL, is_all, require_etype, require_ntype
+from hopflow.structure.types import ALL, is_all
 
 
 class MessagePassing(EdgeLookup):
@@ -51,8 +60,8 @@ class MessagePassing(EdgeLookup):
         apply_node_func : callable, optional
             A function of all destinations, which have the reduced columns then; it returns a dict
             of columns, and those are written in place of the reduced ones.
-        etype : optional
-            There is one edge type.
+        etype : str or tuple, optional
+            Which edges, where there are several types.
 
         Raises
         ------
@@ -66,8 +75,8 @@ class MessagePassing(EdgeLookup):
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.update_all.html
         """
-        require_etype(etype)
-        self._pass(self._all_edges(), message_func, reduce_func, apply_node_func)
+        one = self.relation(etype)
+        one._pass(one._all_edges(), message_func, reduce_func, apply_node_func)
 
     def apply_edges(
         self, func: MessageFunction | MessageUdf, edges: Any = ALL, etype: Any = None
@@ -83,8 +92,8 @@ class MessagePassing(EdgeLookup):
         edges : optional
             Which edges: ids, a boolean mask, or a pair (sources, destinations); all by default.
             Other edges keep their values, and get 0 in a new column.
-        etype : optional
-            There is one edge type.
+        etype : str or tuple, optional
+            Which edges, where there are several types.
 
         Raises
         ------
@@ -100,9 +109,70 @@ class MessagePassing(EdgeLookup):
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.apply_edges.html
         """
-        require_etype(etype)
-        passing = self._all_edges() if is_all(edges) else self._some_edges(self._edges(edges))
-        write_rows(self._edge_frame, passing.eids, udf.run_message(passing, func))
+        one = self.relation(etype)
+        passing = one._all_edges() if is_all(edges) else one._some_edges(one._edges(edges))
+        write_rows(one._edge_frame, passing.eids, udf.run_message(passing, func))
+
+    def multi_update_all(
+        self,
+        etype_dict: Mapping[Any, Sequence[Any]],
+        cross_reducer: CrossReducer,
+        apply_node_func: NodeUdf | None = None,
+    ) -> None:
+        """:meth:`update_all` over several types of edges; a node's results are merged into one.
+
+        Parameters
+        ----------
+        etype_dict : mapping
+            ``{etype: (message_func, reduce_func)}`` or ``(message_func, reduce_func,
+            apply_node_func)``, as :meth:`update_all` takes them.
+        cross_reducer : {"sum", "min", "max", "mean", "stack"} or callable
+            How columns of one name from several types of edges are merged. "stack" gives [num_dst,
+            number of edge types, ...] in the order of ``canonical_etypes``, of one type too. A
+            function gets a list of the columns, in the order of ``etype_dict``, and returns one; it
+            is not called for a single column. Where a node has no in-edges of a
+            type, "max" and "min" leave that type out if its reducer is the built-in ``fn.max`` or
+            ``fn.min``; elsewhere it counts as 0.
+        apply_node_func : callable, optional
+            A function of all nodes of each type that got columns, called when these are written.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            As :meth:`update_all`; columns that do not go together. Nothing has been written then.
+
+        References
+        ----------
+        https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.multi_update_all.html
+        """
+        require_cross_reducer(cross_reducer)
+        if not isinstance(etype_dict, Mapping):
+            raise TypeError(
+                "etype_dict: expected {etype: (message_func, reduce_func)}, got"
+                f" {type(etype_dict).__name__}"
+            )
+        given = {self._schema.relation(etype): _functions(f) for etype, f in etype_dict.items()}
+        if len(given) < len(etype_dict):
+            raise ValueError("etype_dict: expected each type of edges once, by one of its names")
+        results: dict[str, list[Result]] = {}
+        # A function may take its columns apart: they come as the user listed the relations.
+        listed = given if callable(cross_reducer) else self._schema.relations
+        for relation in listed:
+            if relation not in given:
+                continue
+            one = self.relation(relation)
+            functions = given[relation]
+            made = one._made(one._all_edges(), *functions)
+            absent = one._adjacency.in_degrees() == 0 if has_absent(functions[1]) else None
+            results.setdefault(relation[2], []).append(Result(made, absent))
+        merged = {ntype: merge(found, cross_reducer) for ntype, found in results.items()}
+        for ntype, columns in merged.items():
+            for name, column in columns.items():
+                self.node_frame(ntype, "dst").check(name, column)
+        for ntype, columns in merged.items():
+            write_rows(self.node_frame(ntype, "dst"), None, columns)
+            if apply_node_func is not None:
+                self.apply_nodes(apply_node_func, ntype=ntype)
 
     # --- over some edges ---
 
@@ -135,11 +205,11 @@ class MessagePassing(EdgeLookup):
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.send_and_recv.html
         """
-        require_etype(etype)
-        eids = self._edges(edges)
+        one = self.relation(etype)
+        eids = one._edges(edges)
         _require_functions(message_func, reduce_func, apply_node_func)
         if eids.shape[0]:
-            self._pass(self._some_edges(eids), message_func, reduce_func, apply_node_func)
+            one._pass(one._some_edges(eids), message_func, reduce_func, apply_node_func)
 
     def push(
         self,
@@ -157,11 +227,11 @@ class MessagePassing(EdgeLookup):
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.push.html
         """
-        require_etype(etype)
-        nodes = self._node_ids("u", u, self._adjacency.num_src)
+        one = self.relation(etype)
+        nodes = one._node_ids("u", u, one._adjacency.num_src)
         nodes, _, _ = ops.compact_ids(nodes, nodes[:0])
-        eids = self._adjacency.out_edges(nodes)[2].long()
-        self.send_and_recv(eids, message_func, reduce_func, apply_node_func)
+        eids = one._adjacency.out_edges(nodes)[2].long()
+        one.send_and_recv(eids, message_func, reduce_func, apply_node_func)
 
     def pull(
         self,
@@ -192,15 +262,15 @@ class MessagePassing(EdgeLookup):
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.pull.html
         """
-        require_etype(etype)
-        nodes = torch.unique(self._node_ids("v", v, self._adjacency.num_dst))
+        one = self.relation(etype)
+        nodes = torch.unique(one._node_ids("v", v, one._adjacency.num_dst))
         _require_functions(message_func, reduce_func, apply_node_func)
         if nodes.shape[0] == 0:
             return
-        indptr, src, eids = self._adjacency.in_edges(nodes)
-        part = Adjacency(indptr, src, None, self._adjacency.num_src, nodes.shape[0])
-        passing = self._part(part, nodes, eids.long())
-        self._pass(passing, message_func, reduce_func, apply_node_func)
+        indptr, src, eids = one._adjacency.in_edges(nodes)
+        part = Adjacency(indptr, src, None, one._adjacency.num_src, nodes.shape[0])
+        passing = one._part(part, nodes, eids.long())
+        one._pass(passing, message_func, reduce_func, apply_node_func)
 
     # --- on nodes ---
 
@@ -215,8 +285,8 @@ class MessagePassing(EdgeLookup):
         v : optional
             Which nodes: ids or a boolean mask; all by default. Other nodes keep their values, and
             get 0 in a new column. Of a node given twice the last row stays.
-        ntype : optional
-            There is one node type.
+        ntype : str, optional
+            Which nodes, where there are several types.
 
         Raises
         ------
@@ -229,15 +299,11 @@ class MessagePassing(EdgeLookup):
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.apply_nodes.html
         """
-        require_ntype(ntype)
-        nodes = None if is_all(v) else self._node_ids("v", v, self._adjacency.num_dst)
-        passing = self._all_edges()
-        if nodes is not None:
-            no_edges = Adjacency(
-                nodes.new_zeros(nodes.shape[0] + 1), nodes[:0], None, 0, nodes.shape[0]
-            )
-            passing = self._part(no_edges, nodes, nodes[:0])
-        write_rows(self._dst_frame, nodes, udf.run_apply(passing, func))
+        frame = self.node_frame(ntype)
+        nodes = None if is_all(v) else self._node_ids("v", v, frame.num_rows)
+        name = self._schema.side(ntype)[1] if self.is_block else ntype
+        passing = self._without_edges(frame, nodes, name)
+        write_rows(frame, nodes, udf.run_apply(passing, func))
 
     # --- parts of the above ---
 
@@ -248,6 +314,17 @@ class MessagePassing(EdgeLookup):
         reduce_func: ReduceFunction | NodeUdf,
         apply_node_func: NodeUdf | None,
     ) -> None:
+        made = self._made(passing, message_func, reduce_func, apply_node_func)
+        write_rows(self._dst_frame, passing.dst_ids, made)
+
+    def _made(
+        self,
+        passing: Passing,
+        message_func: MessageFunction | MessageUdf,
+        reduce_func: ReduceFunction | NodeUdf,
+        apply_node_func: NodeUdf | None,
+    ) -> dict[str, Tensor]:
+        """The columns that the destinations are to get."""
         if isinstance(message_func, MessageFunction) and isinstance(reduce_func, ReduceFunction):
             if apply_node_func is not None:
                 _require_functions(message_func, reduce_func, apply_node_func)
@@ -259,7 +336,7 @@ class MessagePassing(EdgeLookup):
             made = udf.run_reduce(passing, messages, reduce_func)
         if apply_node_func is not None:
             made = udf.run_apply(passing, apply_node_func, made)
-        write_rows(self._dst_frame, passing.dst_ids, made)
+        return made
 
     def _edges(self, edges: Any) -> Tensor:
         """Ids of edges given by ids, a mask or a pair of ends; int64."""
@@ -275,7 +352,8 @@ class MessagePassing(EdgeLookup):
 
     def _all_edges(self) -> Passing:
         frames = self._src_frame, self._dst_frame, self._edge_frame
-        return Passing(self._adjacency, *frames, None, None, self._idtype)
+        relation = self._schema.relations[0]
+        return Passing(self._adjacency, *frames, None, None, self._idtype, relation)
 
     def _some_edges(self, eids: Tensor) -> Passing:
         """The edges listed, in this order, and their distinct destinations by rising id."""
@@ -286,7 +364,33 @@ class MessagePassing(EdgeLookup):
 
     def _part(self, adjacency: Adjacency, nodes: Tensor, eids: Tensor) -> Passing:
         destinations, edges = RowView(self._dst_frame, nodes), RowView(self._edge_frame, eids)
-        return Passing(adjacency, self._src_frame, destinations, edges, nodes, eids, self._idtype)
+        relation = self._schema.relations[0]
+        return Passing(
+            adjacency, self._src_frame, destinations, edges, nodes, eids, self._idtype, relation
+        )
+
+    def _without_edges(self, frame: Frame, nodes: Tensor | None, ntype: Any) -> Passing:
+        """Nodes by themselves, all of a frame or some; no messages pass."""
+        num_nodes = frame.num_rows if nodes is None else nodes.shape[0]
+        none = torch.empty(0, dtype=torch.int64, device=self.device)
+        adjacency = Adjacency(none.new_zeros(num_nodes + 1), none, None, 0, num_nodes)
+        columns = frame if nodes is None else RowView(frame, nodes)
+        side = "dst" if self.is_block else "node"
+        name = self._schema.ntype(ntype, side)
+        relation = (name, "", name)
+        return Passing(adjacency, {}, columns, {}, nodes, None, self._idtype, relation)
+
+
+def _functions(given: Any) -> tuple[Any, Any, Any]:
+    """Message, reduce and perhaps apply function of one type of edges; all checked."""
+    if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+        raise TypeError(
+            "etype_dict: expected (message_func, reduce_func) or (message_func, reduce_func,"
+            f" apply_node_func) for each type of edges, got {given!r}"
+        )
+    functions = (*given, None)[:3]
+    _require_functions(*functions)
+    return functions
 
 
 def _require_functions(message_func: object, reduce_func: object, apply: object) -> None:

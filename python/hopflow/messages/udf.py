@@ -23,6 +23,7 @@ from hopflow.function import MessageFunction, ReduceFunction
 from hopflow.messages import built_in
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.row_view import Columns, RowView, scheme
+from hopflow.structure.types import CANONICAL, Relation
 
 
 class Passing(NamedTuple):
@@ -39,6 +40,8 @@ class Passing(NamedTuple):
         The graph's id of each destination and edge, int64; None where the numbers are the ids.
     idtype : torch.dtype
         Of the ids that functions see.
+    relation : tuple of str
+        The edges' type: (source type, name, destination type).
     """
 
     adjacency: Adjacency
@@ -48,6 +51,7 @@ class Passing(NamedTuple):
     dst_ids: Tensor | None
     eids: Tensor | None
     idtype: torch.dtype
+    relation: Relation = CANONICAL
 
     @property
     def data(self) -> dict[str, Columns]:
@@ -76,16 +80,17 @@ class EdgeBatch:
         Columns of the source and the destination of each edge, [E, ...], gathered when read.
     data : mapping
         Columns of the edges, [E, ...].
+    canonical_etype : tuple of str
+        Their type: (source type, name, destination type).
 
     References
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.udf.EdgeBatch.html
     """
 
-    canonical_etype = ("_N", "_E", "_N")
-
     def __init__(self, passing: Passing) -> None:
         self._passing = passing
+        self.canonical_etype: Relation = passing.relation
         self._src, self._dst = passing.adjacency.coo()
         self.src: Columns = RowView(passing.sources, self._src)
         self.dst: Columns = RowView(passing.destinations, self._dst)
@@ -120,6 +125,8 @@ class NodeBatch:
         Their columns.
     mailbox : mapping, optional
         Their messages.
+    ntype : str
+        Their type.
 
     Attributes
     ----------
@@ -133,10 +140,10 @@ class NodeBatch:
     https://www.dgl.ai/dgl_docs/generated/dgl.udf.NodeBatch.html
     """
 
-    ntype = "_N"
-
-    def __init__(self, ids: Tensor, data: Columns, mailbox: Columns | None = None) -> None:
-        self._ids, self.data = ids, data
+    def __init__(
+        self, ids: Tensor, data: Columns, mailbox: Columns | None = None, ntype: str = CANONICAL[0]
+    ) -> None:
+        self._ids, self.data, self.ntype = ids, data, ntype
         self.mailbox: Columns = {} if mailbox is None else mailbox
 
     def nodes(self) -> Tensor:
@@ -200,7 +207,8 @@ def run_apply(
 ) -> dict[str, Tensor]:
     """What an apply function makes of the destinations, which have the columns ``made`` already."""
     require_function("apply_node_func", function, None, "")
-    batch = NodeBatch(passing.nodes(), RowView(passing.destinations, None, made))
+    columns = RowView(passing.destinations, None, made)
+    batch = NodeBatch(passing.nodes(), columns, ntype=passing.relation[2])
     return checked("apply", function, function(batch), len(batch), "node", passing.adjacency)
 
 
@@ -230,7 +238,7 @@ def run_reduce(
     for nodes, edges in _buckets(passing.adjacency):
         count, degree = edges.shape
         data, mailbox = RowView(passing.destinations, nodes), Mailbox(messages, edges)
-        batch = NodeBatch(passing.nodes(nodes), data, mailbox)
+        batch = NodeBatch(passing.nodes(nodes), data, mailbox, passing.relation[2])
         what = f"node of in-degree {degree}"
         result = checked("reduce", function, function(batch), count, what, passing.adjacency)
         _require_alike(function, degree, result, results[0] if results else result)

@@ -43,7 +43,7 @@ def aggregate(
             graph.edata["_w"] = edge_weight.to(source.dtype)
             message = fn.u_mul_e("_h", "_w", "_m")
         graph.update_all(message, reducer("_m", "_out"))
-        return graph.dstdata["_out"]
+        return graph.node_frame(side="dst")["_out"]
 
 
 def degree_scale(degrees: Tensor, power: float, x: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ def weighted_sum(graph: Graph, source: Tensor, attention: Tensor) -> Tensor:
         # Under autocast a projection is narrower than the parameters that scores are made with.
         graph.srcdata["ft"], graph.edata["a"] = source, attention.to(source.dtype)
         graph.update_all(u_mul_e("ft", "a", "m"), fn_sum("m", "out"))
-        return graph.dstdata["out"]
+        return graph.node_frame(side="dst")["out"]
 
 
 class AttentionConv(ChecksInDegrees):

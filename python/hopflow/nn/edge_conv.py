@@ -120,4 +120,4 @@ class EdgeConv(ChecksInDegrees):
             # No edges, no statistics: torch would count a batch of none.
             g.edata["_m"] = self.bn(values) if self.batch_norm and g.num_edges() else values
             g.update_all(fn.copy_e("_m", "_m"), fn.max("_m", "_out"))
-            return g.dstdata["_out"]
+            return g.node_frame(side="dst")["_out"]

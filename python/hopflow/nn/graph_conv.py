@@ -120,7 +120,7 @@ class EdgeWeightNorm(nn.Module):
             # On a graph both sides are one frame: two names.
             graph.srcdata["_out"] = by_source
             graph.apply_edges(fn.u_mul_v("_out", "_in", "_scale"))
-            return (graph.edata["_scale"] * weight).to(edge_weight.dtype)
+            return (graph.edge_frame["_scale"] * weight).to(edge_weight.dtype)
 
     def extra_repr(self) -> str:
         """What ``print(model)`` shows of the layer."""

@@ -161,7 +161,7 @@ class SAGEConv(nn.Module):
                     # Under autocast x may be narrower than the weights.
                     graph.edata["w"] = edge_weight.view(-1).to(x.dtype)
                 graph.update_all(message, reducer("m", "neigh"))
-                return graph.dstdata["neigh"]
+                return graph.node_frame(side="dst")["neigh"]
 
             if self._aggre_type == "pool":
                 neighbor = aggregate(functional.relu(self.fc_pool(source)), fn.max)

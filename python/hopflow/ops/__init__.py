@@ -8,7 +8,13 @@ import hopflow.ops._openmp  # noqa: F401  before the native module: see there
 from hopflow.ops._place import first_ids, mark_csc, mark_ids, on_cuda
 from hopflow.ops._shapes import INT32_MAX, MOST_NODES, as_int, id_dtype
 from hopflow.ops._transforms import is_a_transforms, is_compiling, made_to_last
-from hopflow.ops.batch_loader import BatchLoader, LoadedBatch, ScratchCache
+from hopflow.ops.batch_loader import (
+    BatchLoader,
+    LoadedBatch,
+    LoadedTypedBatch,
+    ScratchCache,
+    TypedBatchLoader,
+)
 from hopflow.ops.blocks import (
     SampledBlocks,
     SampledHop,
@@ -59,6 +65,16 @@ from hopflow.ops.spmm import (
 from hopflow.ops.spmm_binary import spmm_binary, spmm_binary_reference
 from hopflow.ops.spmm_edges import segment_reduce, segment_reduce_reference
 from hopflow.ops.spmm_own import spmm_with_own, spmm_with_own_reference
+from hopflow.ops.typed_blocks import (
+    Relation,
+    RelationHop,
+    SampledTypedBlocks,
+    TypedHop,
+    TypedNodes,
+    relation_key,
+    sample_typed_blocks,
+    sample_typed_blocks_reference,
+)
 
 __all__ = [
     "INT32_MAX",
@@ -67,15 +83,22 @@ __all__ = [
     "BatchLoader",
     "HopflowError",
     "LoadedBatch",
+    "LoadedTypedBatch",
     "Pin",
     "PoolUsage",
+    "Relation",
+    "RelationHop",
     "RowCache",
     "RowWeights",
     "SampledBlocks",
     "SampledHop",
+    "SampledTypedBlocks",
     "ScratchCache",
     "StartedBlocks",
     "Transpose",
+    "TypedBatchLoader",
+    "TypedHop",
+    "TypedNodes",
     "as_int",
     "check_csc",
     "compact_ids",
@@ -108,12 +131,15 @@ __all__ = [
     "pool_usage",
     "pooled",
     "register_owner",
+    "relation_key",
     "require_fit",
     "row_weights",
     "sample_blocks",
     "sample_blocks_reference",
     "sample_neighbors",
     "sample_neighbors_reference",
+    "sample_typed_blocks",
+    "sample_typed_blocks_reference",
     "sample_weighted",
     "sample_weighted_reference",
     "sddmm",

@@ -9,13 +9,20 @@ import torch
 from torch import Tensor
 
 import hopflow._native as _native
+from hopflow.ops._place import check_ids
 from hopflow.ops._shapes import require_ids
-from hopflow.ops.blocks import SampledBlocks
+from hopflow.ops.blocks import BlockArrays, SampledBlocks
 from hopflow.ops.csc import Transpose
+from hopflow.ops.typed_blocks import (
+    Relation,
+    SampledTypedBlocks,
+    require_fanouts,
+    require_relations,
+)
 
 ScratchCache = _native.ScratchCache
 """Memory that the workers of one graph's loaders keep from epoch to epoch (4 bytes a node each, up
-to 2^26 nodes)."""
+to 2^26 nodes in all types)."""
 
 
 class LoadedBatch(NamedTuple):
@@ -39,7 +46,99 @@ class LoadedBatch(NamedTuple):
     transposes: list[Transpose]
 
 
-class BatchLoader:
+class LoadedTypedBatch(NamedTuple):
+    """A batch of a graph of several node types and relations, and what was requested with it.
+
+    Attributes
+    ----------
+    blocks : SampledTypedBlocks
+        Its hops.
+    request : int
+        Number of the request that it answers.
+    columns : list of Tensor
+        Rows of each requested column.
+    transposes : list of Transpose
+        Out-edges of each requested relation in a hop.
+    """
+
+    blocks: SampledTypedBlocks
+    request: int
+    columns: list[Tensor]
+    transposes: list[Transpose]
+
+
+class _Epoch:
+    """The native loader, and the columns that its threads may be reading."""
+
+    def __init__(
+        self,
+        relations: Sequence[tuple[Tensor, Tensor, int, int]],
+        num_nodes: list[int],
+        seeds: Tensor,
+        fanouts: list[list[int]],
+        *,
+        replace: bool,
+        idtype: torch.dtype,
+        batch_size: int,
+        first_batch: int,
+        num_batches: int,
+        seed: int,
+        epoch: int,
+        num_workers: int,
+        capacity: int,
+        cache: _native.ScratchCache,
+    ) -> None:
+        self._native = _native.BatchLoader(
+            list(relations), num_nodes, seeds, fanouts, bool(replace), idtype == torch.int64,
+            batch_size, first_batch, num_batches, seed % 2**64, epoch % 2**64, num_workers,
+            capacity, cache,
+        )  # fmt: skip
+        # Batches under way may still read the columns of earlier requests.
+        self._requested: dict[int, list[tuple[Tensor, int, int]]] = {0: []}
+
+    def _ask(
+        self, columns: Sequence[tuple[Tensor, int, int]], transposes: Sequence[tuple[int, int]]
+    ) -> int:
+        number = max(self._requested) + 1
+        # Detached: what a column's owner puts in its place (``x.data = y``) must neither free the
+        # memory that the workers read nor change the dtype and shape of rows gathered before.
+        self._requested[number] = [(x.detach(), type_, level) for x, type_, level in columns]
+        self._native.set_requests(number, self._requested[number], list(transposes))
+        return number
+
+    def _take(
+        self, timeout: float
+    ) -> tuple[BlockArrays, tuple[int, list[Tensor], list[Transpose]]] | None:
+        loaded = self._native.next(timeout)
+        if loaded is None:
+            return None
+        arrays, number, columns, transposes = loaded
+        # Batches are begun in order: none that comes later answers an earlier request.
+        for old in [n for n in self._requested if n < number]:
+            del self._requested[old]
+        rows = [
+            _as_rows(flat, column, _num_rows(arrays, type_, level))
+            for flat, (column, type_, level) in zip(columns, self._requested[number])
+        ]
+        return arrays, (number, rows, [Transpose(*t) for t in transposes])
+
+    def close(self) -> None:
+        """End the threads; what they were doing is given up. Does nothing in a forked child."""
+        self._native.close()
+
+
+def _num_rows(arrays: BlockArrays, type_: int, level: int) -> int:
+    nodes, hops = arrays
+    return nodes[type_][1].shape[0] if level == 0 else hops[level - 1][1][type_]
+
+
+def _as_rows(flat: Tensor, column: Tensor, num_rows: int) -> Tensor:
+    """Gathered bytes as rows of ``column``."""
+    shape = (num_rows, *column.shape[1:])
+    return flat.view(column.dtype).view(shape) if flat.numel() else column.new_empty(shape)
+
+
+class BatchLoader(_Epoch):
     """One epoch: batch ``b`` holds seeds ``b * batch_size`` and following, sampled.
 
     Parameters
@@ -89,13 +188,16 @@ class BatchLoader:
         capacity: int,
         cache: _native.ScratchCache,
     ) -> None:
-        self._native = _native.BatchLoader(
-            indptr, indices, require_ids("seeds", seeds).to(indices.dtype), list(fanouts),
-            bool(replace), idtype == torch.int64, batch_size, first_batch, num_batches,
-            seed % 2**64, epoch % 2**64, num_workers, capacity, cache,
+        num_nodes, seeds = indptr.shape[0] - 1, require_ids("seeds", seeds)
+        if seeds.dtype != indices.dtype:
+            check_ids("seeds", seeds, num_nodes, "number of nodes", everywhere=True)
+            seeds = seeds.to(indices.dtype)
+        super().__init__(
+            [(indptr, indices, 0, 0)], [num_nodes], seeds, [[fanout] for fanout in fanouts],
+            replace=replace, idtype=idtype, batch_size=batch_size, first_batch=first_batch,
+            num_batches=num_batches, seed=seed, epoch=epoch, num_workers=num_workers,
+            capacity=capacity, cache=cache,
         )  # fmt: skip
-        # Batches under way may still read the columns of earlier requests.
-        self._requested: dict[int, list[tuple[Tensor, int]]] = {0: []}
 
     def request(self, columns: Sequence[tuple[Tensor, int]], transposes: Sequence[int]) -> int:
         """Make the batches not yet begun bring these along.
@@ -113,12 +215,9 @@ class BatchLoader:
         int
             The request's number.
         """
-        number = max(self._requested) + 1
-        # Detached: what a column's owner puts in its place (``x.data = y``) must neither free the
-        # memory that the workers read nor change the dtype and shape of rows gathered before.
-        self._requested[number] = [(column.detach(), level) for column, level in columns]
-        self._native.set_requests(number, self._requested[number], list(transposes))
-        return number
+        return self._ask(
+            [(column, 0, level) for column, level in columns], [(hop, 0) for hop in transposes]
+        )
 
     def next(self, timeout: float = 0.0) -> LoadedBatch | None:
         """The next batch in order, or None after the last.
@@ -135,27 +234,87 @@ class BatchLoader:
         RuntimeError
             The batch took longer than ``timeout``.
         """
-        loaded = self._native.next(timeout)
+        loaded = self._take(timeout)
+        return None if loaded is None else LoadedBatch(SampledBlocks.of(loaded[0]), *loaded[1])
+
+
+class TypedBatchLoader(_Epoch):
+    """:class:`BatchLoader` on a graph of several node types and relations.
+
+    A batch's blocks are those of :func:`sample_typed_blocks`, with the :func:`relation_key` of each
+    relation. A hop in which every relation keeps all edges draws nothing and counts for
+    nothing in the keys of those after it.
+
+    Parameters
+    ----------
+    relations : sequence of Relation
+        In-edges by relation, on the CPU.
+    num_nodes : sequence of int
+        Nodes of each type.
+    seeds : Tensor
+        Nodes in the order of the epoch, shape [S], int64: of type ``t`` the id plus the number of
+        nodes of all types before it.
+    fanouts : sequence of sequence of int
+        From the seeds outwards, of each hop one for each relation: in-edges kept a node; -1 keeps
+        all, 0 none.
+    replace, idtype, batch_size, first_batch, num_batches, seed, epoch, num_workers, capacity, cache
+        As of :class:`BatchLoader`.
+
+    Raises
+    ------
+    IndexError, TypeError, ValueError
+        Seeds that are not nodes of the graph, and other bad arguments.
+    """
+
+    def __init__(
+        self,
+        relations: Sequence[Relation],
+        num_nodes: Sequence[int],
+        seeds: Tensor,
+        fanouts: Sequence[Sequence[int]],
+        *,
+        replace: bool,
+        idtype: torch.dtype,
+        batch_size: int,
+        first_batch: int,
+        num_batches: int,
+        seed: int,
+        epoch: int,
+        num_workers: int,
+        capacity: int,
+        cache: _native.ScratchCache,
+    ) -> None:
+        relations, counts = require_relations(relations, num_nodes)
+        super().__init__(
+            relations, counts, require_ids("seeds", seeds),
+            require_fanouts(fanouts, len(relations)), replace=replace, idtype=idtype,
+            batch_size=batch_size, first_batch=first_batch, num_batches=num_batches, seed=seed,
+            epoch=epoch, num_workers=num_workers, capacity=capacity, cache=cache,
+        )  # fmt: skip
+
+    def request(
+        self, columns: Sequence[tuple[Tensor, int, int]], transposes: Sequence[tuple[int, int]]
+    ) -> int:
+        """Make the batches not yet begun bring these along.
+
+        Parameters
+        ----------
+        columns : sequence of (Tensor, int, int)
+            A column [N, ...] of one node type with contiguous rows, the number of the type, and the
+            level whose rows are wanted: 0 for the seeds, ``h`` for the nodes that ``h`` hops reach.
+        transposes : sequence of (int, int)
+            Hops, 0 being the seeds', and relations.
+
+        Returns
+        -------
+        int
+            The request's number.
+        """
+        return self._ask(columns, transposes)
+
+    def next(self, timeout: float = 0.0) -> LoadedTypedBatch | None:
+        """The next batch in order, or None after the last: see :meth:`BatchLoader.next`."""
+        loaded = self._take(timeout)
         if loaded is None:
             return None
-        arrays, number, columns, transposes = loaded
-        # Batches are begun in order: none that comes later answers an earlier request.
-        for old in [n for n in self._requested if n < number]:
-            del self._requested[old]
-        blocks = SampledBlocks.of(arrays)
-        rows = [
-            _as_rows(flat, column, blocks, level)
-            for flat, (column, level) in zip(columns, self._requested[number])
-        ]
-        return LoadedBatch(blocks, number, rows, [Transpose(*t) for t in transposes])
-
-    def close(self) -> None:
-        """End the threads; what they were doing is given up. Does nothing in a forked child."""
-        self._native.close()
-
-
-def _as_rows(flat: Tensor, column: Tensor, blocks: SampledBlocks, level: int) -> Tensor:
-    """Gathered bytes as rows of ``column``."""
-    nodes = blocks.output_nodes.shape[0] if level == 0 else blocks.hops[level - 1].num_src
-    shape = (nodes, *column.shape[1:])
-    return flat.view(column.dtype).view(shape) if flat.numel() else column.new_empty(shape)
+        return LoadedTypedBatch(SampledTypedBlocks.of(loaded[0]), *loaded[1])

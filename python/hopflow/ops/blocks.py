@@ -14,9 +14,12 @@ from hopflow.ops._shapes import require_ids
 from hopflow.ops.compact import compact_ids_reference
 from hopflow.ops.sample import sample_neighbors_reference
 
-_Arrays: TypeAlias = tuple[
-    Tensor, Tensor, "Tensor | None", Tensor, list[tuple[Tensor, Tensor, Tensor, int]]
+BlockArrays: TypeAlias = tuple[
+    list[tuple[Tensor, Tensor, "Tensor | None", Tensor]],
+    list[tuple[list[tuple[Tensor, Tensor, Tensor]], list[int]]],
 ]
+"""What the native module returns: the nodes of each type, and of each hop the edges of each
+relation and the number of nodes of each type."""
 
 
 class SampledHop(NamedTuple):
@@ -74,11 +77,10 @@ class SampledBlocks(NamedTuple):
         return self
 
     @classmethod
-    def of(cls, arrays: _Arrays) -> SampledBlocks:
-        """What the native module returns, with names."""
-        input_nodes, output_nodes, seed_inverse, src_ids, hops = arrays
-        named = [SampledHop(*hop) for hop in hops]
-        return cls(input_nodes, output_nodes, seed_inverse, src_ids, named)
+    def of(cls, arrays: BlockArrays) -> SampledBlocks:
+        """What the native module returns for one node type and one relation, with names."""
+        (nodes,), hops = arrays
+        return cls(*nodes, [SampledHop(*edges, num_src) for (edges,), (num_src,) in hops])
 
 
 def sample_blocks(
@@ -126,14 +128,15 @@ def sample_blocks(
     may then be in page-locked host memory. :func:`start_blocks` does not wait for the device.
     """
     indptr, indices = require_ids("indptr", indptr), require_ids("indices", indices)
-    seeds = require_ids("seeds", seeds).to(indices.dtype)
+    seeds = require_ids("seeds", seeds)
     if on_cuda(seeds):
         return start_blocks(
-            indptr, indices, seeds, fanouts, keys=keys, replace=replace, idtype=idtype
-        ).finish()
+            indptr, indices, seeds.to(indices.dtype), fanouts, keys=keys, replace=replace,
+            idtype=idtype,
+        ).finish()  # fmt: skip
     arrays = _native.sample_blocks(
-        indptr, indices, seeds, list(fanouts), [key % 2**64 for key in keys], bool(replace),
-        idtype == torch.int64,
+        [(indptr, indices, 0, 0)], [indptr.shape[0] - 1], [seeds], [[f] for f in fanouts],
+        [[key % 2**64] for key in keys], bool(replace), idtype == torch.int64,
     )  # fmt: skip
     return SampledBlocks.of(arrays)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
 from typing import TypeAlias
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.frame import take_rows
 from hopflow.structure.ids import as_ids
 
 
@@ -53,8 +53,6 @@ class EdgePool:
         """
         if eids is None:
             return None
-        if isinstance(eids, dict):
-            raise TypeError(f"{name}: expected edge ids, got a dict; there is one edge type")
         ids = as_ids(name, eids)
         outside = (ids < 0) | (ids >= self.num_edges)
         if bool(outside.any()):
@@ -101,42 +99,12 @@ class EdgePool:
         eids = self.adjacency.eids.index_select(0, positions)
         return ops.mark_ids(eids, self.num_edges)
 
-    def sample_blocks(
-        self,
-        seeds: Tensor,
-        fanouts: Sequence[int],
-        *,
-        keys: Sequence[int],
-        replace: bool,
-        idtype: torch.dtype,
-        excluded: Tensor | None = None,
-    ) -> ops.SampledBlocks:
-        """All hops of a batch; what :func:`hopflow.ops.sample_blocks` does, in one pass if it can.
 
-        The seeds may repeat only where they may there.
-        """
-        edges = self.adjacency
-        if self.weights is None and excluded is None:
-            return ops.sample_blocks(
-                edges.indptr, edges.indices, seeds, fanouts, keys=keys, replace=replace,
-                idtype=idtype,
-            )  # fmt: skip
-        seeds = seeds.to(edges.indices.dtype)
-        nodes, inverse, _ = ops.compact_ids(seeds, seeds[:0])
-        output_nodes, hops = nodes, []
-        for fanout, key in zip(fanouts, keys, strict=True):
-            indptr, neighbors, positions = self.sample(
-                nodes, fanout, key=key, replace=replace, excluded=excluded
-            )
-            nodes, _, local = ops.compact_ids(nodes, neighbors)
-            hops.append(ops.SampledHop(indptr, local.to(torch.int32), positions, nodes.shape[0]))
-        return ops.SampledBlocks(
-            nodes.to(idtype),
-            output_nodes.to(idtype),
-            None if output_nodes.shape == seeds.shape else inverse.long(),
-            nodes,
-            hops,
-        ).mark(edges.num_dst, edges.num_edges)
+def edge_ids(eids: Tensor | None, positions: Tensor, num_edges: int) -> Tensor:
+    """A graph's ids of the edges at some positions, of which there are ``num_edges`` in all."""
+    if eids is None:
+        return positions
+    return ops.mark_ids(take_rows("eids", eids, positions), num_edges)
 
 
 # Made once for a graph's edges and kept as long as these: the latest pools, and the position of
@@ -188,6 +156,7 @@ def pool_of(
     edge_dir: str = "in",
     prob: Tensor | None = None,
     mask: Tensor | None = None,
+    what: str = "",
 ) -> EdgePool:
     """The edges to draw from; O(E) the first time, then kept while the columns do not change.
 
@@ -201,6 +170,8 @@ def pool_of(
         Weight of each edge, shape [E], any real dtype. Edges of weight 0 are left out.
     mask : Tensor, optional
         bool or uint8, shape [E]: edges that may be drawn.
+    what : str
+        After names of operands, in messages.
 
     Raises
     ------
@@ -212,13 +183,13 @@ def pool_of(
         return EdgePool(adjacency.full(), adjacency.num_edges)
     if any(column is not None and column.is_inference() for column in columns):
         # Its changes leave no trace: it is read each time.
-        return _make(adjacency, edge_dir, prob, mask)
+        return _make(adjacency, edge_dir, prob, mask, what)
     key = (edge_dir, _state(prob), _state(mask))
     with _lock:
         kept = _pools.setdefault(adjacency, {})
         found = kept.get(key)
         if found is None:
-            found = _Kept(_make(adjacency, edge_dir, prob, mask), columns)
+            found = _Kept(_make(adjacency, edge_dir, prob, mask, what), columns)
             # What these columns were before cannot come back.
             for old in [k for k in kept if _same_columns(k, key)]:
                 del kept[old]
@@ -232,18 +203,19 @@ def pool_of(
 # What is kept serves calls with gradients too, even if the first was made without.
 @torch.inference_mode(False)
 def _make(
-    adjacency: Adjacency, edge_dir: str, prob: Tensor | None, mask: Tensor | None
+    adjacency: Adjacency, edge_dir: str, prob: Tensor | None, mask: Tensor | None, what: str
 ) -> EdgePool:
     """What :func:`pool_of` returns, made now."""
     full = adjacency.full()
-    num_nodes, num_edges = full.num_dst, full.num_edges
+    num_edges, ends = full.num_edges, (full.num_src, full.num_dst)
     indptr, indices, eids = full.indptr, full.indices, full.eids
     if edge_dir == "out":
         indptr, indices, positions = full.transpose()
         eids = positions if eids is None else eids[positions.long()]
+        ends = ends[::-1]
     weights, mask = None, None if mask is None else mask.bool()
     if prob is not None:
-        values = _as_weights(prob)
+        values = _as_weights(prob, what)
         weights = values if eids is None else values[eids.long()]
         mask = values > 0 if mask is None else mask & (values > 0)
     if mask is not None:
@@ -258,12 +230,12 @@ def _make(
     if indices is full.indices:
         chosen = full.map(lambda x: x.view_as(x))  # not the graph's own: it would be kept by itself
     else:
-        chosen = Adjacency(indptr, indices, eids, num_nodes, num_nodes)
+        chosen = Adjacency(indptr, indices, eids, *ends)
     prepared = None if weights is None else ops.row_weights(indptr, weights)
     return EdgePool(chosen, num_edges, prepared)
 
 
-def _as_weights(prob: Tensor) -> Tensor:
+def _as_weights(prob: Tensor, what: str) -> Tensor:
     """Weights in float32 if that holds them, else float64; a bad one raises a ValueError."""
     is_narrow = prob.dtype in (torch.float32, torch.float16, torch.bfloat16)
     values = prob.detach().to(torch.float32 if is_narrow else torch.float64)
@@ -271,6 +243,6 @@ def _as_weights(prob: Tensor) -> Tensor:
     if bool(is_bad.any()):
         at = int(is_bad.nonzero()[0])
         raise ValueError(
-            f"prob: expected finite weights >= 0, got {float(values[at])} for edge {at}"
+            f"prob{what}: expected finite weights >= 0, got {float(values[at])} for edge {at}"
         )
     return values

@@ -13,24 +13,24 @@ import hopflow.ops as ops
 from hopflow.sampling import random
 from hopflow.structure.edge_lookup import EdgeLookup
 from hopflow.structure.graph_base import GraphBase, require_graph
-from hopflow.structure.types import require_etype
 
 _ROUNDS = 16  # of draws, until pairs without an edge are given up
 _DRAWS = 1 << 20  # in a round, or four for each pair that is missing
 
 
-def random_nodes(g: GraphBase, count: int) -> Tensor:
-    """``count`` nodes of a graph, each as likely at every draw, dtype ``g.idtype``.
+def random_nodes(g: GraphBase, count: int, ntype: Any = None) -> Tensor:
+    """``count`` nodes of a type, each as likely at every draw, dtype ``g.idtype``.
 
     They are drawn on the CPU, so that they are the same whatever the device.
     """
     g = require_graph(g)
-    if count and g.num_nodes() == 0:
+    num_nodes = g.num_nodes() if ntype is None else g.num_nodes(ntype)
+    if count and num_nodes == 0:
         raise ValueError("g: expected nodes to draw from, got a graph without")
     # Counter-based, with a key of 64 bits (torch's generator looks at 32 of its seed) and no node
     # preferred (torch takes 32 bits modulo the number of nodes).
     generator = np.random.Generator(np.random.Philox(key=random.next_key() % 2**64))
-    drawn = generator.integers(max(1, g.num_nodes()), size=count, dtype=np.int64)
+    drawn = generator.integers(max(1, num_nodes), size=count, dtype=np.int64)
     return torch.from_numpy(drawn).to(g.device, g.idtype)
 
 
@@ -55,8 +55,8 @@ def global_uniform_negative_sampling(
         Leave out pairs of a node and itself.
     replace : bool
         Whether the same pair may come twice.
-    etype : None
-        There is one type of edges.
+    etype : str or tuple, optional
+        Which edges, where there are several types.
     redundancy : float, optional
         Accepted for DGL's sake and without effect: as many are drawn as it takes.
 
@@ -75,15 +75,20 @@ def global_uniform_negative_sampling(
     https://www.dgl.ai/dgl_docs/generated/dgl.sampling.global_uniform_negative_sampling.html
     """
     g = require_graph(g)
-    require_etype(etype)
+    src_type, _, dst_type = g.schema.relation(etype)
+    edges = g.relation(etype)
+    exclude_self_loops = exclude_self_loops and src_type == dst_type
     wanted = ops.as_int("num_samples", num_samples)
     if wanted < 0:
         raise ValueError(f"num_samples: expected at least 0, got {wanted}")
-    num_nodes = g.num_nodes()
-    pairs = torch.empty(0, dtype=torch.int64, device=g.device)  # as src * num_nodes + dst
-    share = _share_of_others(g, exclude_self_loops)
+    num_src, num_dst = edges.num_src_nodes(), edges.num_dst_nodes()
+    num_pairs = num_src * num_dst
+    pairs = torch.empty(0, dtype=torch.int64, device=g.device)  # as src * num_dst + dst
+    # The least share of all pairs that are no edges: more where edges are parallel.
+    others = num_pairs - (num_dst if exclude_self_loops else 0) - edges.num_edges()
+    share = max(others, 1) / num_pairs if num_pairs else 0.0
     # After so many draws a pair has not come with a probability below e^-40: there are no more.
-    enough = num_nodes**2 * (2 * math.log(max(1, num_nodes)) + 40)
+    enough = num_pairs * (math.log(max(1, num_pairs)) + 40)
     drawn = 0
     for _ in range(_ROUNDS if share > 0 else 0):
         missing = wanted - pairs.shape[0]
@@ -91,22 +96,15 @@ def global_uniform_negative_sampling(
             break
         count = int(min(1.2 * missing / share + 16, max(_DRAWS, 4 * missing)))
         drawn += count
-        src, dst = random_nodes(g, count), random_nodes(g, count)
-        right = ~torch.as_tensor(g.has_edges_between(src, dst), device=g.device)
+        src, dst = random_nodes(g, count, src_type), random_nodes(g, count, dst_type)
+        right = ~torch.as_tensor(edges.has_edges_between(src, dst), device=g.device)
         if exclude_self_loops:
             right &= src != dst
         before = pairs.shape[0]
-        pairs = torch.cat([pairs, src[right].long() * num_nodes + dst[right].long()])
+        pairs = torch.cat([pairs, src[right].long() * num_dst + dst[right].long()])
         if not replace:
             pairs, _, _ = ops.compact_ids(pairs, pairs[:0])
         share = max(pairs.shape[0] - before, 0.5) / count  # what came of these draws
     pairs = pairs[:wanted]
-    src = torch.div(pairs, max(1, num_nodes), rounding_mode="floor")
-    return src.to(g.idtype), (pairs - src * num_nodes).to(g.idtype)
-
-
-def _share_of_others(g: GraphBase, exclude_self_loops: bool) -> float:
-    """The least share of all pairs of nodes that are no edges (more where edges are parallel)."""
-    num_nodes = g.num_nodes()
-    others = num_nodes * (num_nodes - exclude_self_loops) - g.num_edges()
-    return max(others, 1) / num_nodes**2 if num_nodes else 0.0
+    src = torch.div(pairs, max(1, num_dst), rounding_mode="floor")
+    return src.to(g.idtype), (pairs - src * num_dst).to(g.idtype)

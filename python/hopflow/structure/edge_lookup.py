@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
-from hopflow.structure.graph_base import GraphBase
 from hopflow.structure.ids import as_edge_ids, as_ids, as_node_ids
-from hopflow.structure.types import CANONICAL, ETYPE, NTYPE, is_one, require_etype, require_ntype
+from hopflow.structure.placement import Placement
+from hopflow.structure.types import Relation, is_one
 
 
-class EdgeLookup(GraphBase):
+class EdgeLookup(Placement):
     """What a graph tells about its edges and neighbours; a part of :class:`hopflow.Graph`.
 
     Edges are stored by destination, so in-edges cost O(their number). The first question about edge
@@ -22,44 +22,80 @@ class EdgeLookup(GraphBase):
     (:meth:`Adjacency.transpose`).
     """
 
-    # --- types: one of nodes and one of edges, by DGL's names ---
+    # --- types ---
 
     @property
     def ntypes(self) -> list[str]:
-        """Names of the node types: ``["_N"]``; on a block one for each side."""
-        return [NTYPE, NTYPE] if self.is_block else [NTYPE]
+        """Names of the node types; of a block those of its sources, then of its destinations."""
+        return list(self._schema.ntypes)
 
     @property
     def etypes(self) -> list[str]:
-        """Names of the edge types: ``["_E"]``."""
-        return [ETYPE]
+        """Names of the edge types, one for each relation."""
+        return [relation[1] for relation in self._schema.relations]
 
     @property
-    def canonical_etypes(self) -> list[tuple[str, str, str]]:
-        """Edge types with those of their ends: ``[("_N", "_E", "_N")]``."""
-        return [CANONICAL]
+    def canonical_etypes(self) -> list[Relation]:
+        """Relations: ``(source type, name, destination type)`` each."""
+        return list(self._schema.relations)
 
     @property
     def srctypes(self) -> list[str]:
-        """Names of the source node types: ``["_N"]``."""
-        return [NTYPE]
+        """Names of the types that sources have; all, unless these and destinations' are apart."""
+        return list(self._schema.srctypes)
 
     @property
     def dsttypes(self) -> list[str]:
-        """Names of the destination node types: ``["_N"]``."""
-        return [NTYPE]
+        """Names of the types that destinations have; as :attr:`srctypes`."""
+        return list(self._schema.dsttypes)
 
     @property
     def is_homogeneous(self) -> bool:
-        """Whether there is one type of nodes: True on a graph, False on a block, as in DGL."""
-        return not self.is_block
+        """Whether there is one type of nodes and one of edges; False on a block, as in DGL."""
+        return len(self._schema.ntypes) == 1 and len(self._schema.relations) == 1
+
+    @property
+    def is_unibipartite(self) -> bool:
+        """Whether no node type is both of sources and of destinations; True on a block."""
+        return self._schema.srctypes != self._schema.dsttypes or self.is_block
+
+    def to_canonical_etype(self, etype: Any) -> Relation:
+        """The relation that a name stands for, ``(source type, name, destination type)``.
+
+        Raises
+        ------
+        ValueError
+            There is none of that name, or several.
+
+        References
+        ----------
+        https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.to_canonical_etype.html
+        """
+        return self._schema.relation(etype)
+
+    def get_ntype_id(self, ntype: Any) -> int:
+        """Number of a node type, as in ``to_homogeneous(g).ndata[dgl.NTYPE]``."""
+        return self._schema.ntypes.index(self._schema.ntype(ntype))
+
+    def get_ntype_id_from_src(self, ntype: Any) -> int:
+        """Number of a node type among :attr:`srctypes`."""
+        return self._schema.srctypes.index(self._schema.ntype(ntype, "src"))
+
+    def get_ntype_id_from_dst(self, ntype: Any) -> int:
+        """Number of a node type among :attr:`dsttypes`."""
+        return self._schema.dsttypes.index(self._schema.ntype(ntype, "dst"))
+
+    def get_etype_id(self, etype: Any = None) -> int:
+        """Number of a relation, as in ``to_homogeneous(g).edata[dgl.ETYPE]``."""
+        return self._schema.relations.index(self._schema.relation(etype))
 
     # --- nodes and edges ---
 
     def has_nodes(self, vid: Any, ntype: Any = None) -> Tensor | bool:
         """Whether each id is a node's, bool, shape [n], or a bool for a single id.
 
-        On a block its destination nodes are meant, as with ``nodes()``.
+        On a block its destination nodes are meant, as with ``nodes()``; of several types ``ntype``
+        says which.
 
         Raises
         ------
@@ -70,12 +106,12 @@ class EdgeLookup(GraphBase):
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.has_nodes.html
         """
-        require_ntype(ntype)
+        frame = self.node_frame(ntype)
         ids = as_ids("vid", vid)
         if (ids < 0).any():
             at = int((ids < 0).nonzero()[0])
             raise IndexError(f"vid[{at}] is {int(ids[at])}, expected ids of at least 0")
-        found = (ids < self._adjacency.num_dst).to(self._adjacency.indices.device)
+        found = (ids < frame.num_rows).to(self.device)
         return bool(found) if is_one(vid) else found
 
     def find_edges(self, eid: Any, etype: Any = None) -> tuple[Tensor, Tensor]:
@@ -85,8 +121,8 @@ class EdgeLookup(GraphBase):
         ----------
         eid : Tensor, numpy array, sequence of int, int or boolean mask
             Edge ids, shape [n].
-        etype : optional
-            There is one edge type.
+        etype : str or tuple, optional
+            Which edges, where there are several types.
 
         Returns
         -------
@@ -102,8 +138,8 @@ class EdgeLookup(GraphBase):
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.find_edges.html
         """
-        require_etype(etype)
-        src, dst = self._adjacency.ends(self._edge_ids("eid", eid))
+        one = self.relation(etype)
+        src, dst = one._adjacency.ends(one._edge_ids("eid", eid))
         return src.to(self._idtype), dst.to(self._idtype)
 
     def edge_ids(self, u: Any, v: Any, return_uv: bool = False, etype: Any = None) -> Any:
@@ -117,8 +153,8 @@ class EdgeLookup(GraphBase):
             Sources and destinations, shape [n] each; a single one is paired with all of the other.
         return_uv : bool
             Return every edge of each pair, rather than one.
-        etype : optional
-            There is one edge type.
+        etype : str or tuple, optional
+            Which edges, where there are several types.
 
         Returns
         -------
@@ -138,12 +174,12 @@ class EdgeLookup(GraphBase):
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.edge_ids.html
         """
-        require_etype(etype)
-        src, dst = self._pairs(u, v)
+        one = self.relation(etype)
+        src, dst = one._pairs(u, v)
         if not return_uv:
-            found = self._edge_of_each(src, dst).to(self._idtype)
+            found = one._edge_of_each(src, dst).to(self._idtype)
             return int(found) if is_one(u) and is_one(v) else found
-        first, count, eids = self._edges_between(src, dst)
+        first, count, eids = one._edges_between(src, dst)
         ends = count.cumsum(0)
         total = int(ends[-1]) if ends.numel() else 0
         pair = torch.repeat_interleave(count, output_size=total)
@@ -160,8 +196,8 @@ class EdgeLookup(GraphBase):
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.has_edges_between.html
         """
-        require_etype(etype)
-        found = self._edges_between(*self._pairs(u, v))[1] > 0
+        one = self.relation(etype)
+        found = one._edges_between(*one._pairs(u, v))[1] > 0
         return bool(found) if is_one(u) and is_one(v) else found
 
     def in_edges(self, v: Any, form: str = "uv", etype: Any = None) -> Any:
@@ -173,8 +209,8 @@ class EdgeLookup(GraphBase):
             Destination nodes.
         form : {"uv", "eid", "all"}
             What to return: (sources, destinations), edge ids, or all three.
-        etype : optional
-            There is one edge type.
+        etype : str or tuple, optional
+            Which edges, where there are several types.
 
         Returns
         -------
@@ -185,10 +221,10 @@ class EdgeLookup(GraphBase):
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.in_edges.html
         """
-        require_etype(etype)
+        adjacency = self.relation(etype)._adjacency
         _require_form(form)
-        nodes = self._node_ids("v", v, self._adjacency.num_dst)
-        indptr, src, eids = self._adjacency.in_edges(nodes)
+        nodes = self._node_ids("v", v, adjacency.num_dst)
+        indptr, src, eids = adjacency.in_edges(nodes)
         return self._as_form(form, src, _owners(nodes, indptr, eids), eids)
 
     def out_edges(self, u: Any, form: str = "uv", etype: Any = None) -> Any:
@@ -198,10 +234,10 @@ class EdgeLookup(GraphBase):
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.out_edges.html
         """
-        require_etype(etype)
+        adjacency = self.relation(etype)._adjacency
         _require_form(form)
-        nodes = self._node_ids("u", u, self._adjacency.num_src)
-        indptr, dst, eids = self._adjacency.out_edges(nodes)
+        nodes = self._node_ids("u", u, adjacency.num_src)
+        indptr, dst, eids = adjacency.out_edges(nodes)
         return self._as_form(form, _owners(nodes, indptr, eids), dst, eids)
 
     def predecessors(self, v: Any, etype: Any = None) -> Tensor:
@@ -221,14 +257,14 @@ class EdgeLookup(GraphBase):
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.successors.html
         """
-        nodes = self._node_ids("v", _one("v", v), self._adjacency.num_src)
-        require_etype(etype)
-        return self._adjacency.out_edges(nodes)[1].to(self._idtype)
+        adjacency = self.relation(etype)._adjacency
+        nodes = self._node_ids("v", _one("v", v), adjacency.num_src)
+        return adjacency.out_edges(nodes)[1].to(self._idtype)
 
     # --- parts of the above ---
 
     def _node_ids(self, name: str, nodes: Any, num_nodes: int) -> Tensor:
-        return as_node_ids(name, nodes, num_nodes, device=self._adjacency.indices.device)
+        return as_node_ids(name, nodes, num_nodes, device=self.device)
 
     def _edge_ids(self, name: str, edges: Any) -> Tensor:
         """Edges given by ids or a mask; int64."""

@@ -14,6 +14,10 @@ NID = "_ID"
 """Column of a block's nodes that holds their ids in the parent graph."""
 EID = "_ID"
 """Column of a block's edges that holds their ids in the parent graph."""
+NTYPE = "_TYPE"
+"""Node column of :func:`hopflow.to_homogeneous`: the number of each node's type."""
+ETYPE = "_TYPE"
+"""Edge column of :func:`hopflow.to_homogeneous`: the number of each edge's type."""
 
 
 class LazyColumn:
@@ -122,6 +126,11 @@ class Frame(MutableMapping[str, Tensor]):
             raise KeyError(f"no {self._what} column {key!r}; there is {known}") from None
 
     def __setitem__(self, key: str, value: Tensor) -> None:
+        self.check(key, value)
+        self._columns[key] = value
+
+    def check(self, key: str, value: Tensor) -> None:
+        """Raise a TypeError or ValueError unless ``value`` may be the column ``key``."""
         if not isinstance(key, str):
             raise TypeError(f"column name: expected a str, got {type(key).__name__}")
         if not isinstance(value, Tensor):
@@ -143,7 +152,6 @@ class Frame(MutableMapping[str, Tensor]):
                 f"{self._what} column {key!r} is on {value.device}, the graph on {self._device};"
                 f" expected one device"
             )
-        self._columns[key] = value
 
     def __delitem__(self, key: str) -> None:
         if key not in self._columns:
@@ -161,6 +169,11 @@ class Frame(MutableMapping[str, Tensor]):
 
     def __repr__(self) -> str:
         return repr(dict(self))
+
+    @property
+    def what(self) -> str:
+        """What a row is."""
+        return self._what
 
     @property
     def num_rows(self) -> int:
@@ -186,6 +199,10 @@ class Frame(MutableMapping[str, Tensor]):
     def copy(self) -> Frame:
         """A frame with the same columns; adding to one does not add to the other."""
         return Frame(self._num_rows, self._what, self._device, dict(self._columns))
+
+    def without_columns(self) -> Frame:
+        """A frame for the same rows, with no column yet."""
+        return Frame(self._num_rows, self._what, self._device)
 
     def map(self, f: Callable[[Tensor], Tensor], device: torch.device) -> Frame:
         """A frame with ``f`` applied to every column, lazily to those not read yet."""

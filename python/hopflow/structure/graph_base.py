@@ -1,20 +1,20 @@
-"""What every graph holds: edges, feature columns, and where they live."""
+"""What every graph holds: nodes and edges of each type, and their columns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
 
-import hopflow.ops as ops
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import Columns, Frame
 from hopflow.structure.ids import as_node_ids
+from hopflow.structure.relations import OF_SEVERAL, Relations
 from hopflow.structure.types import ALL, is_all, is_one
+from hopflow.structure.views import EdgeView, NodeView, TypedColumns
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GraphT = TypeVar("GraphT", bound="GraphBase")
 
 
-class GraphBase:
+class GraphBase(Relations):
     """Edges and feature columns, without what is computed over them; a part of Graph.
 
     Parameters
@@ -33,47 +33,44 @@ class GraphBase:
         int32 or int64: the dtype of ids handed out; int64 if int32 cannot number nodes and edges.
     """
 
-    is_block = False
-    _pins: tuple[ops.Pin, ...] = ()  # keep page-locked memory locked
-
     def __init__(self, adjacency: Adjacency, *, idtype: torch.dtype = torch.int64) -> None:
         self._adjacency = adjacency
         self._idtype = adjacency.fitting(idtype)
         self._src_frame = self._dst_frame = Frame(adjacency.num_dst, "node", self.device)
         self._edge_frame = Frame(adjacency.num_edges, "edge", self.device)
 
-    # --- size and kind ---
+    # --- size ---
 
-    @property
-    def idtype(self) -> torch.dtype:
-        """The dtype of ids handed out, int32 or int64."""
-        return self._idtype
+    def num_nodes(self, ntype: Any = None) -> int:
+        """Number of nodes of a type, or of all."""
+        if ntype is not None:
+            return self.node_frame(ntype).num_rows
+        if self._relations is None and self._src_frame is self._dst_frame:
+            return self._adjacency.num_dst
+        return sum(frame.num_rows for frame in self.node_frames().values())
 
-    @property
-    def device(self) -> torch.device:
-        """Where the edges and every column are."""
-        return self._adjacency.indices.device
+    def num_edges(self, etype: Any = None) -> int:
+        """Number of edges of a type, or of all."""
+        if etype is None and self._relations is not None:
+            return sum(one._adjacency.num_edges for one in self._relations.values())
+        return self.relation(etype)._adjacency.num_edges
 
-    @property
-    def adjacency(self) -> Adjacency:
-        """The edges in the form that :mod:`hopflow.ops` takes."""
-        return self._adjacency
+    def num_src_nodes(self, ntype: Any = None) -> int:
+        """Number of nodes that may be sources, of a type or of all."""
+        if ntype is None and self._relations is None:
+            return self._adjacency.num_src
+        return self._count(ntype, "src")
 
-    def num_nodes(self) -> int:
-        """Number of nodes."""
-        return self._adjacency.num_dst
+    def num_dst_nodes(self, ntype: Any = None) -> int:
+        """Number of nodes that may be destinations, of a type or of all."""
+        if ntype is None and self._relations is None:
+            return self._adjacency.num_dst
+        return self._count(ntype, "dst")
 
-    def num_edges(self) -> int:
-        """Number of edges."""
-        return self._adjacency.num_edges
-
-    def num_src_nodes(self) -> int:
-        """Number of nodes that may be sources; on a graph, all of them."""
-        return self._adjacency.num_src
-
-    def num_dst_nodes(self) -> int:
-        """Number of nodes that may be destinations; on a graph, all of them."""
-        return self._adjacency.num_dst
+    def _count(self, ntype: Any, side: str) -> int:
+        if ntype is not None:
+            return self.node_frame(ntype, side).num_rows
+        return sum(frame.num_rows for frame in self.node_frames(side).values())
 
     number_of_nodes = num_nodes
     number_of_edges = num_edges
@@ -82,19 +79,27 @@ class GraphBase:
 
     # --- structure ---
 
-    def nodes(self) -> Tensor:
-        """Ids of the nodes, shape [N]."""
-        return self._arange(self.num_nodes())
+    @property
+    def nodes(self) -> NodeView:
+        """``nodes()`` are the ids of the nodes, ``nodes["user"].data`` the columns of a type."""
+        return NodeView(self, "node")
 
-    def srcnodes(self) -> Tensor:
-        """Ids of the nodes that may be sources."""
-        return self._arange(self.num_src_nodes())
+    @property
+    def srcnodes(self) -> NodeView:
+        """As :attr:`nodes`, of the nodes that may be sources."""
+        return NodeView(self, "src")
 
-    def dstnodes(self) -> Tensor:
-        """Ids of the nodes that may be destinations."""
-        return self._arange(self.num_dst_nodes())
+    @property
+    def dstnodes(self) -> NodeView:
+        """As :attr:`nodes`, of the nodes that may be destinations."""
+        return NodeView(self, "dst")
 
-    def edges(self, form: str = "uv", order: str = "eid") -> Any:
+    @property
+    def edges(self) -> EdgeView:
+        """``edges()`` is :meth:`all_edges`, ``edges["follows"].data`` the columns of a type."""
+        return EdgeView(self, self.all_edges)
+
+    def all_edges(self, form: str = "uv", order: str = "eid", etype: Any = None) -> Any:
         """Sources and destinations of the edges.
 
         Parameters
@@ -103,19 +108,26 @@ class GraphBase:
             What to return: (sources, destinations), edge ids, or all three.
         order : {"eid", "srcdst"}
             Sorted by edge id, or by source and then destination.
+        etype : str or tuple, optional
+            Which edges, where there are several types.
 
         Returns
         -------
         tuple of Tensor, or Tensor
             Each of shape [E] and dtype ``idtype``.
+
+        References
+        ----------
+        https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.all_edges.html
         """
         if form not in ("uv", "eid", "all"):
             raise ValueError(f'form: expected "uv", "eid" or "all", got {form!r}')
         if order not in ("eid", "srcdst"):
             raise ValueError(f'order: expected "eid" or "srcdst", got {order!r}')
+        adjacency = self.relation(etype)._adjacency
         # Copies: what the user does with them must not change the graph.
-        src, dst = (x.to(self._idtype, copy=True) for x in self._adjacency.coo())
-        eids = self._arange(self.num_edges())
+        src, dst = (x.to(self._idtype, copy=True) for x in adjacency.coo())
+        eids = self._arange(adjacency.num_edges)
         if order == "srcdst":
             by_dst = torch.argsort(dst, stable=True)
             eids = by_dst[torch.argsort(src[by_dst], stable=True)].to(self._idtype)
@@ -124,13 +136,15 @@ class GraphBase:
             return eids
         return (src, dst) if form == "uv" else (src, dst, eids)
 
-    def in_degrees(self, v: Any = ALL) -> Tensor | int:
+    def in_degrees(self, v: Any = ALL, etype: Any = None) -> Tensor | int:
         """Number of in-edges of each node in ``v`` (default: all), or an int for one node."""
-        return self._degrees(self._adjacency.in_degrees, self.num_dst_nodes(), "v", v)
+        adjacency = self.relation(etype)._adjacency
+        return self._degrees(adjacency.in_degrees, adjacency.num_dst, "v", v)
 
-    def out_degrees(self, u: Any = ALL) -> Tensor | int:
+    def out_degrees(self, u: Any = ALL, etype: Any = None) -> Tensor | int:
         """Number of out-edges of each node in ``u`` (default: all), or an int for one node."""
-        return self._degrees(self._adjacency.out_degrees, self.num_src_nodes(), "u", u)
+        adjacency = self.relation(etype)._adjacency
+        return self._degrees(adjacency.out_degrees, adjacency.num_src, "u", u)
 
     def _degrees(
         self, count: Callable[[Tensor | None], Tensor], num_nodes: int, name: str, nodes: Any
@@ -146,28 +160,46 @@ class GraphBase:
     # --- feature columns ---
 
     @property
-    def ndata(self) -> Frame:
-        """Node columns; on a block, those of the destination nodes."""
-        return self._dst_frame
+    def ndata(self) -> MutableMapping[str, Any]:
+        """Node columns, of several types dicts by type; on a block those of the destinations."""
+        if self._relations is None and (self.is_block or self._src_frame is self._dst_frame):
+            return self._dst_frame
+        return _columns(self.node_frames(), "node")
 
     @property
-    def srcdata(self) -> Frame:
-        """Columns of source nodes; on a graph the same as ``ndata``."""
-        return self._src_frame
+    def srcdata(self) -> MutableMapping[str, Any]:
+        """Columns of source nodes, of several types dicts by type; on most graphs ``ndata``."""
+        if self._relations is None:
+            return self._src_frame
+        return _columns(self.node_frames("src"), "node")
 
     @property
-    def dstdata(self) -> Frame:
-        """Columns of destination nodes; on a graph the same as ``ndata``."""
-        return self._dst_frame
+    def dstdata(self) -> MutableMapping[str, Any]:
+        """Columns of destination nodes, as :attr:`srcdata`."""
+        if self._relations is None:
+            return self._dst_frame
+        return _columns(self.node_frames("dst"), "node")
 
     @property
-    def edata(self) -> Frame:
-        """Edge columns, in the order of edge ids."""
-        return self._edge_frame
+    def edata(self) -> MutableMapping[str, Any]:
+        """Edge columns, in the order of edge ids; of several types dicts by relation."""
+        if self._relations is None:
+            return self._edge_frame
+        frames = {name: one._edge_frame for name, one in self._relations.items()}
+        return _columns(frames, "edge")
 
     @contextmanager
     def local_scope(self) -> Iterator[None]:
         """Columns set or deleted inside are forgotten at the end; in-place changes are not."""
+        if self._relations is not None:
+            saved_types = {name: self.__dict__[name] for name in OF_SEVERAL}
+            inside = self.with_frames(None, Frame.copy)
+            try:
+                self.__dict__.update({name: inside.__dict__[name] for name in OF_SEVERAL})
+                yield
+            finally:
+                self.__dict__.update(saved_types)
+            return
         saved = self._src_frame, self._dst_frame, self._edge_frame
         try:
             self._src_frame = saved[0].copy()
@@ -179,131 +211,46 @@ class GraphBase:
 
     def local_var(self) -> Self:
         """A graph with the same edges and columns; columns set or deleted on one stay its own."""
-        return self.with_frames(self._adjacency, Frame.copy)
+        return self.with_frames(None, Frame.copy)
 
     def clone(self) -> Self:
         """:meth:`local_var`: as in DGL, the columns' memory is shared."""
         return self.local_var()
 
-    # --- where it lives ---
+    # --- graphs made of this one ---
 
-    def to(self, device: str | torch.device | int) -> Self:
-        """The graph and its columns on a device; itself if it is there already."""
-        device = torch.device(device)
-        if device == self.device or (device.type == self.device.type and device.index is None):
-            return self
-        ops.require_fit(f"{type(self).__name__.lower()}.to", self._tensors(), device)
+    def with_frames(
+        self, edges: Callable[[Adjacency], Adjacency] | None, change: Callable[[Frame], Frame]
+    ) -> Self:
+        """A copy with changed edges (None: the same) and frames; what is one frame stays one."""
+        made: dict[int, Frame] = {}
 
-        def move(x: Tensor) -> Tensor:
-            return x.to(device)
+        def changed(frame: Frame) -> Frame:
+            if id(frame) not in made:
+                made[id(frame)] = change(frame)
+            return made[id(frame)]
 
-        moved = self._adjacency.map(move)
-        there = self.with_frames(moved, lambda frame: frame.map(move, moved.indices.device))
-        there._pins = ()
-        return there
+        def copied(one: Self) -> Self:
+            graph = object.__new__(type(self))
+            graph.__dict__.update(one.__dict__)
+            graph._adjacency = one._adjacency if edges is None else edges(one._adjacency)
+            graph._src_frame = changed(one._src_frame)
+            graph._dst_frame = changed(one._dst_frame)
+            graph._edge_frame = changed(one._edge_frame)
+            return graph
 
-    def _tensors(self) -> list[Tensor]:
-        """The edges' arrays and every column that is at hand, each once."""
-        found = self._adjacency.arrays()
-        for frame in (self._src_frame, self._dst_frame, self._edge_frame):
-            found += [frame[key] for key in frame if frame.is_read(key)]
-        return list({id(x): x for x in found}.values())
-
-    def cpu(self) -> Self:
-        """:meth:`to` the CPU."""
-        return self.to("cpu")
-
-    def pin_memory_(self) -> Self:
-        """Page-lock the memory of the edges and columns where it is, for the GPU to read in place.
-
-        Columns that are set later are not locked. Undone by :meth:`unpin_memory_`, or when the
-        graph is freed.
-
-        Raises
-        ------
-        HopflowError
-            There is no CUDA device, the graph is not on the CPU, or the system does not lock so
-            much memory.
-
-        References
-        ----------
-        https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.pin_memory_.html
-        """
-        if self.device.type != "cpu":
-            raise ops.HopflowError(f"pin_memory_: the graph is on {self.device}, expected the CPU")
-        if not ops.cuda_devices()[0]:
-            raise ops.HopflowError(
-                f"pin_memory_: no CUDA device ({ops.cuda_devices()[1]}); `hopflow doctor` says what"
-                " is missing"
-            )
-        pins = [ops.pin_memory(x) for x in self._tensors()]
-        self._pins = tuple(pin for pin in pins if pin is not None)
-        return self
-
-    def unpin_memory_(self) -> Self:
-        """Undo :meth:`pin_memory_`; memory that another graph has locked too stays locked."""
-        self._pins = ()
-        return self
-
-    def is_pinned(self) -> bool:
-        """Whether the GPU can read the edges in place."""
-        arrays = [x for x in self._adjacency.arrays() if x.numel()]
-        return all(ops.is_pinned(x) for x in arrays)
-
-    def int(self) -> Self:
-        """The graph with int32 ids; a ValueError if they cannot number its nodes and edges."""
-        return self._as_idtype(torch.int32)
-
-    def long(self) -> Self:
-        """The graph with int64 ids."""
-        return self._as_idtype(torch.int64)
-
-    def formats(self, formats: Any = None) -> Any:
-        """Accepted for DGL's sake and without effect: hopflow makes the forms that it needs.
-
-        Parameters
-        ----------
-        formats : str or list of str, optional
-            Of "coo", "csr", "csc".
-
-        Returns
-        -------
-        dict or Graph
-            Without an argument, every form as created; else a graph as of :meth:`local_var`.
-
-        Raises
-        ------
-        ValueError
-            An unknown format.
-        """
-        if formats is None:
-            return {"created": ["coo", "csr", "csc"], "not created": []}
-        for name in [formats] if isinstance(formats, str) else formats:
-            if name not in ("coo", "csr", "csc"):
-                raise ValueError(f'formats: expected "coo", "csr" or "csc", got {name!r}')
-        return self.local_var()
-
-    def create_formats_(self) -> None:
-        """Accepted for DGL's sake and without effect; see :meth:`formats`."""
-
-    def _as_idtype(self, idtype: torch.dtype) -> Self:
-        if idtype == self._idtype:
-            return self
-        if self._adjacency.fitting(idtype) != idtype:
-            raise ValueError(f"idtype: {self._adjacency.most()} nodes or edges do not fit int32")
-        graph = self.with_frames(self._adjacency, Frame.copy)
-        graph._idtype = idtype
-        return graph
-
-    def with_frames(self, adjacency: Adjacency, change: Callable[[Frame], Frame]) -> Self:
-        """A copy with other edges and changed frames; what is one frame stays one."""
+        if self._relations is None:
+            return copied(self)
         graph = object.__new__(type(self))
         graph.__dict__.update(self.__dict__)
-        graph._adjacency = adjacency
-        graph._src_frame = change(self._src_frame)
-        same = self._dst_frame is self._src_frame
-        graph._dst_frame = graph._src_frame if same else change(self._dst_frame)
-        graph._edge_frame = change(self._edge_frame)
+        graph._src_frames = {name: changed(frame) for name, frame in self._src_frames.items()}
+        is_same = self._dst_frames is self._src_frames
+        graph._dst_frames = (
+            graph._src_frames
+            if is_same
+            else {name: changed(frame) for name, frame in self._dst_frames.items()}
+        )
+        graph._relations = {name: copied(one) for name, one in self._relations.items()}
         return graph
 
     def derived(
@@ -311,6 +258,7 @@ class GraphBase:
         adjacency: Adjacency,
         *,
         nodes: Frame | None = None,
+        sources: Frame | None = None,
         edge_columns: Columns | None = None,
     ) -> Self:
         """A graph made of this one, with other edges; of this class, as :meth:`local_var` is.
@@ -320,34 +268,51 @@ class GraphBase:
         Parameters
         ----------
         adjacency : Adjacency
-            Its edges.
+            Its edges, of one relation as this graph's.
         nodes : Frame, optional
-            Its node columns, one row for each of its nodes; by default this graph's.
+            Its node columns, one row for each of its nodes; by default this graph's. Where sources
+            and destinations are of two types, those of the destinations.
+        sources : Frame, optional
+            Those of its sources, if they are of another type.
         edge_columns : dict or callable, optional
             Its edge columns, as :class:`Frame` takes them; none by default.
         """
-        graph = object.__new__(type(self))
-        graph.__dict__.update(
-            {
-                name: value
-                for name, value in self.__dict__.items()
-                if not isinstance(getattr(type(self), name, None), cached_property)
-            }
-        )
-        graph._pins = ()
+        graph = self._shell(self)
         graph._adjacency = adjacency
         graph._idtype = adjacency.fitting(self._idtype)
-        graph._src_frame = graph._dst_frame = self.ndata.copy() if nodes is None else nodes
-        graph._edge_frame = Frame(adjacency.num_edges, "edge", graph.device, edge_columns)
+        graph._dst_frame = self._dst_frame.copy() if nodes is None else nodes
+        if self._src_frame is self._dst_frame:
+            graph._src_frame = graph._dst_frame
+        else:
+            graph._src_frame = self._src_frame.copy() if sources is None else sources
+        graph._edge_frame = Frame(
+            adjacency.num_edges, self._edge_frame.what, graph.device, edge_columns
+        )
         return graph
 
 
-def require_graph(graph: GraphT) -> GraphT:
-    """Raise a TypeError or ValueError unless ``graph`` is a graph, and no block."""
+def _columns(frames: dict[Any, Frame], what: str) -> MutableMapping[str, Any]:
+    """The only frame, or the columns of several types."""
+    if len(frames) == 1:
+        return next(iter(frames.values()))
+    return TypedColumns(frames, what)
+
+
+def require_graph(graph: GraphT, *, one_type: bool = False) -> GraphT:
+    """Raise a TypeError or ValueError unless ``graph`` is a graph, and no block.
+
+    With ``one_type`` it must have one node type and one edge type.
+    """
     if not isinstance(graph, GraphBase):
         raise TypeError(f"graph: expected a hopflow.Graph, got {type(graph).__name__}")
     if graph.is_block:
         raise ValueError("graph: expected a graph, got a block")
+    if one_type and (len(graph.schema.ntypes) > 1 or len(graph.schema.relations) > 1):
+        raise ValueError(
+            f"graph: expected one node type and one edge type, got node types"
+            f" {list(graph.schema.ntypes)} and {len(graph.schema.relations)} edge types;"
+            " hopflow.to_homogeneous merges them, graph[etype] is one of them"
+        )
     return graph
 
 

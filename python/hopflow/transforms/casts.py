@@ -18,7 +18,7 @@ def _cast(name: str, dtype: torch.dtype) -> Callable[[GraphT], GraphT]:
         def to(x: Tensor) -> Tensor:
             return x.to(dtype) if x.is_floating_point() else x
 
-        return g.with_frames(g.adjacency, lambda frame: frame.map(to, g.device))
+        return g.with_frames(None, lambda frame: frame.map(to, g.device))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.structure.frame import EID
 from hopflow.structure.graph_base import GraphT, require_graph
+from hopflow.structure.types import Relation
+from hopflow.transforms.by_type import change_relations
 from hopflow.transforms.edges import add_reverse_edges, with_edges
 
 _AGGREGATORS = ("arbitrary", "sum", "mean")
@@ -43,6 +46,7 @@ def to_simple(
     Returns
     -------
     Graph, or (Graph, Tensor)
+        Of several types a dict ``{relation: tensor}``.
 
     Raises
     ------
@@ -60,6 +64,22 @@ def to_simple(
         raise ValueError(
             f"aggregator: expected one of {', '.join(_AGGREGATORS)}, got {aggregator!r}"
         )
+    mappings: dict[Relation, Tensor] = {}
+
+    def simple(relation: Relation, one: GraphT) -> GraphT:
+        made, mappings[relation] = _simple(one, return_counts, copy_ndata, copy_edata, aggregator)
+        return made
+
+    made = change_relations(g, simple, copy_ndata=copy_ndata)
+    if not writeback_mapping:
+        return made
+    return made, mappings if len(mappings) > 1 else next(iter(mappings.values()))
+
+
+def _simple(
+    g: GraphT, return_counts: str | None, copy_ndata: bool, copy_edata: bool, aggregator: str
+) -> tuple[GraphT, Tensor]:
+    """:func:`to_simple` of one relation, and the new edge of each old one."""
     if copy_edata and aggregator != "arbitrary":
         for key in g.edata:
             if not g.edata[key].is_floating_point():
@@ -94,8 +114,6 @@ def to_simple(
         )
     if return_counts is not None:
         made.edata[return_counts] = indptr.diff()
-    if not writeback_mapping:
-        return made
     mapping = torch.empty_like(order)
     mapping[order] = torch.cumsum(is_first, 0) - 1
     return made, mapping.to(g.idtype)
@@ -107,7 +125,7 @@ def to_bidirected(g: GraphT, copy_ndata: bool = False, readonly: bool | None = N
     Parameters
     ----------
     g : Graph
-        A graph.
+        A graph, every relation of which joins nodes of one type.
     copy_ndata : bool
         Keep the node columns.
     readonly : optional

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.structure.adjacency import Adjacency
-from hopflow.structure.frame import EID, NID, Frame, LazyColumn, inherit, rows_of
+from hopflow.structure.by_type import edges_by_type, nodes_by_type
+from hopflow.structure.frame import EID, NID, Columns, Frame, LazyColumn, inherit, rows_of
 from hopflow.structure.graph_base import GraphT, require_graph, require_here
 from hopflow.structure.ids import as_edge_ids, as_node_ids
-from hopflow.structure.types import require_etype, require_ntype
+from hopflow.structure.relations import node_name
+from hopflow.structure.types import Relation
+from hopflow.transforms.by_type import change_relations
+
+SomeEdges: TypeAlias = tuple[Tensor, Tensor, Tensor]
+"""``(sources, destinations, ids in the graph that they are of)``."""
 
 
 def node_subgraph(
@@ -31,8 +38,9 @@ def node_subgraph(
     ----------
     graph : Graph
         A graph.
-    nodes : Tensor, numpy array, sequence of int or boolean mask
-        The nodes, each once.
+    nodes : Tensor, numpy array, sequence of int, boolean mask or dict
+        The nodes, each once; where there are several types a dict by type, and of a type left out
+        there are none.
     relabel_nodes : bool
         Number the result's nodes as they come in ``nodes``; otherwise it has all nodes of
         ``graph``, and only edges are left out.
@@ -62,20 +70,46 @@ def node_subgraph(
     graph = require_graph(graph)
     require_here(graph, output_device)
     # A copy: columns are gathered later, whatever becomes of the caller's ids.
-    kept = as_node_ids("nodes", nodes, graph.num_nodes(), device=graph.device).clone()
-    in_order, order = kept.sort()
-    _require_distinct(in_order)
-    indptr, src, eids = graph.adjacency.in_edges(kept)
+    given = {t: ids.clone() for t, ids in nodes_by_type(graph, "nodes", nodes).items()}
+    none = torch.empty(0, dtype=torch.int64, device=graph.device)
+    kept = {t: _Kept.of(given.get(t, none), f.num_rows) for t, f in graph.node_frames().items()}
+    edges = {
+        relation: _edges_among(one.adjacency, kept[relation[0]], kept[relation[2]])
+        for relation, one in graph.relations.items()
+    }
+    if relabel_nodes:
+        ids = {ntype: of_type.ids for ntype, of_type in kept.items()}
+        return parts_of(graph, edges, ids, store_ids)
+    for relation, (src, dst, eids) in edges.items():
+        edges[relation] = kept[relation[0]].ids[src], kept[relation[2]].ids[dst], eids
+    return parts_of(graph, edges, None, store_ids)
+
+
+class _Kept(NamedTuple):
+    """The nodes of a type that are kept, and the same sorted, with where each was."""
+
+    ids: Tensor
+    in_order: Tensor
+    order: Tensor
+    num_nodes: int
+
+    @classmethod
+    def of(cls, ids: Tensor, num_nodes: int) -> _Kept:
+        in_order, order = ids.sort()
+        _require_distinct(in_order)
+        return cls(ids, in_order, order, num_nodes)
+
+
+def _edges_among(adjacency: Adjacency, sources: _Kept, destinations: _Kept) -> SomeEdges:
+    """The edges between kept nodes, by source and then by id; ends as numbers among the kept."""
+    indptr, src, eids = adjacency.in_edges(destinations.ids)
     dst = ops.destinations(indptr, src.shape[0], torch.int64)
-    src = _numbers_among(in_order, order, src.long(), graph.num_nodes())
+    src = _numbers_among(sources, src.long())
     among = (src >= 0).nonzero().squeeze(1)
     src, dst, eids = src[among], dst[among], eids[among].long()
     by_source = torch.argsort(eids)
     by_source = by_source[torch.argsort(src[by_source], stable=True)]
-    src, dst, eids = src[by_source], dst[by_source], eids[by_source]
-    if relabel_nodes:
-        return part_of(graph, src, dst, eids, kept, store_ids)
-    return part_of(graph, kept[src], kept[dst], eids, None, store_ids)
+    return src[by_source], dst[by_source], eids[by_source]
 
 
 def edge_subgraph(
@@ -92,11 +126,13 @@ def edge_subgraph(
     ----------
     graph : Graph
         A graph.
-    edges : Tensor, numpy array, sequence of int or boolean mask
-        The edges; one that is given twice is there twice.
+    edges : Tensor, numpy array, sequence of int, boolean mask or dict
+        The edges; one that is given twice is there twice. Where there are several types a dict by
+        type, and of a type left out there are none.
     relabel_nodes : bool
         Keep only the ends of ``edges``, numbered in order of first appearance among the sources,
-        then among the destinations; otherwise the result has all nodes of ``graph``.
+        then among the destinations, relation by relation; otherwise the result has all nodes of
+        ``graph``.
     store_ids, output_device
         As in :func:`node_subgraph`.
 
@@ -116,13 +152,20 @@ def edge_subgraph(
     """
     graph = require_graph(graph)
     require_here(graph, output_device)
-    eids = as_edge_ids("edges", edges, graph.num_edges(), device=graph.device).clone()
-    src, dst = graph.adjacency.ends(eids)
+    given = edges_by_type(graph, "edges", edges)
+    none = torch.empty(0, dtype=torch.int64, device=graph.device)
+    some: dict[Relation, SomeEdges] = {}
+    for relation, one in graph.relations.items():
+        eids = given.get(relation, none).clone()
+        some[relation] = (*one.adjacency.ends(eids), eids)
     if not relabel_nodes:
-        return part_of(graph, src, dst, eids, None, store_ids)
-    kept, _, local = ops.compact_ids(src[:0], torch.cat([src, dst]))
-    local = local.long()
-    return part_of(graph, local[: src.shape[0]], local[src.shape[0] :], eids, kept, store_ids)
+        return parts_of(graph, some, None, store_ids)
+    kept = dict.fromkeys(graph.node_frames(), none)
+    for relation, (src, dst, eids) in some.items():
+        kept[relation[0]], _, src = ops.compact_ids(kept[relation[0]], src)
+        kept[relation[2]], _, dst = ops.compact_ids(kept[relation[2]], dst)
+        some[relation] = src.long(), dst.long(), eids
+    return parts_of(graph, some, kept, store_ids)
 
 
 def remove_edges(g: GraphT, eids: Any, etype: Any = None, store_ids: bool = False) -> GraphT:
@@ -134,8 +177,8 @@ def remove_edges(g: GraphT, eids: Any, etype: Any = None, store_ids: bool = Fals
         A graph.
     eids : Tensor, numpy array, sequence of int or boolean mask
         Edges to leave out; duplicates count once.
-    etype : None
-        There is one type of edges.
+    etype : str or tuple, optional
+        Which edges, where there are several types.
     store_ids : bool
         Note the old ids of the edges left in ``edata[hopflow.EID]``.
 
@@ -149,9 +192,11 @@ def remove_edges(g: GraphT, eids: Any, etype: Any = None, store_ids: bool = Fals
     https://www.dgl.ai/dgl_docs/generated/dgl.remove_edges.html
     """
     g = require_graph(g)
-    require_etype(etype)
-    gone = as_edge_ids("eids", eids, g.num_edges(), device=g.device)
-    kept = _all_but(gone, g.num_edges())
+    relation = g.schema.relation(etype)
+    num_edges = g.num_edges(relation)
+    gone = as_edge_ids("eids", eids, num_edges, device=g.device)
+    kept = {name: torch.arange(g.num_edges(name), device=g.device) for name in g.schema.relations}
+    kept[relation] = _all_but(gone, num_edges)
     return edge_subgraph(g, kept, relabel_nodes=False, store_ids=store_ids)
 
 
@@ -164,8 +209,8 @@ def remove_nodes(g: GraphT, nids: Any, ntype: Any = None, store_ids: bool = Fals
         A graph.
     nids : Tensor, numpy array, sequence of int or boolean mask
         Nodes to leave out; duplicates count once.
-    ntype : None
-        There is one type of nodes.
+    ntype : str, optional
+        Which nodes, where there are several types.
     store_ids : bool
         Note the old ids in ``ndata[hopflow.NID]`` and ``edata[hopflow.EID]``.
 
@@ -185,14 +230,19 @@ def remove_nodes(g: GraphT, nids: Any, ntype: Any = None, store_ids: bool = Fals
     https://www.dgl.ai/dgl_docs/generated/dgl.remove_nodes.html
     """
     g = require_graph(g)
-    require_ntype(ntype)
-    gone = as_node_ids("nids", nids, g.num_nodes(), device=g.device)
+    name = g.schema.ntype(ntype)
+    num_nodes = g.num_nodes(name)
+    gone = as_node_ids("nids", nids, num_nodes, device=g.device)
     if gone.numel() == 0:
-        everything = torch.arange(g.num_nodes(), device=g.device)
-        src, dst = g.adjacency.coo()
-        eids = torch.arange(g.num_edges(), device=g.device)
-        return part_of(g, src, dst, eids, everything, store_ids)
-    return node_subgraph(g, _all_but(gone, g.num_nodes()), store_ids=store_ids)
+        every = {t: torch.arange(g.num_nodes(t), device=g.device) for t in g.schema.ntypes}
+        edges = {
+            relation: (*one.adjacency.coo(), torch.arange(one.num_edges(), device=g.device))
+            for relation, one in g.relations.items()
+        }
+        return parts_of(g, edges, every, store_ids)
+    kept = {t: torch.arange(g.num_nodes(t), device=g.device) for t in g.schema.ntypes}
+    kept[name] = _all_but(gone, num_nodes)
+    return node_subgraph(g, kept, store_ids=store_ids)
 
 
 def _require_distinct(in_order: Tensor) -> None:
@@ -203,20 +253,17 @@ def _require_distinct(in_order: Tensor) -> None:
         raise ValueError(f"nodes: expected each node once, got node {node} more than once")
 
 
-def _numbers_among(in_order: Tensor, order: Tensor, nodes: Tensor, num_nodes: int) -> Tensor:
-    """Where each of ``nodes`` is among the kept ones, -1 for those that are not; int64.
-
-    ``in_order`` are the kept nodes sorted, ``order`` says where each was.
-    """
-    if nodes.shape[0] >= num_nodes:  # A table of all nodes costs less than searching then.
-        table = torch.full((num_nodes,), -1, dtype=torch.int64, device=nodes.device)
-        table[in_order.long()] = order
+def _numbers_among(kept: _Kept, nodes: Tensor) -> Tensor:
+    """Where each of ``nodes`` is among the kept ones, -1 for those that are not; int64."""
+    if nodes.shape[0] >= kept.num_nodes:  # A table of all nodes costs less than searching then.
+        table = torch.full((kept.num_nodes,), -1, dtype=torch.int64, device=nodes.device)
+        table[kept.in_order.long()] = kept.order
         return table[nodes]
-    if in_order.numel() == 0:
+    if kept.in_order.numel() == 0:
         return torch.full_like(nodes, -1)
-    in_order = in_order.long()
+    in_order = kept.in_order.long()
     at = torch.searchsorted(in_order, nodes).clamp_(max=in_order.shape[0] - 1)
-    return torch.where(in_order[at] == nodes, order[at], -1)
+    return torch.where(in_order[at] == nodes, kept.order[at], -1)
 
 
 def _all_but(gone: Tensor, count: int) -> Tensor:
@@ -226,22 +273,43 @@ def _all_but(gone: Tensor, count: int) -> Tensor:
     return stays.nonzero().squeeze(1)
 
 
-def part_of(
-    graph: GraphT, src: Tensor, dst: Tensor, eids: Tensor, kept: Tensor | None, store_ids: bool
+def parts_of(
+    graph: GraphT,
+    edges: Mapping[Relation, SomeEdges],
+    kept: Mapping[str, Tensor] | None,
+    store_ids: bool,
 ) -> GraphT:
-    """The graph of these edges, with the columns of ``graph`` at ``eids`` and ``kept`` (or all)."""
-    num_nodes = graph.num_nodes() if kept is None else kept.shape[0]
-    nodes = None
-    if kept is not None:
+    """The graph of some edges, with the columns of ``graph`` at their ids.
+
+    Parameters
+    ----------
+    graph : Graph
+        A graph.
+    edges : mapping
+        Edges of every relation.
+    kept : mapping or None
+        Nodes of every type, whose columns it has; None for all, as they are.
+    store_ids : bool
+        Note the ids in ``graph`` of edges and, if not all are kept, of nodes.
+    """
+    frames: dict[str, Frame] = {}
+    for ntype, frame in graph.node_frames().items():
+        if kept is None:
+            frames[ntype] = frame.copy()
+            continue
         nid = NID if store_ids else None
-        columns = rows_of(graph.ndata.snapshot(), kept, nid, graph.idtype)
-        nodes = Frame(num_nodes, "node", graph.device, columns)
+        columns = rows_of(frame.snapshot(), kept[ntype], nid, graph.idtype)
+        frames[ntype] = Frame(kept[ntype].shape[0], node_name(ntype), graph.device, columns)
     eid = EID if store_ids else None
-    return graph.derived(
-        Adjacency.from_coo(src, dst, num_nodes, num_nodes),
-        nodes=nodes,
-        edge_columns=rows_of(graph.edata.snapshot(), eids, eid, graph.idtype),
-    )
+    parts: dict[Relation, tuple[Adjacency, Columns | None]] = {}
+    for relation, (src, dst, eids) in edges.items():
+        num_src, num_dst = frames[relation[0]].num_rows, frames[relation[2]].num_rows
+        columns = graph.relation(relation).edge_frame.snapshot()
+        parts[relation] = (
+            Adjacency.from_coo(src, dst, num_src, num_dst),
+            rows_of(columns, eids, eid, graph.idtype),
+        )
+    return type(graph).of_types(graph.schema, frames, parts, graph.idtype, like=graph)
 
 
 def in_subgraph(
@@ -258,8 +326,8 @@ def in_subgraph(
     ----------
     graph : Graph
         A graph.
-    nodes : Tensor, numpy array, sequence of int or boolean mask
-        Destinations to keep; duplicates count once.
+    nodes : Tensor, numpy array, sequence of int, boolean mask or dict
+        Destinations to keep; duplicates count once. Where there are several types a dict by type.
     relabel_nodes : bool
         Keep only the nodes that have an edge left, renumbered in rising order.
     store_ids : bool
@@ -294,8 +362,8 @@ def out_subgraph(
     ----------
     graph : Graph
         A graph. Its out-edges are made when first asked for, O(E), and kept.
-    nodes : Tensor, numpy array, sequence of int or boolean mask
-        Sources to keep; duplicates count once.
+    nodes : Tensor, numpy array, sequence of int, boolean mask or dict
+        Sources to keep; duplicates count once. Where there are several types a dict by type.
     relabel_nodes, store_ids, output_device
         As in :func:`in_subgraph`.
 
@@ -317,19 +385,39 @@ def _edges_around(
     """The graph with only the edges that enter or leave ``nodes``."""
     graph = require_graph(graph)
     require_here(graph, device)
-    given = as_node_ids("nodes", nodes, graph.num_nodes(), device=graph.device)
-    given, _, _ = ops.compact_ids(given, given[:0])
-    edges = graph.adjacency.in_edges if edge_dir == "in" else graph.adjacency.out_edges
-    indptr, neighbors, eids = edges(given)
-    made = graph_of_rows(graph, given, indptr, neighbors, LazyColumn.of(eids), edge_dir)
+    given = nodes_by_type(graph, "nodes", nodes)
+    near = 2 if edge_dir == "in" else 0
+    made: dict[Relation, GraphT] = {}
+    for relation, one in graph.relations.items():
+        none = torch.empty(0, dtype=torch.int64, device=graph.device)
+        these, _, _ = ops.compact_ids(given.get(relation[near], none), none)
+        edges = one.adjacency.in_edges if edge_dir == "in" else one.adjacency.out_edges
+        indptr, neighbors, eids = edges(these)
+        rows = graph_of_rows(one, these, indptr, neighbors, LazyColumn.of(eids), edge_dir)
+        made[relation] = rows
     if relabel_nodes:
-        src, dst = (x.long() for x in made.adjacency.coo())
-        kept = torch.unique(torch.cat([src, dst]))
-        src, dst = torch.searchsorted(kept, src), torch.searchsorted(kept, dst)
-        return part_of(graph, src, dst, made.edata[EID].long(), kept, store_ids)
+        return _relabeled(graph, made, store_ids)
     if not store_ids:
-        del made.edata[EID]
-    return made
+        for one in made.values():
+            del one.edge_frame[EID]
+    return change_relations(graph, lambda relation, _: made[relation])
+
+
+def _relabeled(graph: GraphT, made: Mapping[Relation, GraphT], store_ids: bool) -> GraphT:
+    """The graph of the edges in ``made``, and of the nodes only their ends, in rising order."""
+    ends: dict[str, list[Tensor]] = {}
+    edges: dict[Relation, SomeEdges] = {}
+    for relation, one in made.items():
+        src, dst = (x.long() for x in one.adjacency.coo())
+        edges[relation] = src, dst, one.edge_frame[EID].long()
+        ends.setdefault(relation[0], []).append(src)
+        ends.setdefault(relation[2], []).append(dst)
+    none = [torch.empty(0, dtype=torch.int64, device=graph.device)]
+    kept = {t: torch.unique(torch.cat(ends.get(t, none))) for t in graph.schema.ntypes}
+    for relation, (src, dst, eids) in edges.items():
+        src = torch.searchsorted(kept[relation[0]], src)
+        edges[relation] = src, torch.searchsorted(kept[relation[2]], dst), eids
+    return parts_of(graph, edges, kept, store_ids)
 
 
 def graph_of_rows(
@@ -345,7 +433,7 @@ def graph_of_rows(
     Parameters
     ----------
     graph : Graph
-        A graph.
+        A graph of one relation.
     nodes : Tensor
         The nodes, distinct, shape [R].
     indptr, neighbors : Tensor
@@ -355,16 +443,16 @@ def graph_of_rows(
     edge_dir : {"in", "out"}
         Whether these edges enter or leave ``nodes``.
     """
-    num_nodes = graph.num_nodes()
+    num_src, num_dst = graph.num_src_nodes(), graph.num_dst_nodes()
     if edge_dir == "in":
-        adjacency = Adjacency(indptr, neighbors, None, num_nodes, num_nodes, rows=nodes)
+        adjacency = Adjacency(indptr, neighbors, None, num_src, num_dst, rows=nodes)
     else:
         # Grouped by source; stored by destination, of which there is a row for those that occur.
         sources = ops.gather_rows(nodes, ops.destinations(indptr, neighbors.shape[0], nodes.dtype))
         rows, _, local = ops.compact_ids(neighbors[:0], neighbors)
         by_row = ops.coo_to_csc(
-            sources.to(neighbors.dtype), local.to(neighbors.dtype), num_nodes, rows.shape[0]
+            sources.to(neighbors.dtype), local.to(neighbors.dtype), num_src, rows.shape[0]
         )
-        adjacency = Adjacency(*by_row, num_nodes, num_nodes, rows=rows)
-    columns = inherit(graph.edata.snapshot(), eids.read, EID, graph.idtype)
+        adjacency = Adjacency(*by_row, num_src, num_dst, rows=rows)
+    columns = inherit(graph.edge_frame.snapshot(), eids.read, EID, graph.idtype)
     return graph.derived(adjacency, edge_columns=columns)
