@@ -177,3 +177,45 @@ def ten_edges(idtype):
 def ends(g):
     """Sources and destinations of a graph's edges, as lists."""
     return [x.tolist() for x in g.edges()]
+
+
+def typed_graph(idtype: torch.dtype = torch.int64, seed: int = 0, scale: int = 1) -> hf.Graph:
+    """Users, games and studios with six relations: between two types, within one, and parallel.
+
+    Duplicate edges, self-loops, isolated nodes; a relation without edges, a type without nodes.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    counts = {"game": 30 * scale, "ghost": 0, "studio": 4, "user": 50 * scale}
+    edges = {
+        ("user", "follows", "user"): 160 * scale,
+        ("user", "knows", "user"): 60 * scale,
+        ("user", "plays", "game"): 200 * scale,
+        ("game", "played_by", "user"): 200 * scale,
+        ("studio", "makes", "game"): 40 * scale,
+        ("game", "like", "game"): 0,
+    }
+
+    def ends(src: str, dst: str, count: int) -> tuple[Tensor, Tensor]:
+        # The last nodes of each type have no edges.
+        most = (max(1, counts[src] - 3), max(1, counts[dst] - 3))
+        u, v = (torch.randint(n, (count,), generator=generator) for n in most)
+        return u.to(idtype), v.to(idtype)
+
+    data = {(src, name, dst): ends(src, dst, n) for (src, name, dst), n in edges.items()}
+    graph = hf.heterograph(data, counts, idtype=idtype)
+    for ntype in ("user", "game", "studio"):
+        graph.nodes[ntype].data["feat"] = torch.randn(counts[ntype], 5, generator=generator)
+    graph.nodes["user"].data["label"] = torch.arange(counts["user"]) % 4
+    for relation, one in graph.relations.items():
+        if relation[1] in ("follows", "plays"):
+            one.edata["weight"] = torch.rand(one.num_edges(), generator=generator)
+    return graph
+
+
+def ends_in(graph: hf.Graph, block: hf.Block, relation: Any) -> Tensor:
+    """Source, destination and edge id in the parent graph of every edge of a block, [E, 3]."""
+    one = block[relation]
+    src, dst = one.edges()
+    return torch.stack(
+        [one.srcdata[hf.NID][src.long()], one.dstdata[hf.NID][dst.long()], one.edata[hf.EID]], 1
+    )

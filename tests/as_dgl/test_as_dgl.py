@@ -351,15 +351,15 @@ def test_ops_are_the_functional_ones(dgl, small_graph):
 # --- odds and ends
 
 
-def test_heterograph_of_one_type(dgl):
+def test_heterograph(dgl):
     made = dgl.heterograph({("n", "e", "n"): ([0, 1], [1, 2])}, num_nodes_dict={"n": 5})
     assert (made.num_nodes(), made.num_edges()) == (5, 2)
-    for bad in (
-        {("a", "e", "b"): ([0], [1])},
-        {("a", "e", "a"): ([0], [1]), ("a", "f", "a"): ([0], [1])},
-    ):
-        with pytest.raises(dgl.DGLError, match="hopflow has no graphs of several types"):
-            dgl.heterograph(bad)
+    assert (made.ntypes, made.canonical_etypes) == (["n"], [("n", "e", "n")])
+    made = dgl.heterograph({("a", "e", "b"): ([0], [1]), ("b", "f", "a"): ([1, 0], [0, 3])})
+    assert {t: made.num_nodes(t) for t in made.ntypes} == {"a": 4, "b": 2}
+    merged = dgl.to_homogeneous(made)
+    assert merged.ndata[dgl.NTYPE].tolist() == [0, 0, 0, 0, 1, 1]
+    assert merged.edata[dgl.ETYPE].tolist() == [0, 1, 1]
 
 
 def test_as_node_pred_dataset(dgl, small_graph):

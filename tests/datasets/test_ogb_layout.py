@@ -187,9 +187,6 @@ def test_text_folder_missing_part(tmp_path, name):
 def test_not_a_layout(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"expected OGB's raw layout with raw/edge.csv.gz"):
         datasets.load(tmp_path)
-    write(tmp_path / "raw" / "triplet-type-list.csv.gz", [("a", "b", "c")])
-    with pytest.raises(ValueError, match="a heterogeneous graph"):
-        datasets.load(tmp_path)
     folder = make_text(tmp_path / "mine")
     shutil.rmtree(folder / "split")
     with pytest.raises(FileNotFoundError, match="expected a folder with a split, got none"):

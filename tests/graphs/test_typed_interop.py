@@ -90,8 +90,8 @@ def test_networkx_of_one_relation(nx, typed):
     assert list(made.edges(data=True)) == [(0, 1, {"id": 0}), (1, 2, {"id": 1})]
     assert dict(made.nodes(data=True)) == {0: {}, 1: {}, 2: {}, 3: {}}
     made = hf.to_networkx(typed["plays"])
-    assert [d["ntype"] for _, d in made.nodes(data=True)] == ["game"] * 5 + ["user"] * 4
-    assert list(made.edges()) == [(5, 3), (8, 4)]
+    assert [d["ntype"] for _, d in made.nodes(data=True)] == ["user"] * 4 + ["game"] * 5
+    assert list(made.edges()) == [(0, 7), (3, 8)]
 
 
 # --- PyTorch Geometric
@@ -145,8 +145,9 @@ def test_pyg_there_and_back(pyg, typed):
     assert set(data[PLAYS].keys()) == {"edge_index", "edge_e", "edge_attr", "e_id"}
     assert data["topic"].num_nodes == 3
     check_same(hf.from_pyg(data), typed)
-    one = typed[PLAYS]
+    one = hf.heterograph({FOLLOWS: ([0, 1], [1, 2])})
     check_same(hf.from_pyg(hf.to_pyg(one)), one)
+    assert hf.to_pyg(typed[PLAYS]).num_nodes_dict == {"user": 4, "game": 5}
     assert isinstance(hf.to_pyg(hf.graph(([0], [1]))), pyg.Data)
 
 
@@ -166,13 +167,13 @@ def test_pyg_counts_and_what_is_left_out(pyg):
 def test_pyg_errors(pyg, typed, hetero):
     with pytest.raises(ValueError, match="expected at least one edge type with edge_index"):
         hf.from_pyg(pyg.HeteroData())
+    hetero["paper"].feat = torch.rand(3, 1)
     with pytest.raises(ValueError, match="would both be the 'paper' node column 'feat'"):
-        hetero["paper"].feat = torch.rand(3, 1)
         hf.from_pyg(hetero)
     del hetero["paper"].feat
     hetero["paper", "cites", "paper"].edge_index = None
     with pytest.raises(ValueError, match=r"'cites', 'paper'.*: expected edge_index of shape"):
         hf.from_pyg(hetero)
     typed.nodes["user"].data["x"] = typed.nodes["user"].data["feat"] = torch.zeros(4)
-    with pytest.raises(ValueError, match="the 'user' node column 'feat' and .* be 'x'; rename"):
+    with pytest.raises(ValueError, match=r"the 'user' node column 'feat' and .* be 'x'; rename"):
         hf.to_pyg(typed)

@@ -1,0 +1,381 @@
+"""Samplers and the loader on graphs of several node and edge types."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from helpers import IDS, ends_in, typed_graph
+
+import hopflow as hf
+from hopflow.dataloading import DataLoader, NeighborSampler, negative_sampler
+
+FANOUTS = [3, {"like": 2, "played_by": 4, "makes": 0, "follows": -1, "knows": 1, "plays": 2}]
+SEEDS = {"user": torch.arange(40), "game": torch.arange(5, 25)}
+
+
+@pytest.fixture
+def graph() -> hf.Graph:
+    return typed_graph()
+
+
+def ids_of(batch: Any) -> Any:
+    """Everything sampled in a batch, as plain lists."""
+    input_nodes, output_nodes, blocks = batch
+    edges = [
+        [
+            [*(x.tolist() for x in one.edges()), one.edata[hf.EID].tolist()]
+            for one in block.relations.values()
+        ]
+        for block in blocks
+    ]
+    nodes = [{t: ids.tolist() for t, ids in x.items()} for x in (input_nodes, output_nodes)]
+    return nodes, edges
+
+
+def loader_of(graph: hf.Graph, seeds: Any = SEEDS, fanouts: Any = FANOUTS, **kwargs: Any) -> Any:
+    kwargs = {"batch_size": 17, "shuffle": True, "seed": 3, **kwargs}
+    return DataLoader(graph, seeds, NeighborSampler(fanouts), **kwargs)
+
+
+# --- what a batch is
+
+
+@pytest.mark.parametrize("idtype", IDS)
+def test_blocks_hold_edges_of_the_graph(idtype):
+    graph = typed_graph(idtype)
+    for input_nodes, output_nodes, blocks in loader_of(graph):
+        assert input_nodes.keys() == set(graph.ntypes)
+        assert {ids.dtype for ids in (*input_nodes.values(), *output_nodes.values())} == {idtype}
+        for before, after in itertools.pairwise(blocks):
+            for ntype in graph.ntypes:
+                assert torch.equal(
+                    before.dstnodes[ntype].data[hf.NID], after.srcnodes[ntype].data[hf.NID]
+                )
+        for ntype in graph.ntypes:
+            assert torch.equal(input_nodes[ntype], blocks[0].srcnodes[ntype].data[hf.NID])
+            own = blocks[-1].dstnodes[ntype].data[hf.NID]
+            assert torch.equal(own, output_nodes.get(ntype, own[:0]))
+        for layer, block in enumerate(blocks):
+            assert block.idtype == idtype
+            assert block.canonical_etypes == graph.canonical_etypes
+            for relation in graph.canonical_etypes:
+                one, found = block[relation], ends_in(graph, block, relation)
+                src, dst = graph.find_edges(found[:, 2], relation)
+                assert torch.equal(found[:, :2], torch.stack([src, dst], 1))
+                # The first sources are the destinations.
+                if relation[0] == relation[2]:
+                    count = one.num_dst_nodes()
+                    assert torch.equal(one.srcdata[hf.NID][:count], one.dstdata[hf.NID])
+                fanout = FANOUTS[layer]
+                fanout = fanout if isinstance(fanout, int) else fanout[relation[1]]
+                degrees = graph.in_degrees(one.dstdata[hf.NID], relation)
+                kept = degrees if fanout < 0 else degrees.clamp(max=fanout)
+                assert torch.equal(one.in_degrees(), kept)
+
+
+def test_columns_come_from_the_graph_by_type(graph):
+    sampler = NeighborSampler(
+        FANOUTS,
+        prefetch_node_feats={"user": ["feat"], "game": ["feat"]},
+        prefetch_labels={"user": ["label"]},
+        prefetch_edge_feats={"plays": ["weight"]},
+    )
+    for num_workers in (0, 2):
+        loader = DataLoader(graph, SEEDS, sampler, batch_size=17, num_workers=num_workers, seed=3)
+        for input_nodes, output_nodes, blocks in loader:
+            for ntype in ("user", "game", "studio"):
+                rows = graph.nodes[ntype].data["feat"][input_nodes[ntype]]
+                assert torch.equal(blocks[0].srcdata["feat"][ntype], rows)
+            if "user" in output_nodes:
+                rows = graph.nodes["user"].data["label"][output_nodes["user"]]
+                assert torch.equal(blocks[-1].dstnodes["user"].data["label"], rows)
+            plays = blocks[0]["plays"]
+            weight = graph.edges["plays"].data["weight"]
+            assert torch.equal(plays.edata["weight"], weight[plays.edata[hf.EID]])
+
+
+def test_duplicate_seeds_are_merged_by_type(graph):
+    given = {"user": [4, 2, 4, 4], "game": [7, 8]}
+    _, output_nodes, blocks = NeighborSampler([2]).sample(graph, given)
+    assert {t: x.tolist() for t, x in output_nodes.items()} == {"user": [4, 2], "game": [7, 8]}
+    assert {t: x.tolist() for t, x in blocks[-1].seed_inverse.items()} == {"user": [0, 1, 0, 0]}
+    for num_workers in (0, 2):
+        loader = DataLoader(
+            graph, given, NeighborSampler([2]), batch_size=9, num_workers=num_workers
+        )
+        ((_, output_nodes, blocks),) = list(loader)
+        assert output_nodes["user"].tolist() == [4, 2]
+        assert blocks[-1].seed_inverse["user"].tolist() == [0, 1, 0, 0]
+
+
+def test_every_seed_comes_once_an_epoch(graph):
+    for shuffle in (False, True):
+        found: dict[str, list[int]] = {"user": [], "game": []}
+        sizes = []
+        for _, output_nodes, _ in loader_of(graph, shuffle=shuffle):
+            sizes.append(sum(map(len, output_nodes.values())))
+            for ntype, ids in output_nodes.items():
+                found[ntype] += ids.tolist()
+        assert sizes == [17, 17, 17, 9]
+        assert {t: sorted(ids) for t, ids in found.items()} == {
+            t: ids.tolist() for t, ids in SEEDS.items()
+        }
+
+
+def test_one_node_type_with_several_relations_takes_plain_ids():
+    graph = hf.heterograph({("a", "r", "a"): ([0, 1], [1, 2]), ("a", "s", "a"): ([2], [1])})
+    for num_workers in (0, 1):
+        loader = DataLoader(graph, [1, 2], NeighborSampler([5]), batch_size=2,
+                            num_workers=num_workers)  # fmt: skip
+        ((input_nodes, output_nodes, blocks),) = list(loader)
+        assert (input_nodes.tolist(), output_nodes.tolist()) == ([1, 2, 0], [1, 2])
+        assert [blocks[0].num_edges(e) for e in ("r", "s")] == [2, 1]
+
+
+def test_seeds_by_type_on_a_graph_of_one(small_graph):
+    plain = NeighborSampler([2]).sample(small_graph, [3, 4])
+    torch.manual_seed(0)
+    by_type = NeighborSampler([2]).sample(small_graph, {"_N": [3, 4]})
+    assert by_type[1]["_N"].tolist() == plain[1].tolist() == [3, 4]
+    assert isinstance(by_type[0], torch.Tensor)
+
+
+# --- one answer
+
+
+@pytest.mark.parametrize("fanouts", [FANOUTS, [4, 4], [-1, 2]])
+def test_same_batches_for_any_workers_and_threads(graph, fanouts):
+    results = []
+    for num_workers in (0, 1, 2):
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            results.append([ids_of(b) for b in loader_of(graph, SEEDS, fanouts,
+                                                         num_workers=num_workers)])  # fmt: skip
+    assert all(result == results[0] for result in results)
+
+
+def test_a_python_sampler_gives_the_same_batches(graph):
+    class Mine(NeighborSampler):
+        def sample_blocks(self, g, seed_nodes, exclude_eids=None):
+            return super().sample_blocks(g, seed_nodes, exclude_eids)
+
+    native = [ids_of(batch) for batch in loader_of(graph, num_workers=2)]
+    for num_workers in (0, 2):
+        loader = DataLoader(
+            graph,
+            SEEDS,
+            Mine(FANOUTS),
+            batch_size=17,
+            shuffle=True,
+            seed=3,
+            num_workers=num_workers,
+        )
+        assert [ids_of(batch) for batch in loader] == native
+
+
+def test_resumed_in_mid_epoch(graph):
+    whole = [ids_of(batch) for batch in loader_of(graph)]
+    loader = loader_of(graph, num_workers=2)
+    iterator = iter(loader)
+    first = [ids_of(next(iterator)) for _ in range(2)]
+    other = loader_of(graph)
+    other.load_state_dict(pickle.loads(pickle.dumps(loader.state_dict())))
+    assert first + [ids_of(batch) for batch in other] == whole
+    moved = loader_of(graph, {"game": SEEDS["game"], "user": SEEDS["user"] + 1})
+    with pytest.raises(ValueError, match="state: it is of other seeds"):
+        moved.load_state_dict(loader.state_dict())
+    copied = pickle.loads(pickle.dumps(loader_of(graph)))
+    assert [ids_of(batch) for batch in copied] == whole
+
+
+def test_relations_draw_apart():
+    """Two relations with the same edges must not keep the same ones."""
+    src = torch.arange(1000)
+    ends = (src, torch.zeros(1000, dtype=torch.int64))
+    graph = hf.heterograph({("a", "r", "b"): ends, ("a", "s", "b"): ends})
+    _, _, (block,) = NeighborSampler([100]).sample(graph, {"b": [0]})
+    first, second = (set(block[e].edata[hf.EID].tolist()) for e in "rs")
+    assert len(first) == len(second) == 100
+    # Of 100 draws among 1000 about 10 coincide; more than 30 would come once in 10^8.
+    assert len(first & second) < 30
+
+
+# --- weights, masks, exclusions, directions
+
+
+def test_masks_are_native_and_weights_are_not(graph):
+    graph.edges["plays"].data["mask"] = torch.arange(200) % 2 == 0
+    batches = {}
+    for num_workers in (0, 2):
+        sampler = NeighborSampler([-1, -1], mask="mask")
+        loader = DataLoader(graph, SEEDS, sampler, batch_size=17, num_workers=num_workers, seed=1)
+        batches[num_workers] = [ids_of(batch) for batch in loader]
+        for _, _, blocks in loader:
+            for block in blocks:
+                assert bool((block["plays"].edata[hf.EID] % 2 == 0).all())
+                degrees = graph.in_degrees(block["follows"].dstdata[hf.NID], "follows")
+                assert torch.equal(block["follows"].in_degrees(), degrees)
+    assert batches[0] == batches[2]
+    with pytest.raises(KeyError, match="mask: no type of edges has a column 'nope'"):
+        NeighborSampler([1], mask="nope").sample(graph, {"user": [1]})
+    with pytest.raises(ValueError, match="mask: expected the name of an edge column, got a tensor"):
+        NeighborSampler([1], mask=torch.ones(3)).sample(graph, {"user": [1]})
+    graph.edges["plays"].data["bad"] = torch.full((200,), -1.0)
+    with pytest.raises(ValueError, match=r"prob of \('user', 'plays', 'game'\): expected finite"):
+        NeighborSampler([1], prob="bad").sample(graph, {"user": [1]})
+
+
+def test_weights_by_relation(graph):
+    weight = graph.edges["plays"].data["weight"]
+    weight[::3] = 0
+    sampler = NeighborSampler([2, 2], prob="weight")
+    results = []
+    for num_workers in (0, 2):
+        loader = DataLoader(graph, SEEDS, sampler, batch_size=17, num_workers=num_workers, seed=1)
+        results.append([ids_of(batch) for batch in loader])
+        for _, _, blocks in loader:
+            assert bool((weight[blocks[0]["plays"].edata[hf.EID]] > 0).all())
+    assert results[0] == results[1]
+
+
+def test_excluded_edges_by_relation(graph):
+    gone = {"plays": torch.arange(0, 200, 2), ("user", "follows", "user"): [0, 1, 2]}
+    _, _, blocks = NeighborSampler([-1, -1]).sample(graph, SEEDS, exclude_eids=gone)
+    for block in blocks:
+        assert bool((block["plays"].edata[hf.EID] % 2 == 1).all())
+        assert bool((block["follows"].edata[hf.EID] > 2).all())
+    whole = NeighborSampler([-1, -1]).sample(graph, SEEDS)
+    none = NeighborSampler([-1, -1]).sample(graph, SEEDS, exclude_eids={})
+    assert ids_of(whole) == ids_of(none)
+    for bad, error, match in (
+        ([1], ValueError, "exclude_eids: expected a dict by edge type"),
+        ({"eats": [1]}, ValueError, "exclude_eids: etype: expected one of"),
+        ({"plays": [200]}, IndexError, r"exclude_eids\[.*\]\[0\] is 200, expected 0 <= id < 200"),
+    ):
+        with pytest.raises(error, match=match):
+            NeighborSampler([1]).sample(graph, {"user": [1]}, exclude_eids=bad)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_out_edges_are_the_in_edges_of_the_reversed_graph(graph, num_workers):
+    reverse = graph.reverse()
+    loader = DataLoader(graph, SEEDS, NeighborSampler([-1, -1], edge_dir="out"), batch_size=9,
+                        num_workers=num_workers)  # fmt: skip
+    for _, output_nodes, blocks in loader:
+        _, _, expected = NeighborSampler([-1, -1]).sample(reverse, output_nodes)
+        for block, other in zip(blocks, expected):
+            assert block.canonical_etypes == reverse.canonical_etypes
+            for relation in reverse.canonical_etypes:
+                mine, theirs = (ends_in(graph, b, relation).tolist() for b in (block, other))
+                assert sorted(mine) == sorted(theirs)
+
+
+# --- bad seeds and fanouts
+
+
+def test_bad_arguments_say_what_there_is(graph):
+    for seeds, error, match in (
+        ([1], ValueError, "indices: expected a dict by node type, of 'game', 'ghost'"),
+        ({"nobody": [1]}, ValueError, "indices: expected node types of .*got 'nobody'"),
+        ({"user": [50]}, IndexError, r"indices\['user'\]\[0\] is 50, expected 0 <= id < 50"),
+        ({"user": [0.5]}, TypeError, r"indices\['user'\]: expected integer ids"),
+    ):
+        with pytest.raises(error, match=match):
+            DataLoader(graph, seeds, NeighborSampler([1]))
+    for fanouts, error, match in (
+        ([{"plays": 1}], ValueError, r"fanouts\[0\]: .*missing are .*'follows'"),
+        ([{"eats": 1}], ValueError, r"fanouts\[0\]: etype: expected one of"),
+        ([{"plays": -2}], ValueError, r"fanouts\[0\]\['plays'\]: expected -1"),
+        ([{"plays": 1.5}], TypeError, r"fanouts\[0\]\['plays'\]"),
+    ):
+        with pytest.raises(error, match=match):
+            NeighborSampler(fanouts).sample(graph, {"user": [1]})
+    names = {"user": ["nope"]}
+    with pytest.raises(KeyError, match="no 'user' source node column 'nope'; there is 'feat'"):
+        NeighborSampler([1], prefetch_node_feats=names).sample(graph, {"user": [1]})
+
+
+# --- edges as seeds
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_edge_prediction(graph, num_workers):
+    seeds = {"plays": torch.arange(30), ("user", "follows", "user"): torch.arange(10)}
+    sampler = hf.dataloading.as_edge_prediction_sampler(
+        NeighborSampler([-1]), exclude="reverse_types",
+        reverse_etypes={"plays": "played_by", "played_by": "plays"},
+        negative_sampler=negative_sampler.Uniform(3),
+    )  # fmt: skip
+    loader = DataLoader(graph, seeds, sampler, batch_size=8, num_workers=num_workers, seed=1)
+    seen: dict[Any, list[int]] = {}
+    for _, pairs, negative, blocks in loader:
+        gone = {}
+        for relation in graph.canonical_etypes:
+            eids = pairs[relation].edata[hf.EID]
+            gone[relation] = eids
+            seen.setdefault(relation[1], []).extend(eids.tolist())
+            found = torch.stack(pairs[relation].edges())
+            ids = [pairs.nodes[t].data[hf.NID] for t in relation[::2]]
+            expected = torch.stack(graph.find_edges(eids, relation))
+            assert torch.equal(torch.stack([i[x] for i, x in zip(ids, found)]), expected)
+            src, _ = negative[relation].edges()
+            assert torch.equal(src, found[0].repeat_interleave(3))
+        for ntype in graph.ntypes:
+            assert torch.equal(
+                pairs.nodes[ntype].data[hf.NID], blocks[-1].dstnodes[ntype].data[hf.NID]
+            )
+        gone["user", "played_by", "game"] = torch.cat(
+            [gone["game", "played_by", "user"], gone["user", "plays", "game"]]
+        )
+        kept = blocks[0]["played_by"].edata[hf.EID]
+        assert not set(gone["user", "plays", "game"].tolist()) & set(kept.tolist())
+        assert not set(gone["user", "plays", "game"].tolist()) & set(
+            blocks[0]["plays"].edata[hf.EID].tolist()
+        )
+    assert sorted(seen["plays"]) == list(range(30))
+    assert sorted(seen["follows"]) == list(range(10))
+    assert not seen["knows"]
+
+
+def test_find_exclude_eids_by_type(graph):
+    find = hf.dataloading.find_exclude_eids
+    edges = {"plays": torch.tensor([3, 5])}
+    plays, played_by = ("user", "plays", "game"), ("game", "played_by", "user")
+    assert find(graph, edges, "self")[plays].tolist() == [3, 5]
+    found = find(graph, edges, "reverse_types", reverse_etypes={"plays": "played_by"})
+    assert {r: x.tolist() for r, x in found.items()} == {plays: [3, 5], played_by: [3, 5]}
+    found = find(graph, edges, "reverse_id", {"plays": torch.arange(199, -1, -1)})
+    assert found[plays].tolist() == [3, 5, 196, 194]
+    assert find(graph, edges, lambda e: {"knows": e[plays]})["user", "knows", "user"].tolist() == [
+        3,
+        5,
+    ]
+    for exclude, more, error, match in (
+        (
+            "reverse_types",
+            {"reverse_etypes": {"plays": "eats"}},
+            ValueError,
+            "reverse_etypes: etype",
+        ),
+        ("reverse_id", {"reverse_eids": [1]}, ValueError, "reverse_eids: expected a dict by type"),
+        ("reverse_types", {"reverse_etypes": {"plays": "makes"}}, IndexError, "seed_edges"),
+    ):
+        with pytest.raises(error, match=match):
+            find(graph, {"plays": [150]}, exclude, **more)
+
+
+@pytest.mark.parametrize("cls", [negative_sampler.Uniform, negative_sampler.GlobalUniform])
+def test_negative_samplers_by_relation(graph, cls):
+    made = cls(2)(graph, {"plays": torch.arange(50), "follows": torch.arange(7)})
+    assert {r[1]: len(src) for r, (src, _) in made.items()} == {"plays": 100, "follows": 14}
+    src, dst = made["user", "plays", "game"]
+    assert int(src.max()) < 50
+    assert int(dst.max()) < 30
+    if cls is negative_sampler.GlobalUniform:
+        assert not bool(graph.has_edges_between(src, dst, etype="plays").any())
+        src, dst = made["user", "follows", "user"]
+        assert not bool((src == dst).any())
