@@ -108,7 +108,7 @@ def test_mag_like_at_a_scale(run, tmp_path):
         (["--target-type", "item"], "with labels, 'user', got 'item'"),
         (["--model", "hgt", "--heads", "3"], "hidden: expected a multiple of heads = 3, got 8"),
         (["--fanout", "buys=3,3"], "fanout: no number for rev_buys; *=0 leaves out"),
-        (["--fanout", "sells=3+*=1,3"], "expected relations of buys, rev_buys, or * for all"),
+        (["--fanout", "sells=3+*=1,3"], "expected relations of rev_buys, buys, or * for all"),
         (["--fanout", "buys=x,3"], "--fanout: expected ints such as 10,10, got 'buys=x,3'"),
         (["--scale", "0.5"], "scale: only mag-like has one, got 0.5"),
         (["--bases", "0"], "bases: expected at least 1, got 0"),

@@ -20,8 +20,8 @@ from hopflow.commands.shared import (
     percent,
     readable_errors,
 )
-from hopflow.train import GraphSAGE, TrainConfig, layerwise_inference, load_checkpoint
-from hopflow.train.data import accuracy, prepare
+from hopflow.train import TrainConfig, load_checkpoint, task_of
+from hopflow.train.data import accuracy
 from hopflow.train.export import check_distinct, check_suffix, check_target, write_predictions
 
 
@@ -32,6 +32,7 @@ def infer(
         Optional[str], typer.Option(help="Another graph with the same features.")  # noqa: UP045
     ] = None,
     root: Annotated[Optional[str], typer.Option(help="Folder of OGB's data sets.")] = None,  # noqa: UP045
+    scale: Annotated[Optional[float], typer.Option(help="Size of mag-like.")] = None,  # noqa: UP045
     split: Split = None,
     logits: Annotated[bool, typer.Option("--logits", help="Write logits, not classes.")] = False,
     chunk_edges: Annotated[int, typer.Option(help="In-edges computed at a time.")] = 1 << 20,
@@ -41,38 +42,41 @@ def infer(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Predict every node's class, layer by layer over full neighbourhoods, in bounded memory."""
+    """Predict every node's class, layer by layer over full neighbourhoods, in bounded memory.
+
+    Of several types the nodes are those of the type that the model was trained for.
+    """
     with readable_errors(debug):
         check_suffix(out)
         check_target(out)
         check_distinct(checkpoint=checkpoint, out=out, data=data)
         state = load_checkpoint(checkpoint)
-        overrides: dict[str, Any] = {} if data is None else {"data": data, "split": None}
-        for name, value in (("root", root), ("split", split)):
+        overrides: dict[str, Any] = {}
+        if data is not None:
+            overrides = {"data": data, "split": None, "scale": 1.0}
+        for name, value in (("root", root), ("split", split), ("scale", scale)):
             if value is not None:
                 overrides[name] = value
         config = TrainConfig.from_dict({**state["config"], **overrides})
         dataset = load(config)
-        graph, parts = prepare(config, dataset, for_training=False)
-        model = GraphSAGE(
-            state["num_features"], config.hidden, state["num_classes"],
-            num_layers=len(config.fanout), dropout=config.dropout,
-        )  # fmt: skip
+        target = state.get("target_type")  # which the data may not tell, without labels
+        task = task_of(config, dataset, target_type=target, for_training=False)
+        model = task.model(state)
         model.load_state_dict(state["best_model"] or state["model"])
-        num_layers = len(config.fanout)
-        with tqdm(total=graph.num_nodes() * num_layers, unit="node", disable=None) as bar:
+        with tqdm(total=task.work(), unit="node", disable=None) as bar:
             update: Callable[[int], None] = bar.update
-            result = layerwise_inference(
-                model, graph, graph.ndata["feat"],
-                chunk_edges=chunk_edges, scratch=scratch, on_nodes=update,
+            result = task.predict(
+                model, chunk_edges=chunk_edges, scratch=scratch, on_nodes=update
             )  # fmt: skip
         if not bool(result.isfinite().all()):
             raise ValueError(f"{checkpoint}: the model's outputs are not finite; it has diverged")
         write_predictions(result if logits else result.argmax(1), out)
-        summary: dict[str, Any] = {"out": str(out), "num_nodes": graph.num_nodes()}
-        if "label" in graph.ndata and "test" in parts:
-            summary["test_accuracy"] = accuracy(result, graph.ndata["label"], parts["test"])
+        summary: dict[str, Any] = {"out": str(out), "num_nodes": task.num_nodes}
+        if target is not None:
+            summary["target_type"] = target
+        if task.labels is not None and "test" in task.split:
+            summary["test_accuracy"] = accuracy(result, task.labels, task.split["test"])
             console.print(f"test accuracy {percent(summary['test_accuracy']).strip()}")
-        console.print(f"predictions of {graph.num_nodes():,} nodes: {escape(str(out))}")
+        console.print(f"predictions of {task.num_nodes:,} nodes: {escape(str(out))}")
         if as_json:
             print(as_text(summary))

@@ -21,14 +21,26 @@ from hopflow.train.loop import Interrupted
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DEFAULTS = TrainConfig()
+MAG_LIKE = ("mag-like", "mag_like")
 _USER_ERRORS = (ValueError, TypeError, IndexError, KeyError, OSError, ImportError, hf.HopflowError)
 # Types that a mistake of hopflow's own raises too: point to the traceback.
 _MAYBE_OURS = (TypeError, IndexError, KeyError)
 
 # typer reads the annotations at run time, hence Optional and not `|`.
-Data = Annotated[str, typer.Option(help="A name, folder or file: arxiv-like, ogbn-arxiv, g.npz …")]
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        "--dataset",
+        help="A name, folder or file: arxiv-like, mag-like, ogbn-arxiv, g.npz …",
+    ),
+]
 Root = Annotated[str, typer.Option(help="Folder for data sets that ogb downloads.")]
 Split = Annotated[Optional[str], typer.Option(help="Which split of the data set to use.")]  # noqa: UP045
+TargetType = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Of several node types the one to predict.  [default: that with labels]"),
+]
 Debug = Annotated[bool, typer.Option(help="Show the traceback of an error.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
@@ -86,5 +98,10 @@ def results(as_json: bool) -> Console:
 
 def load(config: TrainConfig) -> Any:
     """The data set that a configuration names."""
+    is_mag_like = config.data in MAG_LIKE
+    if config.scale != 1 and not is_mag_like:
+        raise ValueError(f"scale: only mag-like has one, got {config.scale:g} for {config.data}")
     with console.status(f"loading {escape(config.data)}"):
+        if is_mag_like and config.split is None:
+            return hf.datasets.mag_like(scale=config.scale)
         return hf.datasets.load(config.data, config.root, split=config.split)

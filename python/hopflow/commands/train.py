@@ -19,6 +19,7 @@ from hopflow.commands.shared import (
     Json,
     Root,
     Split,
+    TargetType,
     as_text,
     console,
     load,
@@ -27,6 +28,7 @@ from hopflow.commands.shared import (
     results,
 )
 from hopflow.train import EpochRecord, Observer, TrainConfig, Trainer, TrainResult, load_checkpoint
+from hopflow.train.config import MODELS, Fanout
 from hopflow.train.data import check_device
 from hopflow.train.export import check_distinct, check_target
 from hopflow.train.loop import STAGES
@@ -35,11 +37,20 @@ from hopflow.train.loop import STAGES
 def train(
     data: Data = DEFAULTS.data,
     root: Root = DEFAULTS.root,
+    scale: Annotated[
+        float, typer.Option(help="Size of mag-like, 1 being that of ogbn-mag.")
+    ] = DEFAULTS.scale,
     split: Split = DEFAULTS.split,
+    model: Annotated[
+        str, typer.Option(help="sage; on a graph of several types also rgcn or hgt.")
+    ] = DEFAULTS.model,
+    target_type: TargetType = DEFAULTS.target_type,
     undirected: Annotated[
         bool,
         typer.Option(
-            "--undirected/--directed", help="Add the reverse of every edge, unless it is there."
+            "--undirected/--directed",
+            help="Add the reverse of every edge, of several types of every relation, unless it is"
+            " there.",
         ),
     ] = DEFAULTS.undirected,
     normalize_features: Annotated[
@@ -47,12 +58,22 @@ def train(
     ] = DEFAULTS.normalize_features,
     fanout: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Neighbours kept a layer, input first; -1 keeps all.  [default: 10,10]"),
+        typer.Option(
+            help="Neighbours kept a layer, input first; -1 keeps all. By relation: cites=10+*=5,10"
+            " for 10 of cites and 5 of each other.  [default: 10,10]"
+        ),
     ] = None,
     layers: Annotated[
         Optional[int], typer.Option(help="Number of layers.  [default: that of --fanout]")  # noqa: UP045
     ] = None,
     hidden: Annotated[int, typer.Option(help="Width of the hidden layers.")] = DEFAULTS.hidden,
+    heads: Annotated[int, typer.Option(help="Attention heads of hgt.")] = DEFAULTS.heads,
+    bases: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            help="Matrices that rgcn mixes those of its relations of.  [default: each its own]"
+        ),
+    ] = DEFAULTS.bases,
     epochs: Annotated[int, typer.Option(help="Passes over the training nodes.")] = DEFAULTS.epochs,
     batch_size: Annotated[int, typer.Option(help="Training nodes a batch.")] = DEFAULTS.batch_size,
     lr: Annotated[float, typer.Option(help="Adam's learning rate.")] = DEFAULTS.lr,
@@ -80,14 +101,15 @@ def train(
     *,
     context: typer.Context,
 ) -> None:
-    """Train GraphSAGE by neighbour sampling; without options, on the built-in graph."""
+    """Train a model by neighbour sampling; without options, GraphSAGE on the built-in graph."""
     with readable_errors(debug):
         given = {
-            "data": data, "root": root, "split": split, "undirected": undirected,
+            "data": data, "root": root, "scale": scale, "split": split, "model": model,
+            "target_type": target_type, "undirected": undirected,
             "normalize_features": normalize_features, "fanout": _fanout_of(fanout, layers),
-            "hidden": hidden, "epochs": epochs, "batch_size": batch_size, "lr": lr,
-            "weight_decay": weight_decay, "dropout": dropout, "seed": seed, "device": device,
-            "num_workers": num_workers,
+            "hidden": hidden, "heads": heads, "bases": bases, "epochs": epochs,
+            "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay, "dropout": dropout,
+            "seed": seed, "device": device, "num_workers": num_workers,
         }  # fmt: skip
         state = None
         if resume is not None:
@@ -115,16 +137,16 @@ def train(
             check_plot(plot)
         dataset = load(config)
         trainer = Trainer(config, dataset, resume=state, save=save)
-        graph = trainer.graph
         console.print(
-            f"{escape(config.data)}: {graph.num_nodes():,} nodes, {graph.num_edges():,} edges,"
-            f" {graph.ndata['feat'].shape[1]} features, {dataset.num_classes} classes;"
-            f" {len(trainer.split['train']):,} training nodes"
+            f"{trainer.task.describe()}; {len(trainer.split['train']):,} training nodes",
+            markup=False,
         )
+        for note in trainer.task.notes(trainer.model):
+            console.print(f"[yellow]note:[/] {escape(note)}")
         with closing(_Progress(config)) as progress:
             result = trainer.run(progress)
         if plot is not None:  # before anything goes to a pipe that may have closed
-            plot_curves(result, plot, f"GraphSAGE on {config.data}")
+            plot_curves(result, plot, f"{MODELS[config.model]} on {config.data}")
         out = results(as_json)
         out.print(_time_table(result))
         out.print(
@@ -145,14 +167,29 @@ def _was_typed(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _parse_fanout(text: str) -> tuple[int, ...]:
+def _parse_fanout(text: str) -> tuple[Fanout, ...]:
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(_parse_layer(part) for part in text.split(","))
     except ValueError:
-        raise ValueError(f"--fanout: expected ints such as 10,10, got {text!r}") from None
+        raise ValueError(
+            f"--fanout: expected ints such as 10,10, got {text!r}; for a layer by relation"
+            " NAME=5+OTHER=3+*=0"
+        ) from None
 
 
-def _fanout_of(fanout: str | None, layers: int | None) -> tuple[int, ...]:
+def _parse_layer(text: str) -> Fanout:
+    if "=" not in text:
+        return int(text)
+    named: dict[str, int] = {}
+    for part in text.split("+"):
+        name, _, number = part.rpartition("=")
+        if not name.strip() or name.strip() in named:
+            raise ValueError(part)
+        named[name.strip()] = int(number)
+    return named
+
+
+def _fanout_of(fanout: str | None, layers: int | None) -> tuple[Fanout, ...]:
     if fanout is None:
         return DEFAULTS.fanout[:1] * (len(DEFAULTS.fanout) if layers is None else max(layers, 0))
     parsed = _parse_fanout(fanout)

@@ -149,6 +149,7 @@ class NodePropDataset:
 
 
 def as_tensor(array: Array) -> torch.Tensor:
+    """The array as a tensor that shares its memory, unless it is read-only."""
     # A read-only array (a memory map, an Arrow buffer) is copied: torch tensors are writable.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

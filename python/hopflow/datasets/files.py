@@ -6,6 +6,7 @@ Whatever is wrong with a file surfaces as a FileNotFoundError or ValueError that
 from __future__ import annotations
 
 import gzip
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -155,15 +156,24 @@ def read_named_table(path: Path, *, text: Sequence[str] = ()) -> pd.DataFrame:
     sep = "\t" if suffix_of(path).startswith(".tsv") else ","
     with _named(path):
         names = pd.read_csv(path, sep=sep, nrows=0).columns
-        frame = pd.read_csv(
-            path,
-            sep=sep,
-            dtype=dict.fromkeys(text, str),
-            keep_default_na=False,
-            na_values={name: [""] if name in text else _HOLES for name in names},
-            skip_blank_lines=False,  # a row's number tells its line
-            index_col=False,
-        )
+        with warnings.catch_warnings():
+            # pandas warns where it cuts the cells that have no name.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            try:
+                frame = pd.read_csv(
+                    path,
+                    sep=sep,
+                    dtype=dict.fromkeys(text, str),
+                    keep_default_na=False,
+                    na_values={name: [""] if name in text else _HOLES for name in names},
+                    skip_blank_lines=False,  # a row's number tells its line
+                    index_col=False,
+                    low_memory=False,
+                )
+            except pd.errors.ParserWarning:
+                raise ValueError(
+                    f"line 1 names {len(names)} columns, and lines below it have more cells"
+                ) from None
     while len(frame) and frame.iloc[-1].isna().all():
         frame = frame.iloc[:-1]
     if not len(frame):

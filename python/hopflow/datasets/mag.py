@@ -92,7 +92,7 @@ def mag_like(
     num_classes
         Planted classes (ogbn-mag's are venues), unequal in size.
     cache
-        Keep the arrays (561 MB at the defaults) and use them the next time.
+        Keep the arrays (556 MB at the defaults) and use them the next time.
     cache_dir
         Where to; hopflow's folder in the user's cache by default. A file there that cannot be
         read is made again, a folder that cannot be written to costs a warning and nothing else.
@@ -107,15 +107,21 @@ def mag_like(
     Notes
     -----
     Classes form areas of about twelve. Authors, institutions and fields belong to a class as papers
-    do, and a link stays within the class, within the area, or goes anywhere: for citations in 25,
-    35 and 40 of 100 cases, for authors 55, 25 and 20, for fields 40, 35 and 25. Numbers of papers
+    do, and a link stays within the class, within the area, or goes anywhere: for citations in 15,
+    30 and 55 of 100 cases, for authors 55, 25 and 20, for fields 40, 35 and 25. Numbers of papers
     an author and of links a field, an institution or a cited paper gets follow power laws, numbers
     of authors, fields and references a paper log-normal ones.
 
-    A feature vector is a class centre plus an area centre plus noise, scaled to unit variance. Half
-    of the labels are then drawn anew within their area, which bounds what any model can reach. The
-    features of one paper say little, and those of cited papers not much more; the mean over a
-    field's or an author's papers says a lot.
+    A feature vector is a class centre plus an area centre plus noise, scaled to unit variance. 57 %
+    of the labels are then drawn anew within their area, which bounds what any model can reach. One
+    paper's features say little, those of cited papers not much more, the mean over a field's or an
+    author's papers a lot. Signals and shares were chosen so that linear discriminants come near
+    what is published for models on ogbn-mag: at full size and seed 0 their test accuracy is 24.1 %
+    on features (published for a perceptron: 26.9 %), 31.3 % with means over one and two hops of
+    citations (GraphSAGE on papers: 31.5 %) and 50.1 % with means over the papers of authors and
+    fields too (relational GCN, sampled: 46.8 %); at scale 0.05 18.7, 20.2 and 47.9 %.
+
+    Made in about 20 s on one core at full size, with 1.4 GB of memory.
     """
     seed, scale = operator.index(seed), float(scale)
     num_features, num_classes = operator.index(num_features), operator.index(num_classes)

@@ -10,7 +10,12 @@ from torch import Tensor, nn
 import hopflow.function as fn
 import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
-from hopflow.nn._aggregate import aggregate, in_degree_scale, out_degree_scale
+from hopflow.nn._aggregate import (
+    aggregate,
+    in_degree_scale,
+    multiplies_first,
+    out_degree_scale,
+)
 from hopflow.nn._checks import (
     ChecksInDegrees,
     assert_compiled,
@@ -241,8 +246,8 @@ class GraphConv(ChecksInDegrees):
         if weight is not None:
             require_width("feat", source, weight.shape[0])
 
-        # Scaling rows and the product commute: both happen on the narrower side.
-        before = weight is not None and self._in_feats > self._out_feats
+        # Scaling rows, summing them and the product commute: what is less work comes first.
+        before = weight is not None and multiplies_first(graph, self._in_feats, self._out_feats)
         if weight is not None and before:
             source = source @ weight
         if self._norm in ("left", "both"):

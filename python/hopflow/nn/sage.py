@@ -13,6 +13,7 @@ import hopflow.function as fn
 import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
 from hopflow.messages.degree_buckets import in_edge_buckets
+from hopflow.nn._aggregate import multiplies_first
 from hopflow.nn._checks import is_compiling, is_plain, require_rows, require_width
 from hopflow.nn._pairs import Features
 
@@ -138,7 +139,7 @@ class SAGEConv(nn.Module):
         else:
             source = self.feat_drop(feat)
             own = source[: graph.num_dst_nodes()]
-        if self._is_plain_mean(feat, source, edge_weight) and source.requires_grad:
+        if self._is_plain_mean(graph, feat, source, edge_weight) and source.requires_grad:
             require_rows("feat", source, graph.num_src_nodes())
             full = graph.adjacency.full()
             own, neighbor = ops.spmm_with_own(full.indptr, full.indices, source)
@@ -169,8 +170,7 @@ class SAGEConv(nn.Module):
             if self._aggre_type == "lstm":
                 neighbor = self._read_neighbors(graph, source, edge_weight)
                 return self._finish(self._add_neigh(self.fc_self(own), neighbor))
-            # Aggregation is linear: do it on the narrower side of the weight.
-            before = self._in_src_feats > self._out_feats
+            before = multiplies_first(graph, self._in_src_feats, self._out_feats)
             if before:
                 source = self.fc_neigh(source)
             if self._aggre_type == "mean":
@@ -186,14 +186,16 @@ class SAGEConv(nn.Module):
             result = neighbor if before else self.fc_neigh(neighbor)
             return self._finish(result if self.bias is None else result + self.bias)
 
-    def _is_plain_mean(self, feat: Features, source: Tensor, edge_weight: Tensor | None) -> bool:
+    def _is_plain_mean(
+        self, graph: Graph, feat: Features, source: Tensor, edge_weight: Tensor | None
+    ) -> bool:
         """Whether own rows and the mean come from one tensor, unweighted, before the weights."""
         return (
             self._aggre_type == "mean"
             and not isinstance(feat, tuple)
             and edge_weight is None
-            and self._in_src_feats <= self._out_feats
             and source.dim() >= 2
+            and not multiplies_first(graph, self._in_src_feats, self._out_feats)
         )
 
     def _read_neighbors(self, graph: Graph, x: Tensor, edge_weight: Tensor | None) -> Tensor:

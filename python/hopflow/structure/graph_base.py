@@ -223,34 +223,30 @@ class GraphBase(Relations):
         self, edges: Callable[[Adjacency], Adjacency] | None, change: Callable[[Frame], Frame]
     ) -> Self:
         """A copy with changed edges (None: the same) and frames; what is one frame stays one."""
-        made: dict[int, Frame] = {}
 
-        def changed(frame: Frame) -> Frame:
-            if id(frame) not in made:
-                made[id(frame)] = change(frame)
-            return made[id(frame)]
-
-        def copied(one: Self) -> Self:
+        def copied(one: Self, src: Frame, dst: Frame) -> Self:
             graph = object.__new__(type(self))
             graph.__dict__.update(one.__dict__)
             graph._adjacency = one._adjacency if edges is None else edges(one._adjacency)
-            graph._src_frame = changed(one._src_frame)
-            graph._dst_frame = changed(one._dst_frame)
-            graph._edge_frame = changed(one._edge_frame)
+            graph._src_frame, graph._dst_frame = src, dst
+            graph._edge_frame = change(one._edge_frame)
             return graph
 
         if self._relations is None:
-            return copied(self)
+            src = change(self._src_frame)
+            is_same = self._dst_frame is self._src_frame
+            return copied(self, src, src if is_same else change(self._dst_frame))
         graph = object.__new__(type(self))
         graph.__dict__.update(self.__dict__)
-        graph._src_frames = {name: changed(frame) for name, frame in self._src_frames.items()}
-        is_same = self._dst_frames is self._src_frames
-        graph._dst_frames = (
-            graph._src_frames
-            if is_same
-            else {name: changed(frame) for name, frame in self._dst_frames.items()}
-        )
-        graph._relations = {name: copied(one) for name, one in self._relations.items()}
+        sources = {name: change(frame) for name, frame in self._src_frames.items()}
+        destinations = sources
+        if self._dst_frames is not self._src_frames:
+            destinations = {name: change(frame) for name, frame in self._dst_frames.items()}
+        graph._src_frames, graph._dst_frames = sources, destinations
+        graph._relations = {
+            (src_type, name, dst_type): copied(one, sources[src_type], destinations[dst_type])
+            for (src_type, name, dst_type), one in self._relations.items()
+        }
         return graph
 
     def derived(

@@ -58,11 +58,15 @@ def is_symmetric(graph: Graph) -> bool:
     if not torch.as_tensor(graph.has_edges_between(dst, src)).all():
         return False  # as most graphs do that are not: at once
     src, dst = graph.adjacency.coo()
-    difference = torch.zeros((), dtype=torch.int64, device=graph.device)
+    return edge_hash(src, dst) == edge_hash(dst, src)
+
+
+def edge_hash(src: Tensor, dst: Tensor) -> int:
+    """A number of 64 bits that lists of edges share if they are the same in another order; O(E)."""
+    total = torch.zeros((), dtype=torch.int64, device=src.device)
     for u, v in zip(torch.split(src, _CHUNK), torch.split(dst, _CHUNK), strict=True):
-        u, v = u.long(), v.long()
-        difference += (_hash(u, v) - _hash(v, u)).sum()  # modulo 2^64
-    return not bool(difference)
+        total += _hash(u.long(), v.long()).sum()  # modulo 2^64
+    return int(total)
 
 
 def _hash(u: Tensor, v: Tensor) -> Tensor:
@@ -71,6 +75,11 @@ def _hash(u: Tensor, v: Tensor) -> Tensor:
     for factor in (-49064778989728563, -4265267296055464877):
         x = (x ^ (x >> 33 & _LOW)) * factor
     return x ^ (x >> 33 & _LOW)
+
+
+def normalized(x: Tensor, is_wanted: bool) -> Tensor:
+    """Rows of features, each divided by its sum of absolute values if that is wanted."""
+    return x / x.abs().sum(1, keepdim=True).clamp(min=1e-12) if is_wanted else x
 
 
 def prepare(
@@ -107,9 +116,7 @@ def prepare(
         # Frames of its own: the columns set below are not the data set's.
         graph = graph.local_var()
     x = graph.ndata["feat"].float()
-    if config.normalize_features:
-        x = x / x.abs().sum(1, keepdim=True).clamp(min=1e-12)
-    graph.ndata["feat"] = x
+    graph.ndata["feat"] = normalized(x, config.normalize_features)
     if labels is not None:
         graph.ndata["label"] = labels[:, 0]
     return graph, split

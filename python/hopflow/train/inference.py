@@ -87,7 +87,7 @@ def layerwise_inference(
             for i, width in enumerate(model.widths[1:]):
                 is_last = i + 2 == len(model.widths)
                 file = None if scratch is None or is_last else scratch / f"layer-{i}.f32"
-                out = _rows(graph.num_nodes(), width, file)
+                out = rows_for((graph.num_nodes(), width), file)
                 fit = max(_CHUNK_ELEMENTS // max(model.widths[i], 1), 1)
                 for nodes in _chunks(graph, min(chunk_edges, fit)):
                     src_ids, _, (block,) = sampler.sample(graph, nodes)
@@ -102,10 +102,11 @@ def layerwise_inference(
     return x
 
 
-def _rows(num_rows: int, width: int, file: Path | None) -> Tensor:
-    if file is None or num_rows == 0:
-        return torch.empty(num_rows, width)
-    return torch.from_numpy(np.memmap(file, dtype=np.float32, mode="w+", shape=(num_rows, width)))
+def rows_for(shape: tuple[int, ...], file: Path | None) -> Tensor:
+    """Room for float32 rows, in memory or in a new file."""
+    if file is None or 0 in shape:
+        return torch.empty(shape)
+    return torch.from_numpy(np.memmap(file, dtype=np.float32, mode="w+", shape=shape))
 
 
 def _chunks(graph: Graph, chunk_edges: int) -> Iterator[Tensor]:

@@ -19,13 +19,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hopflow.dataloading import DataLoader, NeighborSampler
+from hopflow.dataloading import DataLoader
 from hopflow.train.checkpoint import save_checkpoint
 from hopflow.train.config import TrainConfig
-from hopflow.train.data import accuracy, check_device, prepare
+from hopflow.train.data import accuracy, check_device
 from hopflow.train.export import check_target
-from hopflow.train.inference import layerwise_inference
-from hopflow.train.model import GraphSAGE
+from hopflow.train.task import task_of
 
 STAGES = ("sample", "gather", "forward", "backward", "step", "validate")
 # A resumed run may train longer and elsewhere, on more threads; the rest fixes its results.
@@ -92,13 +91,13 @@ def _spare_path() -> Path:
 
 
 class Trainer:
-    """Trains a :class:`GraphSAGE` by neighbour sampling.
+    """Trains a model by neighbour sampling: GraphSAGE, or on several types a :class:`TypedModel`.
 
     Parameters
     ----------
     config : TrainConfig
         What fixes the run.
-    dataset : NodePropDataset
+    dataset : NodePropDataset or TypedNodePropDataset
         What :func:`hopflow.datasets.load` returned for ``config.data``.
     resume : dict, optional
         A checkpoint (:func:`load_checkpoint`); the run goes on where it was taken, with the results
@@ -132,23 +131,16 @@ class Trainer:
         if self.save is not None:
             check_target(self.save)
         self.device = device = check_device(config.device)
-        self.graph, self.split = prepare(config, dataset)
+        self.task = task_of(config, dataset)
+        self.graph, self.split = self.task.graph, self.task.split
         self._rng: dict[str, Tensor] = {}
         with self._own_randomness():
-            self.model = GraphSAGE(
-                self.graph.ndata["feat"].shape[1],
-                config.hidden,
-                dataset.num_classes,
-                num_layers=len(config.fanout),
-                dropout=config.dropout,
-            ).to(device)
-        self.optimizer = torch.optim.Adam(
-            self.model.parameters(), lr=config.lr, weight_decay=config.weight_decay
-        )
+            self.model = self.task.model(self.task.sizes()).to(device)
+        self.optimizers = self.task.optimizers(self.model)
         self.loader = DataLoader(
             self.graph,
-            self.split["train"],
-            NeighborSampler(config.fanout),
+            self.task.seeds(),
+            self.task.sampler(),
             device=device,
             batch_size=config.batch_size,
             shuffle=True,
@@ -171,23 +163,16 @@ class Trainer:
     def _state(self) -> dict[str, Any]:
         return {
             "config": self.config.to_dict(),
-            **self._sizes(),
+            **self.task.sizes(),
             "model": self.model.state_dict(),
             "best_model": self.best_model,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizers[0].state_dict(),
+            "more_optimizers": [optimizer.state_dict() for optimizer in self.optimizers[1:]],
             "history": [asdict(record) for record in self.history],
             "progress": self.progress,
             "seconds": self.seconds,
             "loader": self.loader.state_dict(),
             "rng": self._rng_state(),
-        }
-
-    def _sizes(self) -> dict[str, int]:
-        return {
-            "num_nodes": self.graph.num_nodes(),
-            "num_edges": self.graph.num_edges(),
-            "num_features": self.model.widths[0],
-            "num_classes": self.model.widths[-1],
         }
 
     def _rng_state(self) -> dict[str, Tensor]:
@@ -213,15 +198,16 @@ class Trainer:
                 self._rng = self._rng_state()
 
     def _load(self, state: dict[str, Any]) -> None:
-        ours, theirs = self.config.to_dict(), state["config"]
+        ours = self.config.to_dict()
+        theirs = TrainConfig.from_dict(state["config"]).to_dict()
         differing = [k for k in ours if k not in _MAY_CHANGE and ours[k] != theirs.get(k)]
         if differing:
             changes = ", ".join(f"{k} is {theirs.get(k)!r}, not {ours[k]!r}" for k in differing)
             raise ValueError(f"resume: the checkpoint is of another run ({changes})")
-        for name, size in self._sizes().items():
-            if state[name] != size:
+        for name, size in self.task.sizes().items():
+            if state.get(name) != size:
                 raise ValueError(
-                    f"resume: the checkpoint is of data with {name} = {state[name]},"
+                    f"resume: the checkpoint is of data with {name} = {state.get(name)},"
                     f" {self.config.data} has {size}"
                 )
         if self.config.epochs < len(state["history"]):
@@ -230,7 +216,9 @@ class Trainer:
                 f" as many, got {self.config.epochs}"
             )
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        states = [state["optimizer"], *state.get("more_optimizers", [])]
+        for optimizer, own in zip(self.optimizers, states):
+            optimizer.load_state_dict(own)
         self.best_model = state["best_model"]
         self.history = [EpochRecord(**record) for record in state["history"]]
         self.progress = dict(state["progress"])
@@ -281,17 +269,19 @@ class Trainer:
             seconds["sample"] += sampled - begin
             if batch is None:
                 return
-            _, output_nodes, blocks = batch
-            x, labels = blocks[0].srcdata["feat"], blocks[-1].dstdata["label"]
+            _, _, blocks = batch
+            x, labels = self.task.inputs(self.model, blocks), self.task.batch_labels(blocks)
             gathered = time.perf_counter()
             logits = self.model(blocks, x)
             loss = functional.cross_entropy(logits, labels)
             forward = time.perf_counter()
-            self.optimizer.zero_grad()
+            for optimizer in self.optimizers:
+                optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             backward = time.perf_counter()
-            self.optimizer.step()
-            value, num_nodes = loss.item(), output_nodes.shape[0]
+            for optimizer in self.optimizers:
+                optimizer.step()
+            value, num_nodes = loss.item(), labels.shape[0]
             if not math.isfinite(value):
                 raise RuntimeError(
                     f"epoch {len(self.history) + 1}, batch {int(progress['batches']) + 1}: the loss"
@@ -316,14 +306,14 @@ class Trainer:
 
     def _validate(self, epoch: int) -> EpochRecord:
         begin = time.perf_counter()
-        # The features as the loader leaves them: on the graph's device.
-        logits = layerwise_inference(self.model, self.graph, self.graph.ndata["feat"])
+        logits = self.task.predict(self.model)
         if not bool(logits.isfinite().all()):
             raise RuntimeError(
                 f"epoch {epoch}: the model's outputs are no longer finite; try a lower lr than"
                 f" {self.config.lr:g}, or normalize_features"
             )
-        labels = self.graph.ndata["label"]
+        labels = self.task.labels
+        assert labels is not None  # or there was nothing to train on
         valid, test = (accuracy(logits, labels, self.split[name]) for name in ("valid", "test"))
         spent = time.perf_counter() - begin
         self.seconds["validate"] += spent
