@@ -22,6 +22,7 @@ from hopflow.ops import HopflowError
 from hopflow.sampling.neighbors import sample_neighbors
 from hopflow.sampling.random import seed
 from hopflow.structure.frame import EID, ETYPE, NID, NTYPE
+from hopflow.transforms.around import in_subgraph, out_subgraph
 from hopflow.transforms.by_type import edge_type_subgraph, node_type_subgraph
 from hopflow.transforms.casts import to_bfloat16, to_double, to_float, to_half
 from hopflow.transforms.edges import add_reverse_edges, add_self_loop, remove_self_loop, reverse
@@ -30,9 +31,7 @@ from hopflow.transforms.homogeneous import to_heterogeneous, to_homogeneous
 from hopflow.transforms.simple import to_bidirected, to_simple
 from hopflow.transforms.subgraph import (
     edge_subgraph,
-    in_subgraph,
     node_subgraph,
-    out_subgraph,
     remove_edges,
     remove_nodes,
 )

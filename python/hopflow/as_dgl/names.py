@@ -163,18 +163,32 @@ _DATA_UTILS = _words("""
     save_tensors split_dataset
 """)
 
+_TRANSFORMS = _words("""
+    AddEdge AddMetaPaths AddReverse AddSelfLoop BaseTransform Compose DropEdge DropNode FeatMask
+    GCNNorm GDC HeatKernel KHopGraph LapPE LaplacianPE LineGraph NodeShuffle PPR RandomWalkPE
+    RemoveSelfLoop RowFeatNormalizer SIGNDiffusion SVDPE ToLevi ToSimple add_edges add_nodes
+    add_reverse_edges add_self_loop adj_product_graph adj_sum_graph compact_graphs
+    double_radius_node_labeling khop_adj khop_graph knn_graph lap_pe laplacian_lambda_max
+    laplacian_pe line_graph metapath_reachable_graph metis_partition metis_partition_assignment
+    norm_by_dst partition_graph_with_halo radius_graph random_walk_pe remove_edges remove_nodes
+    remove_self_loop reorder_graph reverse segmented_knn_graph shortest_dist sort_csc_by_tag
+    sort_csr_by_tag svd_pe to_bfloat16 to_bidirected to_block to_double to_float to_half to_simple
+    to_simple_graph
+""")
+
 _SAME = {
     "DGLError": "hopflow:HopflowError",
     "ALL": "hopflow.structure.types:ALL",
     "is_all": "hopflow.structure.types:is_all",
 }
 _FILES = "hopflow.as_dgl.files"
+_TRANSFORM_OBJECTS = "hopflow.transforms.modules"
 _FUNCTIONAL = ("hopflow.functional", "hopflow.nn.functional", "hopflow.nn")
 
 MODULES: dict[str, DglNames] = {
     "dgl": DglNames(
         public=_DGL,
-        sources=("hopflow", _FILES),
+        sources=("hopflow", _FILES, _TRANSFORM_OBJECTS),
         others={
             **_SAME,
             "DGLGraph": "hopflow:Graph",
@@ -196,6 +210,7 @@ MODULES: dict[str, DglNames] = {
     "dgl.nn.pytorch.softmax": DglNames(public=["edge_softmax"], sources=_FUNCTIONAL),
     "dgl.ops": DglNames(public=_OPS, sources=_FUNCTIONAL),
     "dgl.sampling": DglNames(public=_SAMPLING, sources=("hopflow", "hopflow.sampling")),
+    "dgl.transforms": DglNames(public=_TRANSFORMS, sources=("hopflow", _TRANSFORM_OBJECTS)),
     "dgl.data": DglNames(public=_DATA, sources=("hopflow.as_dgl.data", _FILES)),
     "dgl.data.utils": DglNames(public=_DATA_UTILS, sources=("hopflow.as_dgl.data", _FILES)),
 }

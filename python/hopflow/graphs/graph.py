@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hopflow.messages.passing import MessagePassing
 from hopflow.sampling import negatives, neighbors
-from hopflow.transforms import by_type, edges, export, simple
+from hopflow.transforms import around, by_type, edges, export, simple
 from hopflow.transforms import subgraph as parts
 
 
@@ -47,8 +47,8 @@ class Graph(MessagePassing):
 
     subgraph = parts.node_subgraph
     edge_subgraph = parts.edge_subgraph
-    in_subgraph = parts.in_subgraph
-    out_subgraph = parts.out_subgraph
+    in_subgraph = around.in_subgraph
+    out_subgraph = around.out_subgraph
 
     # --- drawn ---
 

@@ -14,8 +14,8 @@ from hopflow.structure.by_type import nodes_by_type
 from hopflow.structure.frame import EID, LazyColumn
 from hopflow.structure.graph_base import GraphT, require_graph, require_here
 from hopflow.structure.types import Relation
+from hopflow.transforms.around import graph_of_rows
 from hopflow.transforms.by_type import change_relations
-from hopflow.transforms.subgraph import graph_of_rows
 
 
 def check_edge_dir(edge_dir: object) -> str:

@@ -97,8 +97,8 @@ def merge_types(block: Block, types: Sequence[str], relations: Sequence[Relation
 class HGTLayer(TypedLayer):
     """A :class:`hopflow.nn.HGTConv` on blocks of several types, which it merges.
 
-    Attention is over all in-edges of a node, whatever their relations. The last layer has a linear
-    layer after it.
+    Attention is over all in-edges of a node, whatever their relations; ``dropout`` is that of what
+    it brings. The last layer has a linear layer after it.
 
     Parameters
     ----------
@@ -117,7 +117,8 @@ class HGTLayer(TypedLayer):
         dropout: float,
         is_last: bool,
     ) -> None:
-        super().__init__(types, relations, dropout=0.0, is_last=is_last)
+        # No activation: attention is what is not linear.
+        super().__init__(types, relations, dropout=0.0, is_activated=False)
         read = (*self.types, *(src for src, _, _ in self.relations))
         self.read = tuple(dict.fromkeys(read))
         self.conv = HGTConv(

@@ -29,17 +29,22 @@ class TypedLayer(nn.Module):
         Relations that lead to these, along which it reads.
     dropout : float
         Rate of dropout on the rows that come in.
-    is_last : bool
-        Whether what it computes are logits, with no activation.
+    is_activated : bool
+        Whether ReLU is applied to what it computes.
     """
 
     def __init__(
-        self, types: Sequence[str], relations: Sequence[Relation], *, dropout: float, is_last: bool
+        self,
+        types: Sequence[str],
+        relations: Sequence[Relation],
+        *,
+        dropout: float,
+        is_activated: bool,
     ) -> None:
         super().__init__()
         self.types, self.relations = tuple(types), tuple(relations)
         self.dropout = nn.Dropout(dropout)
-        self.is_last = is_last
+        self.is_activated = is_activated
 
     def forward(self, block: Block, x: Mapping[str, Tensor]) -> Rows:
         """Rows of the block's destinations from those of its sources.
@@ -50,7 +55,7 @@ class TypedLayer(nn.Module):
         counts = {ntype: block.num_dst_nodes(ntype) for ntype in self.types}
         own = {ntype: sources[ntype][:count] for ntype, count in counts.items() if count}
         out = self.combine(block, sources, own)
-        if self.is_last:
+        if not self.is_activated:
             return out
         return {ntype: functional.relu(rows) for ntype, rows in out.items()}
 
@@ -85,7 +90,7 @@ class SAGELayer(TypedLayer):
         dropout: float,
         is_last: bool,
     ) -> None:
-        super().__init__(types, relations, dropout=dropout, is_last=is_last)
+        super().__init__(types, relations, dropout=dropout, is_activated=not is_last)
         self.convs = nn.ModuleList(SAGEConv(in_feats, out_feats, "mean") for _ in self.relations)
         reached = {dst for _, _, dst in self.relations}
         self.unreached = tuple(ntype for ntype in self.types if ntype not in reached)
@@ -129,7 +134,7 @@ class RGCNLayer(TypedLayer):
         dropout: float,
         is_last: bool,
     ) -> None:
-        super().__init__(types, relations, dropout=dropout, is_last=is_last)
+        super().__init__(types, relations, dropout=dropout, is_activated=not is_last)
         regularizer = None if bases is None else "basis"
         self.weights = TypedLinear(in_feats, out_feats, len(relations), regularizer, bases)
         self.conv = GraphConv(

@@ -149,8 +149,11 @@ class TypedModel(nn.Module):
         for i, wanted in enumerate(types[1:]):
             is_last = i + 1 == len(config.fanout)
             relations = [relation for relation in sizes.num_edges if relation[2] in wanted]
+            # As on one type: what comes in first is not dropped.
+            rate = config.dropout if i else 0.0
             width = sizes.num_classes if is_last else config.hidden
-            self.layers.append(_layer(config, width, wanted, relations, is_last))
+            layer = _layer(config, width, wanted, relations, dropout=rate, is_last=is_last)
+            self.layers.append(layer)
 
     def forward(self, blocks: Sequence[Block], inputs: Mapping[str, Tensor]) -> Tensor:
         """Logits of the last block's destinations of the target type, [V, num_classes]."""
@@ -197,11 +200,15 @@ def _layer(
     out_feats: int,
     types: Sequence[str],
     relations: Sequence[Relation],
+    *,
+    dropout: float,
     is_last: bool,
 ) -> TypedLayer:
-    common: dict[str, Any] = {"dropout": config.dropout, "is_last": is_last}
+    width = config.hidden
+    common: dict[str, Any] = {"dropout": dropout, "is_last": is_last}
     if config.model == "rgcn":
-        return RGCNLayer(config.hidden, out_feats, types, relations, bases=config.bases, **common)
-    if config.model == "hgt":
-        return HGTLayer(config.hidden, out_feats, types, relations, heads=config.heads, **common)
-    return SAGELayer(config.hidden, out_feats, types, relations, **common)
+        return RGCNLayer(width, out_feats, types, relations, bases=config.bases, **common)
+    if config.model == "hgt":  # which drops some of what attention brings instead, in every layer
+        common["dropout"] = config.dropout
+        return HGTLayer(width, out_feats, types, relations, heads=config.heads, **common)
+    return SAGELayer(width, out_feats, types, relations, **common)

@@ -123,19 +123,17 @@ class AddReverse(BaseTransform):
         for relation, one in g.relations.items():
             src, dst = one.adjacency.coo()
             own = one.edge_frame.snapshot()
+            num_src, num_dst = one.adjacency.num_src, one.adjacency.num_dst
             if relation[0] == relation[2] and not self.sym_new_etype:
                 both = torch.cat([src, dst]), torch.cat([dst, src])
-                edges[relation] = Adjacency.from_coo(*both, g.num_nodes(relation[0]),
-                                                     g.num_nodes(relation[0]))  # fmt: skip
+                edges[relation] = Adjacency.from_coo(*both, num_src, num_dst)
                 columns[relation] = {key: self._twice(x) for key, x in one.edge_frame.items()}
                 continue
             reverse = (relation[2], f"rev_{relation[1]}", relation[0])
             if reverse in g.schema.relations:
                 _require_edges(g, reverse, dst, src)
             else:
-                edges[reverse] = Adjacency.from_coo(
-                    dst, src, one.adjacency.num_dst, one.adjacency.num_src
-                )
+                edges[reverse] = Adjacency.from_coo(dst, src, num_dst, num_src)
             edges[relation] = one.adjacency
             columns[relation].update(own)
             if self.copy_edata:
@@ -162,9 +160,7 @@ class ToSimple(BaseTransform):
     https://www.dgl.ai/dgl_docs/generated/dgl.transforms.ToSimple.html
     """
 
-    def __init__(
-        self, return_counts: str | None = "count", aggregator: str = "arbitrary"
-    ) -> None:
+    def __init__(self, return_counts: str | None = "count", aggregator: str = "arbitrary") -> None:
         self.return_counts, self.aggregator = return_counts, aggregator
 
     def __call__(self, g: GraphT) -> GraphT:
@@ -182,7 +178,8 @@ class ToSimple(BaseTransform):
         """
         g = require_graph(g).local_var()
         for one in g.relations.values():
-            one.edge_frame.pop(self.return_counts, None)  # type: ignore[arg-type]
+            if self.return_counts is not None and self.return_counts in one.edge_frame:
+                del one.edge_frame[self.return_counts]
         made: GraphT = to_simple(
             g, return_counts=self.return_counts, copy_edata=True, aggregator=self.aggregator
         )
@@ -235,12 +232,12 @@ class AddSelfLoop(BaseTransform):
             A relation between nodes of one type lacks a column named in ``edge_feat_names``.
         """
         g = require_graph(g)
-        for relation in _within_one_type(g):
+        for etype in _within_one_type(g):
             if not self.allow_duplicate:
-                g = remove_self_loop(g, etype=relation)  # type: ignore[arg-type]
-            before = g.relation(relation).edge_frame
-            g = add_self_loop(g, self.edge_feat_names, self.fill_data, relation)  # type: ignore[arg-type]
-            after = g.relation(relation).edge_frame
+                g = remove_self_loop(g, etype)
+            before = g.relation(etype).edge_frame
+            g = add_self_loop(g, self.edge_feat_names, self.fill_data, etype)
+            after = g.relation(etype).edge_frame
             for key in before:
                 if key not in after:
                     column = before[key]
@@ -277,12 +274,12 @@ class RemoveSelfLoop(BaseTransform):
             A graph.
         """
         g = require_graph(g)
-        for relation in _within_one_type(g):
-            g = remove_self_loop(g, etype=relation)  # type: ignore[arg-type]
+        for etype in _within_one_type(g):
+            g = remove_self_loop(g, etype)
         return g
 
 
-def _within_one_type(g: GraphT) -> list[Relation]:
+def _within_one_type(g: GraphT) -> list[Any]:
     """The relations between nodes of one type."""
     return [relation for relation in g.schema.relations if relation[0] == relation[2]]
 
@@ -298,9 +295,7 @@ def _require_edges(g: GraphT, relation: Relation, src: Tensor, dst: Tensor) -> N
         )
 
 
-def _with_relations(
-    g: GraphT, parts: dict[Relation, tuple[Adjacency, Columns | None]]
-) -> GraphT:
+def _with_relations(g: GraphT, parts: dict[Relation, tuple[Adjacency, Columns | None]]) -> GraphT:
     """The graph of these relations, in the order of their names, between the nodes of ``g``."""
     schema = Schema(sorted(g.schema.ntypes), sorted(parts))
     frames = {ntype: frame.copy() for ntype, frame in g.node_frames().items()}
