@@ -103,7 +103,7 @@ def test_checkpoints_of_other_data_or_settings_are_refused(dataset, tmp_path):
 
 
 def test_parameters_are_those_that_the_target_depends_on(dataset):
-    """In the last layer no relation that leads elsewhere; learned rows of types without features."""
+    """No relation that leads elsewhere in the last layer; rows of types without features."""
     model = Trainer(replace(CONFIG, model="rgcn"), dataset).model
     assert model.encoder.featured == ("paper",)
     assert model.encoder.learned == ("author", "field_of_study", "institution")

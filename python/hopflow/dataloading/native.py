@@ -52,8 +52,15 @@ def is_plain(plan: Plan) -> bool:
 
 def delivered(plan: Plan, sampled: ops.SampledTypedBlocks, blocks: Blocks) -> MiniBatch:
     """A built-in sampler's batch as its consumer gets it."""
-    sampler, schema = cast(NeighborSampler, plan.sampler), plan.graph.schema
+    sampler: NeighborSampler = plan.sampler  # type: ignore[assignment]
+    nodes = sampled.nodes[0]
     is_by_type = plan.indices.is_by_type
+    if len(sampled.nodes) == 1 and not is_by_type:  # spares small batches the loops
+        if nodes.seed_inverse is not None:
+            blocks[-1].seed_inverse = nodes.seed_inverse
+        sampler.prefetch(blocks)
+        return nodes.input_nodes, nodes.output_nodes, blocks
+    schema = plan.graph.schema
     note_duplicates(blocks, schema, sampled, is_by_type)
     sampler.prefetch(blocks)
     seeds = [nodes.output_nodes for nodes in sampled.nodes]
@@ -124,6 +131,7 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
         self._plan, self._position = plan, position
         self._sampler = sampler = cast(NeighborSampler, plan.sampler)
         self._edges = edges
+        self._arrays = [x for relation in edges.relations for x in relation[:2]]
         self._reads = reads
         self._learns = num_workers > 0
         self._timeout = timeout
@@ -174,7 +182,7 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
             return batch
 
     def _pointers(self) -> list[int]:
-        return [x.data_ptr() for edges in self._edges.relations for x in edges[:2]]
+        return [x.data_ptr() for x in self._arrays]
 
     def _load(self) -> PackedBatch | None:
         """The next batch, on the CPU."""

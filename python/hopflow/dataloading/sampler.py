@@ -9,14 +9,14 @@ from typing import Any, ClassVar, TypeAlias
 from torch import Tensor
 
 import hopflow.ops as ops
-from hopflow.graphs.block import Block, Parent
+from hopflow.graphs.block import Block, Parent, always_take_rows
 from hopflow.graphs.graph import Graph
 from hopflow.sampling.edge_pool import edge_ids
 from hopflow.sampling.edge_pools import EdgePools
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.by_type import nodes_by_type
-from hopflow.structure.frame import Frame, LazyColumn, Take, take_rows
-from hopflow.structure.types import Relation, Schema
+from hopflow.structure.frame import Frame, LazyColumn, Take
+from hopflow.structure.types import Schema
 
 Blocks: TypeAlias = list[Block]
 MiniBatch = tuple[Any, Any, Blocks]
@@ -24,15 +24,11 @@ MiniBatch = tuple[Any, Any, Blocks]
 ColumnNames: TypeAlias = "list[str] | dict[Any, list[str]]"
 
 
-def _usual(level: int, ntype: str) -> Take:
-    return take_rows
-
-
 def blocks_of(
     parent: Parent,
     edges: EdgePools,
     sampled: ops.SampledTypedBlocks,
-    take: Callable[[int, str], Take] = _usual,
+    take: Callable[[int, str], Take] = always_take_rows,
 ) -> Blocks:
     """Wrap sampled hops as blocks, from the input layer to the output layer.
 
@@ -47,29 +43,25 @@ def blocks_of(
     take : callable, optional
         ``take(level, ntype)`` gathers columns of a type's nodes that ``level`` hops reach.
     """
-    ntypes, relations = edges.schema.ntypes, parent.schema.relations
-    num_dst = {t: nodes.output_nodes.shape[0] for t, nodes in zip(ntypes, sampled.nodes)}
     blocks: Blocks = []
+    num_dst = [nodes.output_nodes.shape[0] for nodes in sampled.nodes]
+    dst_ids = [ops.first_ids(x.src_ids, count) for x, count in zip(sampled.nodes, num_dst)]
     for level, hop in enumerate(sampled.hops):
-        num_src = dict(zip(ntypes, hop.num_src))
-        adjacencies: dict[Relation, Adjacency] = {}
-        eids: dict[Relation, LazyColumn | None] = {}
-        for name, pool, part in zip(relations, edges.pools.values(), hop.relations):
-            adjacencies[name] = Adjacency(
-                part.indptr, part.indices, None, num_src[name[0]], num_dst[name[2]]
+        num_src = hop.num_src
+        adjacencies, eids = [], []
+        for relation, pool, part, num_edges in zip(
+            edges.relations, edges.pools.values(), hop.relations, parent.num_edges
+        ):
+            ends = num_src[relation.src_type], num_dst[relation.dst_type]
+            adjacencies.append(Adjacency(part.indptr, part.indices, None, *ends))
+            eids.append(
+                LazyColumn(partial(edge_ids, pool.adjacency.eids, part.positions, num_edges))
             )
-            eids[name] = LazyColumn(
-                partial(edge_ids, pool.adjacency.eids, part.positions, parent.num_edges[name])
-            )
-        src_ids = {
-            t: ops.first_ids(nodes.src_ids, num_src[t]) for t, nodes in zip(ntypes, sampled.nodes)
-        }
-        block = Block.from_parent(
-            parent, adjacencies, src_ids, num_dst, eids,
-            take_src=partial(take, level + 1), take_dst=partial(take, level),
-        )  # fmt: skip
-        blocks.append(block)
-        num_dst = num_src
+        src_ids = [ops.first_ids(x.src_ids, count) for x, count in zip(sampled.nodes, num_src)]
+        blocks.append(
+            Block.from_parent(parent, adjacencies, src_ids, dst_ids, eids, take=take, level=level)
+        )
+        num_dst, dst_ids = num_src, src_ids
     return blocks[::-1]
 
 
@@ -77,13 +69,14 @@ def note_duplicates(
     blocks: Blocks, schema: Schema, sampled: ops.SampledTypedBlocks, is_by_type: bool
 ) -> None:
     """Let the last block lead from each given seed to its row, if some were given twice."""
+    if all(nodes.seed_inverse is None for nodes in sampled.nodes):
+        return
     inverses = {
         ntype: nodes.seed_inverse
         for ntype, nodes in zip(schema.ntypes, sampled.nodes)
         if nodes.seed_inverse is not None
     }
-    if inverses:
-        blocks[-1].seed_inverse = inverses if is_by_type else next(iter(inverses.values()))
+    blocks[-1].seed_inverse = inverses if is_by_type else next(iter(inverses.values()))
 
 
 def by_type(schema: Schema, ids: Sequence[Tensor]) -> Any:

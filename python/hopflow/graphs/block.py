@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import (
@@ -27,7 +26,7 @@ from hopflow.structure.frame import (
 )
 from hopflow.structure.graph_base import GraphBase
 from hopflow.structure.relations import node_name
-from hopflow.structure.types import ONE_TYPE, ONE_TYPE_BLOCK, Relation, Schema
+from hopflow.structure.types import ONE_TYPE_BLOCK, Relation, Schema
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -43,40 +42,38 @@ class Parent:
         The types of the blocks.
     idtype : torch.dtype
         Of the ids handed out.
-    nodes, edges : dict
-        Columns of each node type, and of each relation.
-    num_edges : dict
+    nodes, edges : list
+        Columns of each node type, and of each relation, in the order of ``schema``.
+    num_edges : list of int
         Edges of each relation.
     """
 
     schema: Schema
     idtype: torch.dtype
-    nodes: dict[str, dict[str, Column]]
-    edges: dict[Relation, dict[str, Column]]
-    num_edges: dict[Relation, int]
+    nodes: list[dict[str, Column]]
+    edges: list[dict[str, Column]]
+    num_edges: list[int]
 
     @classmethod
     def of(cls, graph: GraphBase, *, is_reversed: bool = False) -> Parent:
         """The columns of a graph, or of the graph turned around, as they are now."""
-        relations, schema = graph.relations, graph.schema
+        schema = graph.schema
+        if graph._relations is None and graph._src_frame is graph._dst_frame:
+            # One type: turned around it is the same. Spares small batches the loops.
+            edges = graph._edge_frame
+            columns = [graph._dst_frame.snapshot()], [edges.snapshot()]
+            return cls(schema.of_blocks(), graph._idtype, *columns, [edges.num_rows])
+        relations = graph.relations
         if is_reversed:
-            relations = {(dst, name, src): one for (src, name, dst), one in relations.items()}
-            schema = Schema(schema.ntypes, list(relations))
+            names = [(dst, name, src) for src, name, dst in relations]
+            schema = Schema(schema.ntypes, names)
         return cls(
-            block_schema(schema),
+            schema.of_blocks(),
             graph.idtype,
-            {ntype: frame.snapshot() for ntype, frame in graph.node_frames().items()},
-            {name: one.edge_frame.snapshot() for name, one in relations.items()},
-            {name: one.num_edges() for name, one in relations.items()},
+            [frame.snapshot() for frame in graph.node_frames().values()],
+            [one.edge_frame.snapshot() for one in relations.values()],
+            [one.num_edges() for one in relations.values()],
         )
-
-
-@lru_cache(maxsize=256)
-def block_schema(schema: Schema) -> Schema:
-    """The types of a graph's blocks: every type of nodes is on both sides."""
-    if schema == ONE_TYPE:
-        return ONE_TYPE_BLOCK
-    return Schema(schema.ntypes, schema.relations, dsttypes=schema.ntypes)
 
 
 def _edges_of(
@@ -96,12 +93,9 @@ def _edges_of(
     return made
 
 
-def _usual(ntype: str) -> Take:
+def always_take_rows(level: int, ntype: str) -> Take:
+    """Gather columns of every level and type by :func:`take_rows`."""
     return take_rows
-
-
-def _same(ids: Tensor) -> Tensor:
-    return ids
 
 
 class Block(Graph):
@@ -148,57 +142,70 @@ class Block(Graph):
     def from_parent(
         cls,
         parent: Parent,
-        adjacencies: Mapping[Relation, Adjacency],
-        src_ids: Mapping[str, Tensor],
-        num_dst: Mapping[str, int],
-        parent_eids: Mapping[Relation, LazyColumn | None],
+        adjacencies: Sequence[Adjacency],
+        src_ids: Sequence[Tensor],
+        dst_ids: Sequence[Tensor],
+        parent_eids: Sequence[LazyColumn | None],
         *,
-        take_src: Callable[[str], Take] = _usual,
-        take_dst: Callable[[str], Take] = _usual,
+        take: Callable[[int, str], Take] = always_take_rows,
+        level: int = 0,
     ) -> Block:
         """A block whose nodes and edges are some of another graph's.
 
         Parameters
         ----------
         parent : Parent
-            Where columns come from.
-        adjacencies : mapping
+            Where columns come from. What follows is in the order of its types and relations.
+        adjacencies : sequence of Adjacency
             Edges of each relation between local ids.
-        src_ids : mapping
-            The parent's ids of the source nodes of each type; the first ``num_dst`` of them are the
-            destinations.
-        num_dst : mapping
-            Destination nodes of each type.
-        parent_eids : mapping
+        src_ids, dst_ids : sequence of Tensor
+            The parent's ids of the source nodes of each type, and of the destination nodes, which
+            are the first of them.
+        parent_eids : sequence
             The parent's id of each edge of a relation; None if they are the same.
-        take_src, take_dst : callable
-            ``take(ntype)`` is what gathers the node columns of a type when they are first read: a
-            function ``(name, column, ids)``, :func:`take_rows` by default.
+        take : callable
+            ``take(level, ntype)`` gathers a type's node columns when they are first read: those of
+            destinations at ``level``, those of sources at the next. :func:`take_rows` by default.
+        level : int
+            The number of hops that led to the destinations.
         """
-        idtype = parent.idtype
+        schema, idtype = parent.schema, parent.idtype
+        ntypes, relations = schema.dsttypes, schema.relations
 
-        def frames(
-            side: str, ids: Mapping[str, Tensor], take: Callable[[str], Take]
-        ) -> dict[str, Frame]:
-            made = {}
-            for ntype, at in ids.items():
-                columns = partial(
-                    inherit, parent.nodes[ntype], partial(_same, at), NID, idtype, take(ntype)
-                )
-                made[ntype] = Frame(at.shape[0], node_name(ntype, side), at.device, columns)
-            return made
+        def columns(at: Tensor, i: int, level: int) -> Columns:
+            gather = take(level, ntypes[i])
+            return lambda: inherit(parent.nodes[i], lambda: at, NID, idtype, gather)
 
-        dst_ids = {ntype: ops.first_ids(src_ids[ntype], count) for ntype, count in num_dst.items()}
+        def edge_columns(i: int) -> Columns:
+            return partial(_edges_of, parent.edges[i], parent_eids[i], adjacencies[i], idtype)
+
+        if len(ntypes) == 1 and len(relations) == 1:  # spares small batches what is for several
+            block = cls(
+                adjacencies[0],
+                idtype=idtype,
+                src_columns=columns(src_ids[0], 0, level + 1),
+                dst_columns=columns(dst_ids[0], 0, level),
+                edge_columns=edge_columns(0),
+            )
+            if schema is not ONE_TYPE_BLOCK:
+                block._schema = schema
+            return block
+
+        def frames(side: str, ids: Sequence[Tensor], level: int) -> dict[str, Frame]:
+            return {
+                name: Frame(at.shape[0], node_name(name, side), at.device, columns(at, i, level))
+                for i, (name, at) in enumerate(zip(ntypes, ids))
+            }
+
         parts: dict[Relation, tuple[Adjacency, Columns | None]] = {
-            name: (edges, partial(_edges_of, parent.edges[name], parent_eids[name], edges, idtype))
-            for name, edges in adjacencies.items()
+            name: (adjacencies[i], edge_columns(i)) for i, name in enumerate(relations)
         }
         return cls.of_types(
-            parent.schema,
-            frames("source", src_ids, take_src),
+            schema,
+            frames("source", src_ids, level + 1),
             parts,
             idtype,
-            destinations=frames("destination", dst_ids, take_dst),
+            destinations=frames("destination", dst_ids, level),
         )
 
     def with_frames(

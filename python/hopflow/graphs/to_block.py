@@ -84,12 +84,15 @@ def to_block(
             )
         numbered[src], _, local = ops.compact_ids(numbered[src], neighbors.to(torch.int64))
         found[relation] = indptr, local, eids
-    counts = {ntype: nodes.shape[0] for ntype, nodes in seeds.items()}
-    adjacencies = {
-        (src, name, dst): Adjacency(*arrays, numbered[src].shape[0], counts[dst])
-        for (src, name, dst), arrays in found.items()
-    }
-    return Block.from_parent(Parent.of(g), adjacencies, numbered, counts, dict.fromkeys(found))
+    adjacencies = [
+        Adjacency(*arrays, numbered[src].shape[0], seeds[dst].shape[0])
+        for (src, _, dst), arrays in found.items()
+    ]
+    dst_ids = [ops.first_ids(numbered[t], nodes.shape[0]) for t, nodes in seeds.items()]
+    as_they_are = [None] * len(adjacencies)
+    return Block.from_parent(
+        Parent.of(g), adjacencies, list(numbered.values()), dst_ids, as_they_are
+    )
 
 
 def _with_in_edges(g: Graph) -> dict[str, Tensor]:

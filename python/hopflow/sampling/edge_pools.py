@@ -106,11 +106,18 @@ class EdgePools:
         return list({id(x): x for x in found}.values())
 
     def fanouts(self, fanouts: Sequence[Any]) -> list[list[int]]:
-        """Of each hop, from the seeds outwards, the fanout of each relation; given by layer."""
-        return [
-            list(fanouts_of(self.schema, f"fanouts[{layer}]", fanouts[layer]).values())
-            for layer in reversed(range(len(fanouts)))
-        ]
+        """Of each hop, from the seeds outwards, the fanout of each relation.
+
+        Given by layer, each a number that :func:`check_fanout` has seen or a dict of such.
+        """
+        found = []
+        for layer in reversed(range(len(fanouts))):
+            if isinstance(fanouts[layer], Mapping):
+                given = fanouts_of(self.schema, f"fanouts[{layer}]", fanouts[layer])
+                found.append(list(given.values()))
+            else:
+                found.append([fanouts[layer]] * len(self.pools))
+        return found
 
     def excluded(self, name: str, edges: Any) -> list[Tensor | None]:
         """What :meth:`EdgePool.excluded` gives for each relation, from edge ids, also by type."""

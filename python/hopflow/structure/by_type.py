@@ -41,6 +41,9 @@ def nodes_by_type(
     IndexError, TypeError
         As :func:`hopflow.structure.ids.as_node_ids`.
     """
+    if g.is_homogeneous and not isinstance(value, Mapping):  # spares small batches the loops
+        ids = as_node_ids(name, value, g.num_nodes(), dtype=dtype, device=g.device)
+        return {g.schema.ntypes[0]: ids}
     types = dict.fromkeys(g.schema.dsttypes if g.is_block else g.schema.ntypes)
     given = _by_type(name, value, list(types), "node", lambda key: key)
     return {

@@ -50,11 +50,6 @@ class EdgeLookup(Placement):
         return list(self._schema.dsttypes)
 
     @property
-    def is_homogeneous(self) -> bool:
-        """Whether there is one type of nodes and one of edges; False on a block, as in DGL."""
-        return len(self._schema.ntypes) == 1 and len(self._schema.relations) == 1
-
-    @property
     def is_unibipartite(self) -> bool:
         """Whether no node type is both of sources and of destinations; True on a block."""
         return self._schema.srctypes != self._schema.dsttypes or self.is_block

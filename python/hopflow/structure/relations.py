@@ -192,6 +192,11 @@ class Relations:
     # --- kind ---
 
     @property
+    def is_homogeneous(self) -> bool:
+        """Whether there is one type of nodes and one of edges; False on a block, as in DGL."""
+        return len(self._schema.ntypes) == 1 and len(self._schema.relations) == 1
+
+    @property
     def idtype(self) -> torch.dtype:
         """The dtype of ids handed out, int32 or int64."""
         return self._idtype

@@ -62,7 +62,7 @@ class Schema:
         all three are the same.
     """
 
-    __slots__ = ("_by_name", "dsttypes", "is_block", "ntypes", "relations", "srctypes")
+    __slots__ = ("_blocks", "_by_name", "dsttypes", "is_block", "ntypes", "relations", "srctypes")
 
     def __init__(
         self,
@@ -72,6 +72,7 @@ class Schema:
         dsttypes: Sequence[str] | None = None,
     ) -> None:
         self.relations = tuple(relations)
+        self._blocks: Schema | None = None
         self.is_block = dsttypes is not None
         if dsttypes is not None:
             self.srctypes, self.dsttypes = tuple(ntypes), tuple(dsttypes)
@@ -159,6 +160,14 @@ class Schema:
         if isinstance(ntype, str) and ntype in known:
             return ntype
         raise ValueError(f"ntype: expected one of {told(dict.fromkeys(known))}, got {ntype!r}")
+
+    def of_blocks(self) -> Schema:
+        """The types of a graph's blocks: every type of nodes is on both sides."""
+        if self._blocks is None:
+            is_plain = self == ONE_TYPE
+            made = Schema(self.ntypes, self.relations, dsttypes=self.ntypes)
+            self._blocks = ONE_TYPE_BLOCK if is_plain else made
+        return self._blocks
 
     def metagraph(self) -> list[Relation]:
         """``(source type, destination type, name)`` of each relation, in networkx's order.

@@ -54,7 +54,7 @@ class TrainConfig:
     epochs, batch_size : int
         Passes over the training nodes; training nodes a batch.
     lr, weight_decay : float
-        Adam's learning rate and L2 penalty; there is none on rows that are learned for nodes without
+        Adam's learning rate and L2 penalty; there is none on rows learned for nodes without
         features.
     dropout : float
         Rate of dropout on the input and hidden features, in [0, 1).

@@ -287,7 +287,7 @@ def _within_one_type(g: GraphT) -> list[Any]:
 def _require_edges(g: GraphT, relation: Relation, src: Tensor, dst: Tensor) -> None:
     """Raise unless the edges of a relation are these."""
     there = g.relation(relation).adjacency.coo()
-    if not (torch.equal(there[0], src) and torch.equal(there[1], dst)):
+    if not all(torch.equal(a.long(), b.long()) for a, b in zip(there, (src, dst))):
         raise ValueError(
             f"AddReverse: {relation!r} is a relation of the graph already, with other edges than"
             f" those of {relation[1].removeprefix('rev_')!r} turned around; expected it to have no"
