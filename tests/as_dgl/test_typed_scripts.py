@@ -24,26 +24,24 @@ SCRIPTS = Path(__file__).resolve().parent / "scripts"
 @pytest.fixture(params=["hopflow", "dgl"])
 def run(request, tmp_path):
     """Run one of the scripts to its end under an engine; returns what it prints."""
-    command, path = [sys.executable, "-m", "hopflow.as_dgl"], [str(Path(hf.__file__).parents[1])]
-    if request.param == "dgl":
-        interpreter = os.environ.get("HOPFLOW_DGL_PYTHON")
-        if not interpreter:
+    environment = {**os.environ, "DGLBACKEND": "pytorch", "OMP_NUM_THREADS": "2"}
+    given = environment.pop("PYTHONPATH", "")
+    if request.param == "hopflow":
+        command = [sys.executable, "-m", "hopflow.as_dgl"]
+        environment["PYTHONPATH"] = os.pathsep.join([str(Path(hf.__file__).parents[1]), given])
+    else:  # an interpreter of its own, for which this one's path is not meant
+        command = [os.environ.get("HOPFLOW_DGL_PYTHON", "")]
+        if not command[0]:
             pytest.skip("no DGL: name an interpreter that has it in $HOPFLOW_DGL_PYTHON")
-        command, path = [interpreter], []
-    path += [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ and path else []
-    own = {"PYTHONPATH": os.pathsep.join(path)} if path else {}
-    environment = {name: x for name, x in os.environ.items() if name != "PYTHONPATH"}
 
     def run(script, *arguments):
+        options = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
+        options |= {"cwd": tmp_path, "env": environment}
         if request.param == "dgl" and "from ogb" in (SCRIPTS / script).read_text():
-            has_ogb = subprocess.run([*command, "-c", "import ogb"], env=environment)
-            if has_ogb.returncode:
-                pytest.skip("the interpreter in $HOPFLOW_DGL_PYTHON has no ogb")
-        done = subprocess.run(
-            [*command, str(SCRIPTS / script), *map(str, arguments)],
-            capture_output=True, text=True, cwd=tmp_path, stdin=subprocess.DEVNULL,
-            env={**environment, "DGLBACKEND": "pytorch", "OMP_NUM_THREADS": "2", **own},
-        )  # fmt: skip
+            needs = [*command, "-c", "import ogb.nodeproppred"]
+            if subprocess.run(needs, **options).returncode:
+                pytest.skip("the interpreter that $HOPFLOW_DGL_PYTHON names has no ogb")
+        done = subprocess.run([*command, SCRIPTS / script, *map(str, arguments)], **options)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -379,3 +379,68 @@ def test_negative_samplers_by_relation(graph, cls):
         assert not bool(graph.has_edges_between(src, dst, etype="plays").any())
         src, dst = made["user", "follows", "user"]
         assert not bool((src == dst).any())
+
+
+# --- what a review has found
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_another_graph_in_the_old_ones_place(num_workers):
+    edge = {("a", "r", "b"): ([0], [9])}
+    first, second = (hf.heterograph(edge, {"a": n, "b": 10}) for n in (20, 40))
+    loader = DataLoader(
+        first, {"b": torch.arange(10)}, NeighborSampler([2]), batch_size=10, num_workers=num_workers
+    )
+    loader.graph = second
+    ((input_nodes, output_nodes, _),) = list(loader)
+    assert output_nodes.keys() == {"b"}
+    assert output_nodes["b"].tolist() == list(range(10))
+    assert input_nodes["a"].tolist() == [0]
+    loader.graph = hf.heterograph({("a", "r", "b"): ([0], [1])})
+    with pytest.raises(IndexError, match=r"indices\['b'\]\[2\] is 2, expected 0 <= id < 2"):
+        iter(loader)
+
+
+def test_seeds_come_in_the_order_of_the_types_given(graph):
+    loader = DataLoader(graph, {"user": [1, 2], "game": [5]}, NeighborSampler([1]), batch_size=2)
+    assert [list(batch[1]) for batch in loader] == [["user"], ["game"]]
+
+
+def test_masks_by_type_for_samplers_of_ones_own(graph):
+    class Mine:
+        def sample(self, g, seeds):
+            return {ntype: ids.tolist() for ntype, ids in seeds.items()}
+
+    mask = torch.zeros(50, dtype=torch.bool)
+    mask[[3, 7]] = True
+    assert list(DataLoader(graph, {"user": mask}, Mine(), batch_size=2)) == [{"user": [3, 7]}]
+
+
+def test_columns_to_prefetch_are_named_as_in_the_graph(graph):
+    for etype in ("plays", ("user", "plays", "game")):
+        for edge_dir in ("in", "out"):
+            sampler = NeighborSampler([2], edge_dir, prefetch_edge_feats={etype: ["weight"]})
+            _, _, (block,) = sampler.sample(graph, SEEDS)
+            assert block["plays"].edge_frame.is_read("weight")
+        pairs = hf.dataloading.as_edge_prediction_sampler(
+            NeighborSampler([1]), prefetch_labels={etype: ["weight"]}
+        ).sample(graph, {"plays": [3, 4]})[1]
+        assert pairs["plays"].edge_frame.is_read("weight")
+
+
+def test_nothing_is_made_for_relations_that_are_not_asked_for(graph):
+    hf.out_subgraph(graph, {"game": [0]})
+    hf.sample_neighbors(graph, {"studio": [0], "user": [1]}, {
+        "like": 1, "played_by": 1, "makes": 1, "follows": 0, "knows": 0, "plays": 0,
+    }, edge_dir="out")  # fmt: skip
+    made = {r[1] for r, one in graph.relations.items() if one.adjacency._transpose is not None}
+    assert made == {"like", "played_by", "makes"}
+
+
+def test_reverse_edges_that_are_not_there(graph):
+    with pytest.raises(
+        IndexError, match=r"reverse_eids\[.*plays.*\]\[0\] is 900, expected 0 <= id"
+    ):
+        hf.dataloading.find_exclude_eids(
+            graph, {"plays": [0]}, "reverse_id", {"plays": [900] * 200}
+        )

@@ -264,3 +264,79 @@ def test_files(graph, tmp_path):
     assert second.is_homogeneous
     assert same(graph.reverse(), third)
     assert first.idtype == graph.idtype
+
+
+# --- what a review has found
+
+
+def test_a_graph_made_under_inference_mode_can_be_trained_on():
+    with torch.inference_mode():
+        graph = hf.heterograph({FOLLOWS: ([0, 1], [1, 2]), PLAYS: ([0, 4], [0, 1])})
+        merged = hf.to_homogeneous(graph)
+        block = hf.create_block({FOLLOWS: ([0], [1]), PLAYS: ([2], [0])})
+    assert not merged.ndata[hf.NID].is_inference()
+    for made in (graph, block, graph.int(), hf.edge_type_subgraph(graph, ["follows"])):
+        one = made["follows"]
+        x = torch.rand(one.num_src_nodes(), 2, requires_grad=True)
+        w = torch.rand(one.num_edges(), 1, requires_grad=True)
+        one.srcdata["x"], one.edata["w"] = x, w
+        one.update_all(fn.u_mul_e("x", "w", "m"), fn.sum("m", "o"))
+        one.dstdata["o"].sum().backward()
+        assert x.grad is not None
+
+
+def test_slices_have_what_is_set_on_the_graph():
+    class Mine(hf.Graph):
+        pass
+
+    made = typed_graph()
+    graph = Mine.of_types(
+        made.schema,
+        made.node_frames(),
+        {r: (one.adjacency, None) for r, one in made.relations.items()},
+    )
+    graph.name = "before"
+    back = hf.reverse(graph)
+    back.name = "after"
+    assert isinstance(back["plays"], Mine)
+    assert (graph["plays"].name, back["plays"].name) == ("before", "after")
+    assert graph.local_var()["plays"].name == graph.int()["plays"].name == "before"
+
+
+def test_nodes_of_one_side_of_a_block():
+    block = hf.create_block({PLAYS: ([0, 1], [0, 1])})
+    block.srcdata["h"] = torch.ones(2, 1)
+    for ntype in ("SRC/user", "user"):
+        block.apply_nodes(lambda nodes: {"k": nodes.data["h"] + 1}, ntype=ntype)
+        assert block.srcdata.pop("k").tolist() == [[2], [2]]
+    same = hf.create_block({FOLLOWS: ([0, 1], [0, 1])})
+    same.srcdata["h"], same.dstdata["h"] = torch.ones(2), torch.zeros(2)
+    assert same.nodes["user"].data["h"].tolist() == [0, 0]
+    assert same.nodes["SRC/user"].data["h"].tolist() == [1, 1]
+    assert same.nodes["DST/user"].data["h"].tolist() == [0, 0]
+
+
+def test_a_type_under_two_of_its_names(graph):
+    with pytest.raises(ValueError, match="expected each type once"):
+        graph.edata["w"] = {"plays": torch.zeros(200), PLAYS: torch.ones(200)}
+    assert "w" not in graph.edata
+
+
+def test_a_graph_is_no_sequence(graph):
+    for made in (graph, hf.graph(([0], [1]))):
+        with pytest.raises(TypeError, match="not iterable"):
+            list(made)
+        with pytest.raises(TypeError):
+            "plays" in made  # noqa: B015
+
+
+def test_the_metagraph_of_to_heterogeneous_is_checked(graph):
+    nx = pytest.importorskip("networkx")
+    metagraph = nx.MultiDiGraph()
+    metagraph.add_edge("user", "nobody", "plays")
+    with pytest.raises(ValueError, match="metagraph: expected relations of .*'nobody'"):
+        hf.to_heterogeneous(
+            hf.to_homogeneous(graph), graph.ntypes, graph.etypes, metagraph=metagraph
+        )
+    with pytest.raises(ValueError, match=r"nodes\['user'\]: expected each node once, got node 3"):
+        hf.node_subgraph(graph, {"user": [3, 3]})

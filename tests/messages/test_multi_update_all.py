@@ -151,3 +151,13 @@ def test_errors_leave_no_column():
         with pytest.raises(error, match=match):
             graph.multi_update_all(given, cross)
         assert "o" not in graph.ndata
+
+
+def test_the_mean_of_integers_is_floating_point():
+    graph = typed_graph()
+    for e in ("follows", "knows"):
+        graph.edges[e].data["c"] = torch.ones(graph.num_edges(e), dtype=torch.int64)
+    functions = {e: (fn.copy_e("c", "m"), fn.sum("m", "o")) for e in ("follows", "knows")}
+    graph.multi_update_all(functions, "mean")
+    expected = sum(graph.in_degrees(etype=e) for e in ("follows", "knows")) / 2
+    assert torch.equal(graph.nodes["user"].data["o"], expected)

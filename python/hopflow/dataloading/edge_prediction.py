@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
-from hopflow.dataloading.sampler import Sampler, column_names
+from hopflow.dataloading.sampler import Sampler, column_names, read_columns
 from hopflow.graphs.graph import Graph
 from hopflow.structure.adjacency import Adjacency
-from hopflow.structure.by_type import edges_by_type
+from hopflow.structure.by_type import edges_by_type, ids_by_relation
 from hopflow.structure.frame import Columns
-from hopflow.structure.ids import as_edge_ids, as_ids, as_node_ids
+from hopflow.structure.ids import as_edge_ids, as_ids, as_node_ids, check_range
 from hopflow.structure.types import Relation, told
 from hopflow.transforms.subgraph import SomeEdges, parts_of
 
@@ -111,7 +111,7 @@ def _reverse_of(g: Graph, relation: Relation, reverse_eids: Any, eids: Tensor) -
     """The reverse edge of each edge, int64; -1 for none."""
     name = "reverse_eids"
     if isinstance(reverse_eids, Mapping):
-        by_relation = {g.schema.relation(key): value for key, value in reverse_eids.items()}
+        by_relation = ids_by_relation(g.schema, name, reverse_eids)
         if relation not in by_relation:
             return eids[:0]
         name, reverse_eids = f"reverse_eids[{relation!r}]", by_relation[relation]
@@ -126,7 +126,9 @@ def _reverse_of(g: Graph, relation: Relation, reverse_eids: Any, eids: Tensor) -
             f"{name}: expected one id for each of the {g.num_edges(relation)} edges, got"
             f" {reverse.shape[0]}"
         )
-    return ops.gather_rows(reverse, eids.to(reverse.device)).to(eids)
+    found = ops.gather_rows(reverse, eids.to(reverse.device)).to(eids)
+    check_range(name, found[found != -1], g.num_edges(relation), what="edge")
+    return found
 
 
 def _reverse_relations(g: Graph, reverse_etypes: Any) -> dict[Relation, Relation]:
@@ -220,8 +222,9 @@ class EdgePredictionSampler(Sampler):
         pairs = self._negative_pairs(g, edges, isinstance(seed_edges, Mapping))
         negative = {relation: _numbered(nodes, relation, ends) for relation, ends in pairs.items()}
         pair_graph = parts_of(g, positive, nodes, True)
-        for name in self.prefetch_labels:
-            pair_graph.edata[name]
+        read_columns(
+            pair_graph.edata, self.prefetch_labels, lambda e: pair_graph.relation(e).edge_frame
+        )
         given = edges if isinstance(seed_edges, Mapping) else _only(edges)
         excluded = find_exclude_eids(g, given, self.exclude, self.reverse_eids, self.reverse_etypes)
         more = (excluded,) if self._takes_exclude else ()
@@ -250,6 +253,8 @@ class EdgePredictionSampler(Sampler):
         pairs = {}
         for etype, ends in made.items():
             relation = g.schema.relation(etype)
+            if relation in pairs:
+                raise ValueError(f"negative_sampler: {relation!r} is there twice")
             pairs[relation] = _checked_pairs(g, relation, ends)
         return pairs
 
@@ -265,8 +270,9 @@ def _checked_pairs(g: Graph, relation: Relation, ends: Any) -> tuple[Tensor, Ten
             "negative_sampler: expected it to return sources and destinations, got"
             f" {type(ends).__name__}"
         )
+    where = "" if g.is_homogeneous else f" of {relation!r}"
     src, dst = (
-        as_node_ids(f"negative {name}", ids, g.num_nodes(ntype), device=g.device)
+        as_node_ids(f"negative {name}{where}", ids, g.num_nodes(ntype), device=g.device)
         for name, ids, ntype in zip(("sources", "destinations"), ends, relation[::2])
     )
     if src.shape != dst.shape:

@@ -24,6 +24,8 @@ class Indices:
         Ids of each type, on the CPU; copied.
     counts : sequence of int
         How many nodes or edges each type has.
+    order : sequence
+        The types in the order in which their ids come.
     is_by_type : bool
         Whether batches are dicts by type.
 
@@ -34,13 +36,18 @@ class Indices:
     """
 
     def __init__(
-        self, by_type: Mapping[Any, Tensor], counts: Sequence[int], is_by_type: bool
+        self,
+        by_type: Mapping[Any, Tensor],
+        counts: Sequence[int],
+        order: Sequence[Any],
+        is_by_type: bool,
     ) -> None:
         self.types, self.is_by_type = list(by_type), is_by_type
         self.dtype = next((ids.dtype for ids in by_type.values()), torch.int64)
         self._firsts = [sum(counts[:i]) for i in range(len(counts))]
         if is_by_type:
-            parts = [ids.long() + first for ids, first in zip(by_type.values(), self._firsts)]
+            firsts = dict(zip(self.types, self._firsts))
+            parts = [by_type[name].long() + firsts[name] for name in order]
             self.ids = torch.cat(parts) if parts else torch.empty(0, dtype=torch.int64, device=_CPU)
         else:
             self.ids = next(iter(by_type.values())).clone()
@@ -92,19 +99,20 @@ class Indices:
             by_type = {}
             for name, ids in given.items():
                 what = f"indices[{name!r}]" if is_by_type else "indices"
-                count = graph.num_nodes() if as_mask(ids) is not None else most
-                by_type[name] = as_node_ids(
-                    what, ids, count, dtype=graph.idtype, device=_CPU, what="index"
-                )
+                of_type = name if name in graph.schema.ntypes else None
+                count = graph.num_nodes(of_type) if as_mask(ids) is not None else most
+                by_type[name] = as_node_ids(what, ids, count, dtype=graph.idtype, device=_CPU)
             # The largest id, not the largest possible: their sums must fit int64.
             counts = [int(ids.max()) + 1 if ids.numel() else 0 for ids in by_type.values()]
-            return cls(by_type, counts, is_by_type)
+            return cls(by_type, counts, list(by_type), is_by_type)
         if kind == "edge":
             edges = edges_by_type(graph, "indices", value)
             named = {name: ids.to(_CPU, graph.idtype) for name, ids in edges.items()}
-            return cls(named, [graph.num_edges(name) for name in named], is_by_type)
+            order = map(graph.schema.relation, value) if is_by_type else named
+            return cls(named, [graph.num_edges(name) for name in named], list(order), is_by_type)
         nodes = nodes_by_type(graph, "indices", value, dtype=graph.idtype)
         # Of every type, in the graph's order: their numbers are those that samplers count with.
         none = torch.empty(0, dtype=graph.idtype, device=_CPU)
         every = {name: nodes.get(name, none).to(_CPU) for name in graph.schema.ntypes}
-        return cls(every, [graph.num_nodes(name) for name in every], is_by_type)
+        counts = [graph.num_nodes(name) for name in every]
+        return cls(every, counts, list(value) if is_by_type else list(every), is_by_type)

@@ -189,17 +189,18 @@ class DataLoader:
         use_uva = use_uva is not None and require_bool("use_uva", use_uva)
         if use_uva and graph.device.type != "cpu":
             raise ValueError(f"use_uva: expected a graph on the CPU, got one on {graph.device}")
-        if use_uva and not graph.is_homogeneous:
-            raise ValueError(
-                "use_uva: expected False, got True; a graph of several types is not sampled from"
-                " host memory by the GPU yet"
-            )
+        for name, value in (("use_uva", use_uva), ("gpu_cache", gpu_cache)):
+            if value and not graph.is_homogeneous:
+                raise ValueError(
+                    f"{name}: expected none for a graph of several types, which the GPU does not"
+                    f" sample from host memory yet, got {value!r}"
+                )
         self._samples_on_device = use_uva or ops.on_cuda(graph.some_array())
         if gpu_cache and not self._samples_on_device:
             raise ValueError("gpu_cache: expected use_uva=True, so that the GPU gathers the rows")
         self.graph = graph
-        # A copy: what becomes of the caller's tensor must not change the batches.
         self.graph_sampler = graph_sampler
+        # A copy: what becomes of the caller's tensor must not change the batches.
         self.indices = indices
         self.batch_size = require_int("batch_size", batch_size, 1)
         self.num_workers = require_int("num_workers", num_workers, 0, 4096)
@@ -291,6 +292,7 @@ class DataLoader:
             self._position = self._next_epoch()
         self._resume = False
         if self.graph is not self._adopted:
+            self.indices = self.indices  # they are numbered by the graph's sizes
             self._adopt(self.graph)
         self._reads.begin_epoch()
         order = None

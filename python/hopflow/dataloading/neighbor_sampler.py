@@ -10,12 +10,13 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.dataloading.sampler import BlockSampler, MiniBatch, blocks_of, by_type
-from hopflow.graphs.block import Parent
+from hopflow.graphs.block import Block, Parent
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
 from hopflow.sampling.edge_pools import EdgePools, check_fanout, edge_pools
 from hopflow.sampling.neighbors import check_edge_dir
 from hopflow.structure.by_type import nodes_by_type
+from hopflow.structure.frame import Frame
 
 
 class NeighborSampler(BlockSampler):
@@ -109,6 +110,11 @@ class NeighborSampler(BlockSampler):
             Not one number an edge, or a weight that is negative, infinite or NaN.
         """
         return edge_pools(g, self.edge_dir, self.prob, self.mask)
+
+    def edges_in(self, block: Block, etype: Any) -> Frame:
+        if self.edge_dir == "out" and isinstance(etype, tuple):
+            etype = etype[::-1]  # blocks are those of the reversed graph
+        return super().edges_in(block, etype)
 
     def parent_of(self, g: Graph) -> Parent:
         """The columns that blocks of a graph have, as they are now."""

@@ -227,19 +227,24 @@ class BlockSampler(Sampler):
         KeyError
             A column that the graph lacks.
         """
-        _read(
-            blocks[0].srcdata, self.prefetch_node_feats, partial(blocks[0].node_frame, side="src")
-        )
-        _read(blocks[-1].dstdata, self.prefetch_labels, partial(blocks[-1].node_frame, side="dst"))
+        if self.prefetch_node_feats:
+            first = blocks[0]
+            frame_of = partial(first.node_frame, side="src")
+            read_columns(first.srcdata, self.prefetch_node_feats, frame_of)
+        if self.prefetch_labels:
+            last = blocks[-1]
+            read_columns(last.dstdata, self.prefetch_labels, partial(last.node_frame, side="dst"))
         for block in blocks if self.prefetch_edge_feats else ():
-            _read(block.edata, self.prefetch_edge_feats, partial(_edge_frame, block))
+            read_columns(block.edata, self.prefetch_edge_feats, partial(self.edges_in, block))
+
+    def edges_in(self, block: Block, etype: Any) -> Frame:
+        """The edge columns of a block that come from one of the graph's types of edges."""
+        return block.relation(etype).edge_frame
 
 
-def _edge_frame(block: Block, etype: Any) -> Frame:
-    return block.relation(etype).edge_frame
-
-
-def _read(columns: Mapping[str, Any], names: ColumnNames, frame_of: Callable[[Any], Frame]) -> None:
+def read_columns(
+    columns: Mapping[str, Any], names: ColumnNames, frame_of: Callable[[Any], Frame]
+) -> None:
     """Read columns by name, or of the types that they are given by."""
     if isinstance(names, dict):
         for key, of_type in names.items():

@@ -279,6 +279,8 @@ def _most(made: Mapping[Relation, Edges], src: dict[str, int], dst: dict[str, in
             counts[ntype] = max(counts.get(ntype, 0), count)
 
 
+# A graph outlives the mode that it is made in: it must serve a backward pass later.
+@torch.inference_mode(False)
 def _parts(
     made: Mapping[Relation, Edges], src_counts: Mapping[str, int], dst_counts: Mapping[str, int]
 ) -> dict[Relation, tuple[Adjacency, Columns | None]]:

@@ -32,6 +32,9 @@ class Graph(MessagePassing):
     # --- types ---
 
     __getitem__ = by_type.slice_types
+    # Else Python would try numbers as types.
+    __iter__ = None
+    __contains__ = None
     node_type_subgraph = by_type.node_type_subgraph
     edge_type_subgraph = by_type.edge_type_subgraph
     metagraph = export.metagraph

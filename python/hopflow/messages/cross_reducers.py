@@ -90,7 +90,9 @@ def _merged(name: str, results: Sequence[Result], reducer: CrossReducer) -> Tens
     if reducer == "sum":
         return torch.stack(columns).sum(0).to(columns[0].dtype)
     if reducer == "mean":
-        return torch.stack(columns).mean(0)
+        is_float = columns[0].is_floating_point() or columns[0].is_complex()
+        dtype = columns[0].dtype if is_float else torch.get_default_dtype()
+        return torch.stack(columns).mean(0, dtype=dtype)
     absent = [result.absent for result in results]
     filled = [
         column if mask is None else column.masked_fill(_rows(mask, column), _worst(column, reducer))

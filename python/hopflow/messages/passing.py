@@ -301,8 +301,8 @@ class MessagePassing(EdgeLookup):
         """
         frame = self.node_frame(ntype)
         nodes = None if is_all(v) else self._node_ids("v", v, frame.num_rows)
-        name = self._schema.side(ntype)[1] if self.is_block else ntype
-        passing = self._without_edges(frame, nodes, name)
+        side, name = self._schema.side(ntype) if self.is_block else ("node", ntype)
+        passing = self._without_edges(frame, nodes, self._schema.ntype(name, side))
         write_rows(frame, nodes, udf.run_apply(passing, func))
 
     # --- parts of the above ---
@@ -369,15 +369,13 @@ class MessagePassing(EdgeLookup):
             adjacency, self._src_frame, destinations, edges, nodes, eids, self._idtype, relation
         )
 
-    def _without_edges(self, frame: Frame, nodes: Tensor | None, ntype: Any) -> Passing:
+    def _without_edges(self, frame: Frame, nodes: Tensor | None, ntype: str) -> Passing:
         """Nodes by themselves, all of a frame or some; no messages pass."""
         num_nodes = frame.num_rows if nodes is None else nodes.shape[0]
         none = torch.empty(0, dtype=torch.int64, device=self.device)
         adjacency = Adjacency(none.new_zeros(num_nodes + 1), none, None, 0, num_nodes)
         columns = frame if nodes is None else RowView(frame, nodes)
-        side = "dst" if self.is_block else "node"
-        name = self._schema.ntype(ntype, side)
-        relation = (name, "", name)
+        relation = (ntype, "", ntype)
         return Passing(adjacency, {}, columns, {}, nodes, None, self._idtype, relation)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.sampling.edge_pool import EdgePool, pool_of
+from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.by_type import ids_by_relation
 from hopflow.structure.graph_base import GraphBase
 from hopflow.structure.ids import require_dense
@@ -258,8 +259,17 @@ def edge_pool(
     return pool_of(g.adjacency, edge_dir=edge_dir, prob=weights, mask=kept, what=what)
 
 
-def edge_pools(g: GraphBase, edge_dir: str = "in", prob: Any = None, mask: Any = None) -> EdgePools:
+def edge_pools(
+    g: GraphBase,
+    edge_dir: str = "in",
+    prob: Any = None,
+    mask: Any = None,
+    *,
+    needed: Collection[Relation] | None = None,
+) -> EdgePools:
     """:func:`edge_pool` of each relation; those that lack the column named have no weights or mask.
+
+    The pools of relations that are not ``needed`` have no edges: nothing is prepared for these.
 
     Raises
     ------
@@ -280,14 +290,23 @@ def edge_pools(g: GraphBase, edge_dir: str = "in", prob: Any = None, mask: Any =
             )
         if value is not None and not any(value in one.edge_frame for one in relations.values()):
             raise KeyError(f"{name}: no type of edges has a column {value!r}")
-    pools = {
-        relation: edge_pool(
-            one, edge_dir, *(x if x in one.edge_frame else None for x in (prob, mask)),
-            what=f" of {relation!r}",
-        )
-        for relation, one in relations.items()
-    }  # fmt: skip
+    pools = {}
+    for relation, one in relations.items():
+        if needed is not None and relation not in needed:
+            pools[relation] = _no_edges(one, edge_dir)
+            continue
+        columns = [x if x in one.edge_frame else None for x in (prob, mask)]
+        pools[relation] = edge_pool(one, edge_dir, *columns, what=f" of {relation!r}")
     return EdgePools(g, pools, edge_dir)
+
+
+def _no_edges(g: GraphBase, edge_dir: str) -> EdgePool:
+    """A pool without edges, for a relation that nothing is drawn of."""
+    ends = g.num_src_nodes(), g.num_dst_nodes()
+    num_src, num_dst = ends if edge_dir == "in" else ends[::-1]
+    none = g.adjacency.indices[:0]
+    indptr = torch.zeros(1, dtype=torch.int64, device=g.device)
+    return EdgePool(Adjacency(indptr, none, None, num_src, num_dst, none), g.num_edges())
 
 
 def _edge_values(g: GraphBase, name: str, value: object) -> Tensor | None:

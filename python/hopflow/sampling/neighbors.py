@@ -14,7 +14,7 @@ from hopflow.structure.by_type import nodes_by_type
 from hopflow.structure.frame import EID, LazyColumn
 from hopflow.structure.graph_base import GraphT, require_graph, require_here
 from hopflow.structure.types import Relation
-from hopflow.transforms.around import graph_of_rows
+from hopflow.transforms.around import graph_of_rows, without_edges
 from hopflow.transforms.by_type import change_relations
 
 
@@ -93,14 +93,19 @@ def sample_neighbors(
     require_here(g, output_device)
     fanouts = fanouts_of(g.schema, "fanout", fanout)
     given = nodes_by_type(g, "nodes", nodes)
-    pools = edge_pools(g, edge_dir, prob)
+    near = 2 if edge_dir == "in" else 0
+    asked = [r for r in g.schema.relations if r[near] in given and fanouts[r]]
+    pools = edge_pools(g, edge_dir, prob, needed=asked)
     excluded = pools.excluded("exclude_edges", exclude_edges)
     key = random.next_key(max(fanouts.values()))
     none = torch.empty(0, dtype=torch.int64, device=g.device)
     made: dict[Relation, GraphT] = {}
     for number, (relation, one) in enumerate(g.relations.items()):
+        if relation not in asked and not g.is_homogeneous:
+            made[relation] = without_edges(one)
+            continue
         pool = pools.pools[relation]
-        seeds, _, _ = ops.compact_ids(given.get(relation[2 if edge_dir == "in" else 0], none), none)
+        seeds, _, _ = ops.compact_ids(given[relation[near]], none)
         indptr, others, positions = pool.sample(
             seeds, fanouts[relation], key=ops.relation_key(key, number), replace=replace,
             excluded=excluded[number],

@@ -146,6 +146,19 @@ class Relations:
             return self
         return self._relations[self._schema.relation(etype)]
 
+    def slice(self, relation: Relation) -> Self:
+        """The graph of one relation as :meth:`relation`, an object of its own like this one.
+
+        What is set on it as an attribute or in a ``local_scope`` is not set here.
+        """
+        one, made = self.relation(relation), self._shell(self)
+        for name in OF_SEVERAL:
+            made.__dict__.pop(name, None)
+        for name in (*OF_ONE, "_idtype"):
+            setattr(made, name, getattr(one, name))
+        made._schema = one._schema
+        return made
+
     def node_frames(self, side: str = "node") -> dict[str, Frame]:
         """The columns of each node type; of a block, of its destinations unless it says "src".
 

@@ -62,7 +62,16 @@ class Schema:
         all three are the same.
     """
 
-    __slots__ = ("_blocks", "_by_name", "dsttypes", "is_block", "ntypes", "relations", "srctypes")
+    __slots__ = (
+        "_blocks",
+        "_by_name",
+        "_known",
+        "dsttypes",
+        "is_block",
+        "ntypes",
+        "relations",
+        "srctypes",
+    )
 
     def __init__(
         self,
@@ -84,6 +93,7 @@ class Schema:
                 # As in DGL, types without edges are among the sources.
                 self.srctypes = tuple(t for t in ntypes if t not in destinations)
                 self.dsttypes = tuple(t for t in ntypes if t in destinations)
+        self._known = frozenset(self.relations)
         self._by_name: dict[str, list[Relation]] = {}
         for relation in self.relations:
             self._by_name.setdefault(relation[1], []).append(relation)
@@ -114,7 +124,7 @@ class Schema:
                 return self.relations[0]
             raise ValueError(f"etype: expected one of {told(self.relations)}, got None")
         if isinstance(etype, tuple):
-            if etype in self.relations:
+            if etype in self._known:
                 return etype
             raise ValueError(f"etype: expected one of {told(self.relations)}, got {etype!r}")
         found = self._by_name.get(etype, []) if isinstance(etype, str) else []
@@ -129,9 +139,10 @@ class Schema:
         if not isinstance(key, tuple):
             key = (slice(None), key, slice(None))
         if len(key) != 3 or not all(isinstance(x, str) or x == slice(None) for x in key):
+            given = key[1] if key[::2] == (slice(None), slice(None)) else key
             raise ValueError(
                 "expected the name of an edge type, or (source type, name, destination type) with"
-                f' ":" for any, got {key!r}'
+                f' ":" for any, got {given!r}'
             )
         return [
             relation

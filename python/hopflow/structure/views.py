@@ -45,6 +45,10 @@ class TypedColumns(MutableMapping[str, "dict[Any, Tensor]"]):
                 f" type, of {told(self._frames)}, got {type(value).__name__}"
             )
         named = {self._type(name): rows for name, rows in value.items()}
+        if len(named) < len(value):
+            raise ValueError(
+                f"{self._what} column {key!r}: expected each type once, got {told(value)}"
+            )
         for name, rows in named.items():
             self._frames[name].check(key, rows)
         for name, rows in named.items():

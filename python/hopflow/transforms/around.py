@@ -95,8 +95,11 @@ def _edges_around(
     near = 2 if edge_dir == "in" else 0
     made: dict[Relation, GraphT] = {}
     for relation, one in graph.relations.items():
-        none = torch.empty(0, dtype=torch.int64, device=graph.device)
-        these, _, _ = ops.compact_ids(given.get(relation[near], none), none)
+        if relation[near] not in given:  # what its out-edges need is not made for nothing
+            made[relation] = without_edges(one)
+            continue
+        these = given[relation[near]]
+        these, _, _ = ops.compact_ids(these, these[:0])
         edges = one.adjacency.in_edges if edge_dir == "in" else one.adjacency.out_edges
         indptr, neighbors, eids = edges(these)
         rows = graph_of_rows(one, these, indptr, neighbors, LazyColumn.of(eids), edge_dir)
@@ -124,6 +127,12 @@ def _relabeled(graph: GraphT, made: Mapping[Relation, GraphT], store_ids: bool) 
         src = torch.searchsorted(kept[relation[0]], src)
         edges[relation] = src, torch.searchsorted(kept[relation[2]], dst), eids
     return parts_of(graph, edges, kept, store_ids)
+
+
+def without_edges(graph: GraphT) -> GraphT:
+    """All nodes of a graph of one relation and none of its edges; O(1)."""
+    none = torch.empty(0, dtype=torch.int64, device=graph.device)
+    return graph_of_rows(graph, none, none.new_zeros(1), none, LazyColumn.of(none), "in")
 
 
 def graph_of_rows(

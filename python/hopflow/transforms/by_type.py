@@ -37,10 +37,7 @@ def slice_types(g: GraphT, key: Any) -> GraphT:
         raise ValueError(f"expected one of the edge types {told(g.schema.relations)}, got {key!r}")
     if len(found) > 1:
         return merge_relations(g, found)
-    one = g.relation(found[0])
-    made = object.__new__(type(one))
-    made.__dict__.update(one.__dict__)
-    return made
+    return g.slice(found[0])
 
 
 def edge_type_subgraph(graph: GraphT, etypes: Iterable[Any], output_device: Any = None) -> GraphT:

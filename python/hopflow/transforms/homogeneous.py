@@ -15,6 +15,8 @@ from hopflow.structure.relations import node_name
 from hopflow.structure.types import CANONICAL, ONE_TYPE, Relation, Schema
 
 
+# What these make may be trained on later, wherever it is made.
+@torch.inference_mode(False)
 def to_homogeneous(
     G: GraphT,
     ndata: Iterable[str] | None = None,
@@ -79,6 +81,7 @@ def to_homogeneous(
     return made, counts, [g.num_edges(relation) for relation in relations]
 
 
+@torch.inference_mode(False)
 def merge_relations(g: GraphT, relations: Sequence[Relation]) -> GraphT:
     """The graph of several relations merged into one; ``graph["user", :, "item"]``.
 
@@ -122,6 +125,7 @@ def merge_relations(g: GraphT, relations: Sequence[Relation]) -> GraphT:
     return type(g).of_types(schema, nodes, parts, g.idtype, like=g)
 
 
+@torch.inference_mode(False)
 def to_heterogeneous(
     G: GraphT,
     ntypes: Sequence[str],
@@ -183,6 +187,11 @@ def to_heterogeneous(
     relations = list(found)
     if metagraph is not None:
         relations = [(src, name, dst) for src, dst, name in metagraph.edges(keys=True)]
+        for relation in relations:
+            if {relation[0], relation[2]} - set(ntypes) or relation[1] not in etypes:
+                raise ValueError(
+                    f"metagraph: expected relations of {ntypes} and {etypes}, got {relation!r}"
+                )
     if not relations:
         raise ValueError("G: expected edges, or a metagraph that says which relations there are")
     parts: dict[Relation, tuple[Adjacency, Columns | None]] = {}

@@ -71,7 +71,12 @@ def node_subgraph(
     # A copy: columns are gathered later, whatever becomes of the caller's ids.
     given = {t: ids.clone() for t, ids in nodes_by_type(graph, "nodes", nodes).items()}
     none = torch.empty(0, dtype=torch.int64, device=graph.device)
-    kept = {t: _Kept.of(given.get(t, none), f.num_rows) for t, f in graph.node_frames().items()}
+    kept = {
+        t: _Kept.of(
+            "nodes" if graph.is_homogeneous else f"nodes[{t!r}]", given.get(t, none), f.num_rows
+        )
+        for t, f in graph.node_frames().items()
+    }
     edges = {
         relation: _edges_among(one.adjacency, kept[relation[0]], kept[relation[2]])
         for relation, one in graph.relations.items()
@@ -93,9 +98,9 @@ class _Kept(NamedTuple):
     num_nodes: int
 
     @classmethod
-    def of(cls, ids: Tensor, num_nodes: int) -> _Kept:
+    def of(cls, name: str, ids: Tensor, num_nodes: int) -> _Kept:
         in_order, order = ids.sort()
-        _require_distinct(in_order)
+        _require_distinct(name, in_order)
         return cls(ids, in_order, order, num_nodes)
 
 
@@ -244,12 +249,12 @@ def remove_nodes(g: GraphT, nids: Any, ntype: Any = None, store_ids: bool = Fals
     return node_subgraph(g, kept, store_ids=store_ids)
 
 
-def _require_distinct(in_order: Tensor) -> None:
+def _require_distinct(name: str, in_order: Tensor) -> None:
     """Raise if one of the nodes, given in rising order, is there twice."""
     repeated = (in_order[1:] == in_order[:-1]).nonzero()
     if repeated.numel():
         node = int(in_order[int(repeated[0])])
-        raise ValueError(f"nodes: expected each node once, got node {node} more than once")
+        raise ValueError(f"{name}: expected each node once, got node {node} more than once")
 
 
 def _numbers_among(kept: _Kept, nodes: Tensor) -> Tensor:
