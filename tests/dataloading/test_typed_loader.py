@@ -438,9 +438,7 @@ def test_nothing_is_made_for_relations_that_are_not_asked_for(graph):
 
 
 def test_reverse_edges_that_are_not_there(graph):
-    with pytest.raises(
-        IndexError, match=r"reverse_eids\[.*plays.*\]\[0\] is 900, expected 0 <= id"
-    ):
+    with pytest.raises(IndexError, match=r"reverse_eids\[.*plays.*\]\[0\] is 900, expected 0"):
         hf.dataloading.find_exclude_eids(
             graph, {"plays": [0]}, "reverse_id", {"plays": [900] * 200}
         )

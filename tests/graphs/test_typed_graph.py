@@ -334,7 +334,7 @@ def test_the_metagraph_of_to_heterogeneous_is_checked(graph):
     nx = pytest.importorskip("networkx")
     metagraph = nx.MultiDiGraph()
     metagraph.add_edge("user", "nobody", "plays")
-    with pytest.raises(ValueError, match="metagraph: expected relations of .*'nobody'"):
+    with pytest.raises(ValueError, match=r"metagraph: expected relations of .*'nobody'"):
         hf.to_heterogeneous(
             hf.to_homogeneous(graph), graph.ntypes, graph.etypes, metagraph=metagraph
         )
