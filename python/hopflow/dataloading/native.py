@@ -193,8 +193,11 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
                 "the graph's arrays were moved while the epoch was under way (share_memory_(), or"
                 " sent to another process); iterate the loader again"
             )
-        # What a batch brings along may be trained on later, wherever it is delivered.
-        with torch.inference_mode(False):
+        if torch.is_inference_mode_enabled():
+            # What a batch brings along may be trained on later, wherever it is delivered.
+            with torch.inference_mode(False):
+                loaded = self._loader.next(self._timeout)
+        else:
             loaded = self._loader.next(self._timeout)
         if loaded is None:
             return None

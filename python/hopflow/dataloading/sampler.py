@@ -44,6 +44,7 @@ def blocks_of(
         ``take(level, ntype)`` gathers columns of a type's nodes that ``level`` hops reach.
     """
     blocks: Blocks = []
+    last = len(sampled.hops) - 1
     num_dst = [nodes.output_nodes.shape[0] for nodes in sampled.nodes]
     dst_ids = [ops.first_ids(x.src_ids, count) for x, count in zip(sampled.nodes, num_dst)]
     for level, hop in enumerate(sampled.hops):
@@ -57,7 +58,11 @@ def blocks_of(
             eids.append(
                 LazyColumn(partial(edge_ids, pool.adjacency.eids, part.positions, num_edges))
             )
-        src_ids = [ops.first_ids(x.src_ids, count) for x, count in zip(sampled.nodes, num_src)]
+        # The last hop has them all.
+        src_ids = [
+            x.src_ids if level == last else ops.first_ids(x.src_ids, count)
+            for x, count in zip(sampled.nodes, num_src)
+        ]
         blocks.append(
             Block.from_parent(parent, adjacencies, src_ids, dst_ids, eids, take=take, level=level)
         )

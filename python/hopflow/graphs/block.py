@@ -76,6 +76,13 @@ class Parent:
         )
 
 
+def _nodes_of(
+    columns: dict[str, Column], ids: Tensor, idtype: torch.dtype, take: Take
+) -> dict[str, Column]:
+    """Node columns of one side of a block: the parent's at ``ids``."""
+    return inherit(columns, lambda: ids, NID, idtype, take)
+
+
 def _edges_of(
     columns: dict[str, Column],
     parent_eids: LazyColumn | None,
@@ -171,34 +178,34 @@ class Block(Graph):
         """
         schema, idtype = parent.schema, parent.idtype
         ntypes, relations = schema.dsttypes, schema.relations
-
-        def columns(at: Tensor, i: int, level: int) -> Columns:
-            gather = take(level, ntypes[i])
-            return lambda: inherit(parent.nodes[i], lambda: at, NID, idtype, gather)
-
-        def edge_columns(i: int) -> Columns:
-            return partial(_edges_of, parent.edges[i], parent_eids[i], adjacencies[i], idtype)
-
         if len(ntypes) == 1 and len(relations) == 1:  # spares small batches what is for several
             block = cls(
                 adjacencies[0],
                 idtype=idtype,
-                src_columns=columns(src_ids[0], 0, level + 1),
-                dst_columns=columns(dst_ids[0], 0, level),
-                edge_columns=edge_columns(0),
+                src_columns=partial(
+                    _nodes_of, parent.nodes[0], src_ids[0], idtype, take(level + 1, ntypes[0])
+                ),
+                dst_columns=partial(
+                    _nodes_of, parent.nodes[0], dst_ids[0], idtype, take(level, ntypes[0])
+                ),
+                edge_columns=partial(
+                    _edges_of, parent.edges[0], parent_eids[0], adjacencies[0], idtype
+                ),
             )
             if schema is not ONE_TYPE_BLOCK:
                 block._schema = schema
             return block
 
         def frames(side: str, ids: Sequence[Tensor], level: int) -> dict[str, Frame]:
-            return {
-                name: Frame(at.shape[0], node_name(name, side), at.device, columns(at, i, level))
-                for i, (name, at) in enumerate(zip(ntypes, ids))
-            }
+            made = {}
+            for name, at, of_type in zip(ntypes, ids, parent.nodes):
+                columns = partial(_nodes_of, of_type, at, idtype, take(level, name))
+                made[name] = Frame(at.shape[0], node_name(name, side), at.device, columns)
+            return made
 
         parts: dict[Relation, tuple[Adjacency, Columns | None]] = {
-            name: (adjacencies[i], edge_columns(i)) for i, name in enumerate(relations)
+            name: (edges, partial(_edges_of, of_type, eids, edges, idtype))
+            for name, edges, of_type, eids in zip(relations, adjacencies, parent.edges, parent_eids)
         }
         return cls.of_types(
             schema,

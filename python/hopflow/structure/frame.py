@@ -37,8 +37,15 @@ class LazyColumn:
             if compute is not None:
                 # The value outlives this read: it must serve a backward pass even if first read
                 # while no gradients are recorded.
-                with torch.inference_mode(False), torch.enable_grad():
+                if (
+                    not ops.is_compiling()
+                    and torch.is_grad_enabled()
+                    and not torch.is_inference_mode_enabled()
+                ):
                     value = compute()
+                else:
+                    with torch.inference_mode(False), torch.enable_grad():
+                        value = compute()
                 if ops.is_a_transforms(value):
                     return value
                 self._value = value
