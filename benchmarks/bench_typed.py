@@ -9,14 +9,8 @@ from typing import Any
 import torch
 from hopbench import Case, Entry, Task
 from hopbench.engines import BATCH, SKIP, TAIL, nothing, stream
-from hopbench.typed import (
-    CLASSES,
-    PygRgcn,
-    Rgcn,
-    pyg_typed_loader,
-    typed_graph,
-    typed_loader,
-)
+from hopbench.typed import PygRgcn, Rgcn, pyg_typed_loader, typed_graph, typed_loader
+from hopbench.typed_arrays import CLASSES
 from hopbench.workloads import Workloads
 from torch.nn import functional
 

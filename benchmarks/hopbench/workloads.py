@@ -17,23 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Arrays = dict[str, NDArray[Any]]
+from hopbench.degrees import Arrays, Shape, degrees
+from hopbench.typed_arrays import NODES, make_typed, make_typed_features
+
 # Raise it when what a maker writes changes: the files are made anew.
 VERSION = 1
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The size of a synthetic data set."""
-
-    num_nodes: int
-    num_edges: int
-    sigma: float  # of the logarithm of the degrees
-    max_degree: int
-    num_train: int
-    num_feats: int = 0
-    num_classes: int = 0
-    is_symmetric: bool = True
 
 
 # Sizes of the OGB data sets of these names after their edges are reversed and added; "papers" is
@@ -57,22 +45,6 @@ def data_folder() -> Path:
     """Where graphs that are not synthetic are looked for: $HOPFLOW_DATA or ``../shared/data``."""
     beside = Path(__file__).resolve().parents[2].parent / "shared" / "data"
     return Path(os.environ.get("HOPFLOW_DATA", beside))
-
-
-def degrees(shape: Shape, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Degrees with a log-normal tail that sum to ``num_edges`` exactly."""
-    raw = rng.lognormal(0.0, shape.sigma, shape.num_nodes)
-    low, high = 0.0, 16.0 * shape.num_edges / raw.sum()
-    for _ in range(50):  # the scale at which the clipped degrees have the right sum
-        scale = (low + high) / 2
-        total = np.clip(np.rint(raw * scale), 1, shape.max_degree).sum()
-        low, high = (scale, high) if total < shape.num_edges else (low, scale)
-    result = np.clip(np.rint(raw * low), 1, shape.max_degree).astype(np.int64)
-    missing = shape.num_edges - int(result.sum())
-    # Nodes of middling degree take the rest, one edge each, so that the ends of the law stay.
-    order = np.argsort(np.abs(result - result.mean()), kind="stable")
-    np.add.at(result, order[np.arange(abs(missing)) % len(order)], int(np.sign(missing)))
-    return result
 
 
 def make_graph(shape: Shape, seed: int) -> Arrays:
@@ -124,24 +96,12 @@ def _cornell5(_: str) -> Arrays:
     return {"indptr": indptr, "indices": indices, "train": np.arange(num_nodes, dtype=np.int64)}
 
 
-def _typed(name: str) -> Arrays:
-    from hopbench.typed import make_typed
-
-    return make_typed(name)
-
-
-def _typed_features(name: str) -> Arrays:
-    from hopbench.typed import make_typed_features
-
-    return make_typed_features(name)
-
-
 MAKERS: Mapping[str, Callable[[str], Arrays]] = {
     **dict.fromkeys(SHAPES, _graph),
     "cornell5": _cornell5,
     **{f"{name}-features": _features for name, s in SHAPES.items() if s.num_feats},
-    **dict.fromkeys(("mag", "tiny-mag"), _typed),
-    **dict.fromkeys(("mag-features", "tiny-mag-features"), _typed_features),
+    **dict.fromkeys(NODES, make_typed),
+    **dict.fromkeys((f"{name}-features" for name in NODES), make_typed_features),
 }
 
 

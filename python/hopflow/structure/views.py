@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+import torch
 from torch import Tensor
 
 from hopflow.structure.frame import Frame, take_rows
@@ -13,7 +14,7 @@ from hopflow.structure.row_view import write_rows
 from hopflow.structure.types import told
 
 if TYPE_CHECKING:
-    from hopflow.structure.graph_base import GraphBase
+    from hopflow.structure.relations import Relations
 
 TypeName: TypeAlias = "str | tuple[str, str, str]"
 
@@ -146,11 +147,13 @@ class NodeView:
     https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.nodes.html
     """
 
-    def __init__(self, graph: GraphBase, side: str) -> None:
+    def __init__(self, graph: Relations, side: str) -> None:
         self._graph, self._side = graph, side
 
     def __call__(self, ntype: Any = None) -> Tensor:
-        return self._graph._arange(self._graph.node_frame(ntype, self._side).num_rows)
+        graph = self._graph
+        count = graph.node_frame(ntype, self._side).num_rows
+        return torch.arange(count, dtype=graph.idtype, device=graph.device)
 
     def __getitem__(self, key: Any) -> Space:
         nodes, ntype = _split(key)
@@ -173,7 +176,7 @@ class EdgeView:
     https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.edges.html
     """
 
-    def __init__(self, graph: GraphBase, listed: Callable[..., Any]) -> None:
+    def __init__(self, graph: Relations, listed: Callable[..., Any]) -> None:
         self._graph, self._listed = graph, listed
 
     def __call__(self, form: str = "uv", order: str = "eid", etype: Any = None) -> Any:
@@ -201,7 +204,7 @@ def _split(key: Any) -> tuple[Any, Any]:
     return ids, name
 
 
-def _space(frame: Frame, ids: Any, what: str, graph: GraphBase) -> Space:
+def _space(frame: Frame, ids: Any, what: str, graph: Relations) -> Space:
     if ids is None:
         return Space(frame)
     rows = as_node_ids("ids", ids, frame.num_rows, device=graph.device, what=what)
