@@ -140,6 +140,25 @@ def gatv2_scores_backward() -> Iterator[tuple[Any, ...]]:
         yield *ends, torch.rand(2, 3), 0.2, *edges, rows("e", 2, grad=False), with_attn
 
 
+def segments() -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Bounds of segments, one of them empty, and places of their rows."""
+    bounds = torch.tensor([0, 3, 3, 7, 9])
+    for places in (None, torch.tensor([4, 8, 0, 1, 7, 6, 2, 3, 5])):
+        yield bounds, places
+
+
+def segment_mm() -> Iterator[tuple[Any, ...]]:
+    for (bounds, places), heads in product(segments(), (1, 2)):
+        x, weight = torch.rand(9, heads, 4), torch.rand(4, heads, 4, 3)
+        yield x.requires_grad_(), weight.requires_grad_(), bounds, places
+
+
+def segment_outer() -> Iterator[tuple[Any, ...]]:
+    for (bounds, places), heads in product(segments(), (1, 2)):
+        x, y = torch.rand(9, heads, 4), torch.rand(9, heads, 3)
+        yield x.requires_grad_(), y.requires_grad_(), bounds, places
+
+
 EXAMPLES = {
     make.__name__: make
     for make in (
@@ -153,6 +172,8 @@ EXAMPLES = {
         scatter_rows,
         sddmm_binary,
         sddmm_dot,
+        segment_mm,
+        segment_outer,
         segment_reduce,
         segment_reduce_backward,
         spmm,

@@ -57,6 +57,7 @@ from hopflow.ops.sample_weighted import (
 )
 from hopflow.ops.sddmm import sddmm, sddmm_reference
 from hopflow.ops.sddmm_binary import sddmm_binary, sddmm_binary_reference
+from hopflow.ops.segment_mm import segment_mm, segment_mm_reference
 from hopflow.ops.spmm import (
     REDUCERS,
     spmm,
@@ -146,6 +147,8 @@ __all__ = [
     "sddmm_binary",
     "sddmm_binary_reference",
     "sddmm_reference",
+    "segment_mm",
+    "segment_mm_reference",
     "segment_reduce",
     "segment_reduce_reference",
     "set_num_threads",
