@@ -404,6 +404,11 @@ def test_another_graph_in_the_old_ones_place(num_workers):
 def test_seeds_come_in_the_order_of_the_types_given(graph):
     loader = DataLoader(graph, {"user": [1, 2], "game": [5]}, NeighborSampler([1]), batch_size=2)
     assert [list(batch[1]) for batch in loader] == [["user"], ["game"]]
+    assert {t: ids.tolist() for t, ids in loader.indices.items()} == {"user": [1, 2], "game": [5]}
+    before = loader.state_dict()["fingerprint"]
+    loader.graph = typed_graph(seed=1)  # numbered anew, in the same order
+    assert [list(batch[1]) for batch in loader] == [["user"], ["game"]]
+    assert loader.state_dict()["fingerprint"] == before
 
 
 def test_masks_by_type_for_samplers_of_ones_own(graph):

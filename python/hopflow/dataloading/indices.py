@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -43,6 +44,7 @@ class Indices:
         is_by_type: bool,
     ) -> None:
         self.types, self.is_by_type = list(by_type), is_by_type
+        self._order = list(order)
         self.dtype = next((ids.dtype for ids in by_type.values()), torch.int64)
         self._firsts = [sum(counts[:i]) for i in range(len(counts))]
         if is_by_type:
@@ -57,7 +59,17 @@ class Indices:
 
     def given(self) -> Any:
         """The ids as they were given: a tensor, or a dict by type."""
-        return self.split(self.ids) if self.is_by_type else self.ids
+        if not self.is_by_type:
+            return self.ids
+        found = self.split(self.ids)
+        return {name: found.get(name, self.ids[:0].to(self.dtype)) for name in self._order}
+
+    @cached_property
+    def fingerprint(self) -> int:
+        """A number that other ids, or another order of them, hardly have."""
+        # Overflow wraps around.
+        weights = torch.arange(len(self), device=_CPU) * 0x9E3779B97F4A7C1 + 1
+        return int((self.ids.long() * weights).sum())
 
     def split(self, ids: Tensor) -> Any:
         """Some of :attr:`ids` as a batch: themselves, or a dict of the types that occur."""

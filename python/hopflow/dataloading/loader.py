@@ -9,7 +9,6 @@ from multiprocessing.context import BaseContext
 from typing import Any, NoReturn, cast
 
 import torch
-from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.dataloading.epoch import AnySampler, Epoch, Plan, list_of
@@ -34,6 +33,7 @@ from hopflow.dataloading.options import (
 )
 from hopflow.dataloading.read_history import ReadHistory
 from hopflow.dataloading.sampler import Sampler
+from hopflow.dataloading.state import checked_state
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
 from hopflow.sampling.edge_pools import EdgePools
@@ -133,8 +133,6 @@ class DataLoader:
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.dataloading.DataLoader.html
     """
-
-    _fingerprint: int | None = None  # of the seeds, once it is asked for
 
     def __init__(
         self,
@@ -260,7 +258,6 @@ class DataLoader:
     def indices(self, value: Any) -> None:
         kind = getattr(self.graph_sampler, "index_kind", None)
         self._indices = Indices.of(self.graph, value, kind)
-        self._fingerprint = None
 
     @property
     def dataset(self) -> Any:
@@ -397,13 +394,9 @@ class DataLoader:
 
     def _identity(self) -> dict[str, int]:
         """What a state must share with the loader that takes it up."""
-        if self._fingerprint is None:
-            # Depends on the order of the seeds; overflow wraps around.
-            weights = torch.arange(len(self._indices), device="cpu") * 0x9E3779B97F4A7C1 + 1
-            self._fingerprint = int((self._indices.ids.long() * weights).sum())
         return {
             "num_seeds": len(self._indices),
-            "fingerprint": self._fingerprint,
+            "fingerprint": self._indices.fingerprint,
             "batch_size": self.batch_size,
             "shuffle": int(self.shuffle),
             "drop_last": int(self.drop_last),
@@ -419,36 +412,7 @@ class DataLoader:
         TypeError
             A value in it is no int, or the generator's state no tensor.
         """
-        ours = self._identity()
-        state = dict(state)
-        drawn = state.pop("generator", None)
-        if self.generator is None and drawn is not None:
-            raise ValueError("state: it is of a loader with a generator, this one has none")
-        missing = {"seed", "epoch", "batch", *ours} - set(state)
-        if self.generator is not None and drawn is None:
-            missing.add("generator")
-        if missing:
-            raise ValueError(f"state: no {', '.join(sorted(missing))}")
-        if self.generator is not None and not isinstance(drawn, Tensor):
-            raise TypeError(f"state: generator: expected a tensor, got {type(drawn).__name__}")
-        state = {name: ops.as_int(f"state: {name}", value) for name, value in state.items()}
-        for name, value in ours.items():
-            if state[name] != value:
-                what = (
-                    "it is of other seeds"
-                    if name == "fingerprint"
-                    else (f"{name} is {state[name]}, this loader's is {value}")
-                )
-                raise ValueError(f"state: {what}")
-        if not 0 <= state["batch"] <= len(self):
-            raise ValueError(f"state: expected batch 0 to {len(self)}, got {state['batch']}")
-        if self.generator is not None:
-            try:
-                self.generator.set_state(drawn.cpu())
-            except (RuntimeError, TypeError) as error:
-                raise ValueError(
-                    f"state: generator: it is of no such generator ({error})"
-                ) from None
+        state = checked_state(state, self._identity(), len(self), self.generator)
         self.close()
         is_midway = state["seed"] >= 0
         # Epochs are counted for a loader with a seed of its own alone.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,8 +15,6 @@ from hopflow.structure.types import told
 
 if TYPE_CHECKING:
     from hopflow.structure.relations import Relations
-
-TypeName: TypeAlias = "str | tuple[str, str, str]"
 
 
 class TypedColumns(MutableMapping[str, "dict[Any, Tensor]"]):

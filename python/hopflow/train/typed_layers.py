@@ -61,7 +61,7 @@ class TypedLayer(nn.Module):
 
     def combine(self, block: Block, sources: Rows, own: Rows) -> Rows:
         """Rows before the activation, of the types in ``own``, which are the destinations' rows."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not implement combine")
 
     def used(
         self, block: Block, sources: Rows, own: Rows
