@@ -10,8 +10,21 @@
 
 namespace hopflow::cpu {
 
-// Up to here comparing with every earlier pick beats a hash set.
+// Up to here the edges of a node are bits of one register.
+constexpr std::int64_t kSmallDegree = 64;
+// Up to here comparing with every earlier pick, where a filter does not spare it, beats a hash set.
 constexpr std::int64_t kLinearPicks = 48;
+
+// Some bits of every pick so far: what it does not know was not picked.
+class PickFilter {
+ public:
+  bool MayContain(std::int64_t pick) const { return (words_[Word(pick)] >> (pick & 63) & 1) != 0; }
+  void Insert(std::int64_t pick) { words_[Word(pick)] |= std::uint64_t{1} << (pick & 63); }
+
+ private:
+  static std::size_t Word(std::int64_t pick) { return pick >> 6 & 7; }
+  std::uint64_t words_[8] = {};
+};
 
 // The picks of one large fanout, as a set.
 class PickSet {
@@ -51,17 +64,31 @@ void PickEdges(std::int64_t begin, std::int64_t degree, std::int64_t num_picks, 
     }
     return;
   }
+  if (degree <= kSmallDegree) {
+    // Whether a draw is taken already is a coin toss to the branch predictor: both ways are one.
+    std::uint64_t taken = 0;  // a bit for every edge
+    FloydPicks(
+        rng, degree, num_picks,
+        [&](std::int64_t, std::int64_t t) { return (taken >> t & 1) != 0; },
+        [&](std::int64_t i, std::int64_t pick) {
+          taken |= std::uint64_t{1} << pick;
+          positions[i] = static_cast<Position>(begin + pick);
+        });
+    return;
+  }
   if (num_picks <= kLinearPicks) {
+    PickFilter filter;
     FloydPicks(
         rng, degree, num_picks,
         [&](std::int64_t i, std::int64_t t) {
-          // All are compared: a duplicate is rare, and leaving early is a branch that surprises.
+          if (!filter.MayContain(t)) return false;
           const auto position = static_cast<Position>(begin + t);
           bool is_taken = false;
           for (std::int64_t k = 0; k < i; ++k) is_taken |= positions[k] == position;
           return is_taken;
         },
         [&](std::int64_t i, std::int64_t pick) {
+          filter.Insert(pick);
           positions[i] = static_cast<Position>(begin + pick);
         });
     return;

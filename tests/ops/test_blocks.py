@@ -84,6 +84,8 @@ def test_duplicates_are_merged_in_order_of_first_appearance():
     [
         ({"seeds": torch.tensor([5, 50])}, IndexError, r"seeds\[1\] is 50.*50 nodes"),
         ({"seeds": torch.tensor([-1])}, IndexError, r"seeds\[0\] is -1"),
+        ({"seeds": torch.tensor([2**32 + 5])}, IndexError, r"seeds\[0\] is 4294967301.*50 nodes"),
+        ({"seeds": torch.tensor([-(2**32)])}, IndexError, r"seeds\[0\] is -4294967296"),
         ({"seeds": torch.tensor([0.5])}, TypeError, "seeds: expected int32 or int64"),
         ({"seeds": torch.tensor([[1]])}, ValueError, "seeds: expected 1 dimension"),
         ({"fanouts": [-2]}, ValueError, "fanout: expected -1"),

@@ -84,11 +84,13 @@ class ReadHistory:
             if adjacency is not None and adjacency.needs_transpose:
                 self._transposes[key] = self._delivered
         self._delivered += 1
-        self._latest = {
-            (hop, number): weakref.ref(one.adjacency)
-            for hop, block in enumerate(reversed(blocks))
-            for number, one in enumerate(block.relations.values())
-        }
+        self._latest = latest = {}
+        for hop, block in enumerate(reversed(blocks)):
+            if block._relations is None:  # spares small batches the loop
+                latest[hop, 0] = weakref.ref(block._adjacency)
+                continue
+            for number, one in enumerate(block._relations.values()):
+                latest[hop, number] = weakref.ref(one._adjacency)
 
     def note_read(self, key: ColumnKey) -> None:
         """The consumer read a column."""
@@ -133,6 +135,8 @@ def wanted_columns(
 ) -> dict[ColumnKey, Prefetched]:
     """Those of the columns that can be gathered ahead, as they are now."""
     wanted: dict[ColumnKey, Prefetched] = {}
+    if not keys:
+        return wanted
     frames = graph.node_frames()
     for key in dict.fromkeys(keys):
         level, ntype, name = key

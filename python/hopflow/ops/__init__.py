@@ -48,6 +48,14 @@ from hopflow.ops.gather import gather_rows, gather_rows_reference
 from hopflow.ops.gatv2_scores import gatv2_scores, gatv2_scores_reference
 from hopflow.ops.pinned import Pin, RowCache, is_pinned, pin_memory, require_fit
 from hopflow.ops.pool import PoolUsage, pool_usage, pooled, set_pool_limit, set_pool_pinned
+from hopflow.ops.relations import (
+    Relation,
+    RelationHop,
+    SampledTypedBlocks,
+    TypedHop,
+    TypedNodes,
+    relation_key,
+)
 from hopflow.ops.sample import sample_neighbors, sample_neighbors_reference, stream_key
 from hopflow.ops.sample_weighted import (
     RowWeights,
@@ -67,14 +75,9 @@ from hopflow.ops.spmm_binary import spmm_binary, spmm_binary_reference
 from hopflow.ops.spmm_edges import segment_reduce, segment_reduce_reference
 from hopflow.ops.spmm_own import spmm_with_own, spmm_with_own_reference
 from hopflow.ops.typed_blocks import (
-    Relation,
-    RelationHop,
-    SampledTypedBlocks,
-    TypedHop,
-    TypedNodes,
-    relation_key,
     sample_typed_blocks,
     sample_typed_blocks_reference,
+    sample_typed_blocks_with,
 )
 
 __all__ = [
@@ -141,6 +144,7 @@ __all__ = [
     "sample_neighbors_reference",
     "sample_typed_blocks",
     "sample_typed_blocks_reference",
+    "sample_typed_blocks_with",
     "sample_weighted",
     "sample_weighted_reference",
     "sddmm",

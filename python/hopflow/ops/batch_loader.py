@@ -13,7 +13,7 @@ from hopflow.ops._place import check_ids
 from hopflow.ops._shapes import require_ids
 from hopflow.ops.blocks import BlockArrays, SampledBlocks
 from hopflow.ops.csc import Transpose
-from hopflow.ops.typed_blocks import (
+from hopflow.ops.relations import (
     Relation,
     SampledTypedBlocks,
     require_fanouts,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import hopflow._native as _native
 from hopflow.ops._place import mark, mark_csc, on_cuda
-from hopflow.ops._shapes import require_ids
+from hopflow.ops._shapes import INT32_MAX, require_ids
 from hopflow.ops.compact import compact_ids_reference
 from hopflow.ops.sample import sample_neighbors_reference
 
@@ -131,9 +131,8 @@ def sample_blocks(
     seeds = require_ids("seeds", seeds)
     if on_cuda(seeds):
         return start_blocks(
-            indptr, indices, seeds.to(indices.dtype), fanouts, keys=keys, replace=replace,
-            idtype=idtype,
-        ).finish()  # fmt: skip
+            indptr, indices, seeds, fanouts, keys=keys, replace=replace, idtype=idtype
+        ).finish()
     arrays = _native.sample_blocks(
         [(indptr, indices, 0, 0)], [indptr.shape[0] - 1], [seeds], [[f] for f in fanouts],
         [[key % 2**64] for key in keys], bool(replace), idtype == torch.int64,
@@ -242,10 +241,16 @@ def start_blocks(
 
     The host does not wait for the device, except at a hop that keeps all edges (fanout -1), whose
     size only the device can tell. Memory is set aside for as many nodes and edges as fanouts allow.
-    Parameters as in :func:`sample_blocks`; ``seeds`` on CUDA, in the dtype of ``indices``.
+    Parameters as in :func:`sample_blocks`; ``seeds`` on CUDA.
     """
+    ids = seeds
+    if seeds.dtype != indices.dtype:
+        if indices.dtype == torch.int32 and indptr.shape[0] - 1 > INT32_MAX:
+            raise TypeError("indices: expected int64 for more than 2^31 - 1 nodes, got int32")
+        # What int32 does not hold is no node, and must not become one.
+        ids = seeds.clamp(-1, INT32_MAX).to(indices.dtype)
     arrays = _native.sample_blocks_cuda(
-        indptr, indices, seeds, list(fanouts), [key % 2**64 for key in keys], bool(replace)
+        indptr, indices, ids, list(fanouts), [key % 2**64 for key in keys], bool(replace)
     )
     return StartedBlocks(indptr, indices, seeds, idtype, arrays)
 

@@ -157,11 +157,7 @@ class EdgePools:
         excluded : sequence
             As :meth:`excluded` gives it.
         """
-        if not self.is_plain or any(found is not None for found in excluded):
-            return self._one_by_one(
-                seeds, fanouts, keys, replace=replace, idtype=idtype, excluded=excluded
-            )
-        if self.is_one_type:
+        if self.is_plain and self.is_one_type and excluded[0] is None:
             # On CUDA this waits for the device once.
             ((relation, ids),) = zip(self.relations, seeds)
             return in_typed_form(
@@ -173,49 +169,20 @@ class EdgePools:
         by_relation = [
             [ops.relation_key(key, number) for number in range(len(self.pools))] for key in keys
         ]
-        return ops.sample_typed_blocks(
-            self.relations, self.num_nodes, seeds, fanouts, keys=by_relation, replace=replace,
-            idtype=idtype,
-        )  # fmt: skip
+        if self.is_plain and all(found is None for found in excluded):
+            return ops.sample_typed_blocks(
+                self.relations, self.num_nodes, seeds, fanouts, keys=by_relation, replace=replace,
+                idtype=idtype,
+            )  # fmt: skip
+        pools = list(self.pools.values())
 
-    def _one_by_one(
-        self,
-        seeds: Sequence[Tensor],
-        fanouts: Sequence[Sequence[int]],
-        keys: Sequence[int],
-        *,
-        replace: bool,
-        idtype: torch.dtype,
-        excluded: Sequence[Tensor | None],
-    ) -> ops.SampledTypedBlocks:
-        """:meth:`sample_blocks` relation by relation, for weights and excluded edges."""
-        is_wide = any(relation.indices.dtype == torch.int64 for relation in self.relations)
-        is_wide |= ops.id_dtype(max(self.num_nodes)) == torch.int64
-        dtype = torch.int64 if is_wide else torch.int32
-        numbered = [ops.compact_ids(ids.to(dtype), ids.to(dtype)[:0]) for ids in seeds]
-        nodes = [unique for unique, _, _ in numbered]
-        own, hops = list(nodes), []
-        for of_relations, key in zip(fanouts, keys, strict=True):
-            ends = list(nodes)  # what this hop's edges enter
-            made = []
-            for r, (relation, pool) in enumerate(zip(self.relations, self.pools.values())):
-                indptr, neighbors, positions = pool.sample(
-                    ends[relation.dst_type].to(relation.indices.dtype), of_relations[r],
-                    key=ops.relation_key(key, r), replace=replace, excluded=excluded[r],
-                )  # fmt: skip
-                nodes[relation.src_type], _, local = ops.compact_ids(
-                    nodes[relation.src_type], neighbors.to(dtype)
-                )
-                made.append(ops.RelationHop(indptr, local.to(torch.int32), positions))
-            hops.append(ops.TypedHop(made, [ids.shape[0] for ids in nodes]))
-        of_types = [
-            ops.TypedNodes(
-                every.to(idtype), mine.to(idtype),
-                None if mine.shape == given.shape else inverse.long(), every,
-            )
-            for every, mine, given, (_, inverse, _) in zip(nodes, own, seeds, numbered)
-        ]  # fmt: skip
-        return ops.SampledTypedBlocks(of_types, hops).mark(self.relations, self.num_nodes)
+        def draw(r: int, nodes: Tensor, fanout: int, key: int) -> tuple[Tensor, Tensor, Tensor]:
+            nodes = nodes.to(pools[r].adjacency.indices.dtype)
+            return pools[r].sample(nodes, fanout, key=key, replace=replace, excluded=excluded[r])
+
+        return ops.sample_typed_blocks_with(
+            draw, self.relations, self.num_nodes, seeds, fanouts, keys=by_relation, idtype=idtype
+        )
 
 
 def in_typed_form(sampled: ops.SampledBlocks) -> ops.SampledTypedBlocks:
