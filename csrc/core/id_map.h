@@ -60,7 +60,6 @@ class IdTable {
         while (slots[slot].id != id && slots[slot].id != -1) {
           slot = (slot + 1) & (capacity_ - 1);
         }
-        // Whether an id is new is a coin toss to the branch predictor, so both ways are one.
         const bool is_new = slots[slot].id == -1;
         const Local number = is_new ? static_cast<Local>(size) : slots[slot].local;
         slots[slot] = {id, number};
@@ -158,9 +157,11 @@ class DirectMap {
       if (i + kAhead < n) Prefetch(slots + ids[i + kAhead]);
       const Id id = ids[i];
       const std::uint32_t slot = slots[id];
-      // Whether an id is new is a coin toss to the branch predictor, so both ways are one.
       const bool is_new = (slot & ~mask) != stamp;
-      const std::uint32_t number = is_new ? size : slot & mask;
+      // Whether an id is new is a coin toss to the branch predictor, and of `is_new ? a : b` the
+      // compiler makes a branch.
+      const std::uint32_t old = slot & mask;
+      const std::uint32_t number = old ^ ((old ^ size) & -static_cast<std::uint32_t>(is_new));
       slots[id] = stamp | number;
       unique_ids[size] = id;
       size += is_new;

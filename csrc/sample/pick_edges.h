@@ -68,8 +68,7 @@ void PickEdges(std::int64_t begin, std::int64_t degree, std::int64_t num_picks, 
     // Whether a draw is taken already is a coin toss to the branch predictor: both ways are one.
     std::uint64_t taken = 0;  // a bit for every edge
     FloydPicks(
-        rng, degree, num_picks,
-        [&](std::int64_t, std::int64_t t) { return (taken >> t & 1) != 0; },
+        rng, degree, num_picks, [&](std::int64_t, std::int64_t t) { return (taken >> t & 1) != 0; },
         [&](std::int64_t i, std::int64_t pick) {
           taken |= std::uint64_t{1} << pick;
           positions[i] = static_cast<Position>(begin + pick);
