@@ -62,6 +62,19 @@ def test_equals_reference_for_any_degree_and_key(degree, fanout, key, replace):
         assert len(picks) == (degree if fanout < 0 else min(degree, fanout))
 
 
+# Degrees and fanouts at which the CPU's kernel goes over from one way to find duplicates to another,
+# and some where most draws are duplicates of earlier ones.
+@pytest.mark.parametrize("fanout", [1, 10, 47, 48, 49, 60])
+@pytest.mark.parametrize("degree", [61, 63, 64, 65, 66, 128, 511, 512, 513, 1025, 5000])
+def test_equals_reference_at_every_kind_of_degree(degree, fanout):
+    copies = 12
+    indptr, indices = repeated(degree, copies)
+    args = (indptr, indices, torch.arange(copies), fanout)
+    result = ops.sample_neighbors(*args, key=degree)
+    for a, b in zip(result, ops.sample_neighbors_reference(*args, key=degree), strict=True):
+        assert torch.equal(a.long(), b.long())
+
+
 # Enough draws that a sampler which never picks the last neighbour fails by a wide margin; the
 # generator is fixed, so the outcome is too.
 @pytest.mark.parametrize("replace", [False, True])

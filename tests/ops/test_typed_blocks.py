@@ -99,6 +99,41 @@ def test_bits_of_the_reference(num_types, replace):
         assert_equal(ours, ops.sample_typed_blocks_reference(*given, **options))
 
 
+def test_draws_of_ones_own():
+    """What the operator draws, drawn by the caller, makes the same blocks; 0 is not asked for."""
+    asked = []
+    for seed in range(6):
+        relations, num_nodes = random_graph(seed, 3, 5)
+        fanouts = [[2, 0, -1, 3, 1], [0, 2, 3, 0, 2]]
+        given = relations, num_nodes, random_seeds(seed, num_nodes), fanouts
+
+        def draw(r: int, nodes: torch.Tensor, fanout: int, key: int, relations=relations) -> Any:
+            asked.append(fanout)
+            return ops.sample_neighbors(*relations[r][:2], nodes, fanout, key=key)
+
+        keys = keys_of(2, 5, seed)
+        ours = ops.sample_typed_blocks_with(draw, *given, keys=keys, idtype=IDS[seed % 2])
+        assert_equal(ours, ops.sample_typed_blocks(*given, keys=keys, idtype=IDS[seed % 2]))
+    assert set(asked) == {-1, 1, 2, 3}
+
+
+def test_a_draw_that_fails_is_heard_of():
+    def draw(*_: Any) -> Any:
+        raise RuntimeError("no edges today")
+
+    relations, num_nodes = random_graph(1, 2, 2)
+    seeds = [torch.tensor([0]), torch.tensor([0])]
+    with pytest.raises(RuntimeError, match="no edges today"):
+        ops.sample_typed_blocks_with(
+            draw, relations, num_nodes, seeds, [[1, 1]], keys=keys_of(1, 2)
+        )
+    with pytest.raises(IndexError, match="seeds of type 1"):
+        ops.sample_typed_blocks_with(
+            draw, relations, num_nodes, [seeds[0], torch.tensor([10**6])], [[1, 1]],
+            keys=keys_of(1, 2),
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize("dtypes", [IDS[:1], IDS[1:], IDS])
 def test_ids_are_int32_unless_some_relation_has_int64(dtypes):
     relations, num_nodes = random_graph(3, 3, 4, dtypes=dtypes)
