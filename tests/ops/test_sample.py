@@ -62,8 +62,8 @@ def test_equals_reference_for_any_degree_and_key(degree, fanout, key, replace):
         assert len(picks) == (degree if fanout < 0 else min(degree, fanout))
 
 
-# Degrees and fanouts at which the CPU's kernel goes over from one way to find duplicates to another,
-# and some where most draws are duplicates of earlier ones.
+# Degrees and fanouts at which the CPU's kernel goes over from one way to find duplicates to
+# another, and some where most draws are duplicates of earlier ones.
 @pytest.mark.parametrize("fanout", [1, 10, 47, 48, 49, 60])
 @pytest.mark.parametrize("degree", [61, 63, 64, 65, 66, 128, 511, 512, 513, 1025, 5000])
 def test_equals_reference_at_every_kind_of_degree(degree, fanout):
