@@ -83,6 +83,24 @@ def test_to_block(small_graph: hf.Graph, make: Any, order: list[int]) -> None:
     assert torch.equal(block.in_degrees(), want)
 
 
+@pytest.mark.parametrize("make", [sampled, lambda g: hf.in_subgraph(g, SEEDS)])
+def test_to_block_without_destinations_among_the_sources(small_graph: hf.Graph, make: Any) -> None:
+    frontier, order = make(small_graph), SEEDS[::-1]
+    block = hf.to_block(frontier, order, include_dst_in_src=False)
+    assert block.dstdata[hf.NID].tolist() == order
+    assert global_edges(block) == list(zip(*(x.tolist() for x in frontier.edges())))
+    src_ids = block.srcdata[hf.NID].tolist()
+    of_row = {v: [u for u, w in global_edges(block) if w == v] for v in order}
+    assert src_ids == list(dict.fromkeys(u for v in order for u in of_row[v]))
+    assert 190 not in src_ids  # without out-edges here
+    for name, columns, ids in (("feat", block.srcdata, src_ids), ("label", block.dstdata, order)):
+        assert torch.equal(columns[name], small_graph.ndata[name][ids])
+    block.update_all(fn.copy_u("feat", "m"), fn.sum("m", "h"))
+    usual = hf.to_block(frontier, order)
+    usual.update_all(fn.copy_u("feat", "m"), fn.sum("m", "h"))
+    assert torch.equal(block.dstdata["h"], usual.dstdata["h"])
+
+
 def test_ids_lead_back_to_the_parent(small_graph: hf.Graph) -> None:
     """block EID -> edge of the frontier, frontier EID -> edge of the graph."""
     frontier = sampled(small_graph)

@@ -70,6 +70,22 @@ def test_one_named_type_is_as_quick_as_ever(idtype):
     assert hf.sample_neighbors(graph, {"user": [1]}, 5).num_edges("follows") == 1
 
 
+def test_to_block_without_destinations_among_the_sources(graph):
+    block = hf.to_block(graph, include_dst_in_src=False)
+    for relation in graph.canonical_etypes:
+        src, dst = (x.long() for x in block.edges(etype=relation))
+        ends = (
+            block.srcnodes[relation[0]].data[hf.NID][src],
+            block.dstnodes[relation[2]].data[hf.NID][dst],
+        )
+        for mine, whole in zip(ends, graph.edges(etype=relation)):
+            assert torch.equal(mine, whole)
+    for ntype in graph.ntypes:
+        leave = [graph.edges(etype=r)[0] for r in graph.canonical_etypes if r[0] == ntype]
+        ids = block.srcnodes[ntype].data[hf.NID]
+        assert torch.equal(ids.sort()[0], torch.cat([ids[:0], *leave]).unique())
+
+
 def test_sizes_are_inferred_from_the_largest_id_of_any_relation():
     graph = hf.heterograph({FOLLOWS: ([0], [3]), PLAYS: ([7, 1], [2, 2])})
     assert {t: graph.num_nodes(t) for t in graph.ntypes} == {"game": 3, "user": 8}

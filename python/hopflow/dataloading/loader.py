@@ -314,35 +314,23 @@ class DataLoader:
         if edges is not None and (edges.is_one_type or not self._samples_on_device):
             if self._samples_on_device:
                 epoch = DeviceEpoch(
-                    plan,
-                    self._position,
-                    edges,
-                    num_batches=len(self),
-                    reads=self._reads,
-                    caches=self._caches,
-                )
+                    plan, self._position, edges,
+                    num_batches=len(self), reads=self._reads, caches=self._caches,
+                )  # fmt: skip
             else:
                 epoch = NativeEpoch(
-                    plan,
-                    self._position,
-                    edges,
-                    num_batches=len(self),
-                    num_workers=self.num_workers,
-                    prefetch_factor=self.prefetch_factor,
-                    timeout=self.timeout,
-                    reads=self._reads,
-                    cache=self._scratch,
-                )
+                    plan, self._position, edges,
+                    num_batches=len(self), num_workers=self.num_workers,
+                    prefetch_factor=self.prefetch_factor, timeout=self.timeout,
+                    reads=self._reads, cache=self._scratch,
+                )  # fmt: skip
         else:
             epoch = Epoch(
-                plan,
-                self._position,
-                num_batches=len(self),
-                num_workers=self.num_workers,
-                prefetch_factor=self.prefetch_factor,
-                timeout=self.timeout,
+                plan, self._position,
+                num_batches=len(self), num_workers=self.num_workers,
+                prefetch_factor=self.prefetch_factor, timeout=self.timeout,
                 worker_init_fn=self.worker_init_fn,
-            )
+            )  # fmt: skip
         self._running.add(epoch)
         return epoch
 

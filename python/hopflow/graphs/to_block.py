@@ -32,15 +32,17 @@ def to_block(
         with in-edges, in rising order. Where there are several node types a dict by type; types
         left out have no destination nodes.
     include_dst_in_src : bool
-        Must be True: the destination nodes are the first source nodes.
+        Whether the destination nodes are the first source nodes, in their order, as in the blocks
+        of a sampler. With False the sources are those that edges leave and no others; a layer that
+        reads a destination's own row needs a pair of tensors then.
     src_nodes : None
         Source nodes follow from the edges.
 
     Returns
     -------
     Block
-        Its edges keep the ids that they have in ``g``; further source nodes are numbered in order
-        of first appearance, destination by destination.
+        Its edges keep the ids that they have in ``g``; source nodes (further ones) are numbered in
+        order of first appearance, destination by destination.
 
     Raises
     ------
@@ -56,8 +58,10 @@ def to_block(
     g = require_graph(g)
     if src_nodes is not None:
         raise ValueError(f"src_nodes: expected None, got {src_nodes!r}; not supported yet")
-    if not include_dst_in_src:
-        raise ValueError("include_dst_in_src: expected True; False is not supported")
+    if not isinstance(include_dst_in_src, bool):
+        raise TypeError(
+            f"include_dst_in_src: expected True or False, got {type(include_dst_in_src).__name__}"
+        )
     with_edges = {} if dst_nodes is not None else _with_in_edges(g)
     given = with_edges if dst_nodes is None else nodes_by_type(g, "dst_nodes", dst_nodes)
     none = torch.empty(0, dtype=torch.int64, device=g.device)
@@ -70,7 +74,7 @@ def to_block(
                 f"dst_nodes{where}: expected distinct nodes, got"
                 f" {nodes.shape[0] - unique.shape[0]} duplicates"
             )
-    numbered = dict(seeds)
+    numbered = dict(seeds) if include_dst_in_src else dict.fromkeys(seeds, none)
     found: dict[Relation, tuple[Tensor, Tensor, Tensor]] = {}
     for relation, one in g.relations.items():
         src, _, dst = relation
@@ -88,7 +92,9 @@ def to_block(
         Adjacency(*arrays, numbered[src].shape[0], seeds[dst].shape[0])
         for (src, _, dst), arrays in found.items()
     ]
-    dst_ids = [ops.first_ids(numbered[t], nodes.shape[0]) for t, nodes in seeds.items()]
+    dst_ids = list(seeds.values())
+    if include_dst_in_src:
+        dst_ids = [ops.first_ids(numbered[t], nodes.shape[0]) for t, nodes in seeds.items()]
     as_they_are = [None] * len(adjacencies)
     return Block.from_parent(
         Parent.of(g), adjacencies, list(numbered.values()), dst_ids, as_they_are
