@@ -388,3 +388,40 @@ def test_as_node_pred_dataset(dgl, small_graph):
     assert synthetic[0].ndata["label"].dim() == 1
     assert len(synthetic.train_idx) == 90_941
     assert synthetic.num_classes == 40
+
+
+def test_as_node_pred_dataset_of_one_of_several_types(dgl):
+    graph = dgl.heterograph(
+        {("paper", "cites", "paper"): ([0, 1], [1, 2]), ("author", "writes", "paper"): ([0], [3])}
+    )
+    labels = {"paper": torch.tensor([[2], [0], [1], [1]])}
+    split = {
+        "train": {"paper": torch.tensor([3, 0])},
+        "valid": {"paper": [1]},
+        "test": {"paper": []},
+    }
+
+    class Typed:
+        name = "typed"
+
+        def __getitem__(self, i):
+            return graph, labels
+
+        def get_idx_split(self):
+            return split
+
+    made = dgl.data.AsNodePredDataset(Typed(), target_ntype="paper")
+    paper = made[0].nodes["paper"].data
+    assert paper["label"].tolist() == [2, 0, 1, 1]
+    assert paper["train_mask"].tolist() == [True, False, False, True]
+    assert (made.train_idx.tolist(), made.val_idx.tolist(), len(made.test_idx)) == ([0, 3], [1], 0)
+    assert made.num_classes == 3
+    assert "label" not in made[0].nodes["author"].data
+    assert "label" not in graph.nodes["paper"].data
+    drawn = dgl.data.AsNodePredDataset(Typed(), [0.5, 0.25, 0.25], target_ntype="paper")
+    assert len(drawn.train_idx) == 2
+    for wrong in (None, "venue"):
+        with pytest.raises(
+            ValueError, match="target_ntype: expected one of 'author', 'paper', got"
+        ):
+            dgl.data.AsNodePredDataset(Typed(), target_ntype=wrong)

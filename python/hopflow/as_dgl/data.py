@@ -48,8 +48,9 @@ class AsNodePredDataset:
         is a graph with the column ``label`` and, without ``split_ratio``, the masks.
     split_ratio : (float, float, float), optional
         Draw a new split of these shares, which add up to at most 1, from torch's random stream.
-    target_ntype : None
-        There is one node type.
+    target_ntype : str, optional
+        Of which nodes, where there are several types: those have the columns then. Labels and split
+        of ``dataset`` may be dicts by type.
     **kwargs
         DGL's options of its cache, without effect.
 
@@ -77,8 +78,6 @@ class AsNodePredDataset:
         target_ntype: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if target_ntype not in (None, "_N"):
-            raise ValueError(f"target_ntype: expected None, got {target_ntype!r}")
         self.dataset, self.split_ratio = dataset, split_ratio
         self.name = f"{getattr(dataset, 'name', type(dataset).__name__)}-as-nodepred"
         has_split = hasattr(dataset, "get_idx_split")
@@ -87,33 +86,42 @@ class AsNodePredDataset:
         if not isinstance(given, Graph):
             raise TypeError(f"dataset[0]: expected a hopflow.Graph, got {type(given).__name__}")
         self.g = given.clone()
+        try:
+            self.target_ntype = given.schema.ntype(target_ntype)
+        except ValueError as error:
+            raise ValueError(f"target_{error}") from None
+        columns = self._columns = self.g.nodes[self.target_ntype].data
+        num_nodes = given.num_nodes(self.target_ntype)
         if isinstance(item, tuple):
-            self.g.ndata["label"] = _one_label_a_node(item[1], given.num_nodes())
-        if "label" not in self.g.ndata:
+            columns["label"] = _one_label_a_node(self._of_target(item[1]), num_nodes)
+        if "label" not in columns:
             raise ValueError("dataset: expected a graph with the node column 'label'")
         if split_ratio is not None:
-            self._mark(_draw_split(split_ratio, given.num_nodes()))
+            self._mark(_draw_split(split_ratio, num_nodes))
         elif has_split:
             split = dataset.get_idx_split()
-            self._mark([split["train"], split["valid"], split["test"]])
+            self._mark([self._of_target(split[part]) for part in ("train", "valid", "test")])
         for name in _MASKS:
-            if name not in self.g.ndata:
+            if name not in columns:
                 raise ValueError(
                     f"dataset: expected a graph with the node column {name!r}, or split_ratio"
                 )
         self.train_idx, self.val_idx, self.test_idx = (
-            self.g.ndata[name].nonzero().squeeze(1) for name in _MASKS
+            columns[name].nonzero().squeeze(1) for name in _MASKS
         )
         num_classes = getattr(dataset, "num_classes", None)
         if num_classes is None:
-            num_classes = len(torch.unique(self.g.ndata["label"]))
+            num_classes = len(torch.unique(columns["label"]))
         self.num_classes = int(num_classes)
+
+    def _of_target(self, by_type: Any) -> Any:
+        return by_type[self.target_ntype] if isinstance(by_type, dict) else by_type
 
     def _mark(self, parts: Sequence[Any]) -> None:
         for name, ids in zip(_MASKS, parts):
-            mask = torch.zeros(self.g.num_nodes(), dtype=torch.bool, device=self.g.device)
+            mask = torch.zeros_like(self._columns["label"], dtype=torch.bool)
             mask[torch.as_tensor(ids, device=self.g.device).long()] = True
-            self.g.ndata[name] = mask
+            self._columns[name] = mask
 
     def __getitem__(self, idx: int) -> Graph:
         if idx != 0:
