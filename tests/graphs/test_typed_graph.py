@@ -187,7 +187,10 @@ def test_bad_types_say_what_there_is(graph):
         (lambda: graph.edges(), "etype: expected one of .*got None"),
         (lambda: graph.nodes(), "ntype: expected one of .*got None"),
         (lambda: graph.adjacency, "etype: expected one of"),
-        (lambda: graph.update_all(fn.copy_u("h", "m"), fn.sum("m", "o")), "etype: expected one of"),
+        (
+            lambda: graph.update_all(fn.copy_u("h", "m"), fn.mean("m", "o")),
+            "etype: expected one of",
+        ),
         (lambda: hf.add_self_loop(graph, etype="plays"), "add_self_loop: expected edges between"),
         (lambda: hf.to_bidirected(graph), "add_reverse_edges: expected edges between nodes of one"),
         (lambda: hf.edge_subgraph(graph, [1]), "edges: expected a dict by edge type"),

@@ -161,3 +161,61 @@ def test_the_mean_of_integers_is_floating_point():
     graph.multi_update_all(functions, "mean")
     expected = sum(graph.in_degrees(etype=e) for e in ("follows", "knows")) / 2
     assert torch.equal(graph.nodes["user"].data["o"], expected)
+
+
+# --- built-ins over all types of edges
+
+
+@pytest.mark.parametrize("op", ["sum", "max", "min"])
+def test_update_all_takes_all_types(op):
+    graph, other = typed_graph(), typed_graph()
+    sources = {relation[0] for relation in graph.canonical_etypes}
+    for one in (graph, other):
+        for ntype in sources:
+            feat = one.nodes[ntype].data["feat"].flatten(1)[:, :1].clone().requires_grad_()
+            one.nodes[ntype].data["x"] = feat
+    message, reduce = fn.copy_u("x", "m"), getattr(fn, op)("m", "o")
+    graph.update_all(message, reduce, lambda nodes: {"o": 2 * nodes.data["o"]})
+    other.multi_update_all(dict.fromkeys(other.canonical_etypes, (message, reduce)), op)
+    assert (
+        graph.ndata["o"].keys() == other.ndata["o"].keys() == {r[2] for r in graph.canonical_etypes}
+    )
+    for ntype, column in graph.ndata["o"].items():
+        assert torch.equal(column, 2 * other.ndata["o"][ntype])
+    sum(x.sum() for x in graph.ndata["o"].values()).backward()
+    sum(2 * x.sum() for x in other.ndata["o"].values()).backward()
+    for ntype in sources:
+        ours, theirs = (g.nodes[ntype].data["x"].grad for g in (graph, other))
+        assert (ours is None) == (theirs is None)
+        assert ours is None or torch.equal(ours, theirs)
+
+
+def test_apply_edges_takes_all_types():
+    graph = typed_graph()
+    for ntype in graph.ntypes:
+        graph.nodes[ntype].data["x"] = torch.randn(graph.num_nodes(ntype), 2)
+    graph.apply_edges(fn.u_dot_v("x", "x", "score"))
+    for relation in graph.canonical_etypes:
+        src, dst = graph.edges(etype=relation)
+        ends = graph.nodes[relation[0]].data["x"][src], graph.nodes[relation[2]].data["x"][dst]
+        torch.testing.assert_close(
+            graph.edges[relation].data["score"].squeeze(1), (ends[0] * ends[1]).sum(1)
+        )
+
+
+def test_what_needs_its_type_named_says_so():
+    graph = typed_graph()
+    for call in (
+        lambda: graph.update_all(fn.copy_u("feat", "m"), fn.mean("m", "o")),
+        lambda: graph.update_all(lambda edges: {"m": edges.src["feat"]}, fn.sum("m", "o")),
+        lambda: graph.update_all(fn.copy_u("feat", "m"), lambda nodes: {"o": nodes.data["feat"]}),
+        lambda: graph.apply_edges(lambda edges: {"m": edges.src["feat"]}),
+        lambda: graph.apply_edges(fn.copy_u("feat", "m"), edges=[0]),
+    ):
+        with pytest.raises(ValueError, match=r"etype: expected one of .*, got None"):
+            call()
+    last = graph.canonical_etypes[-1]
+    graph.edges[last].data["w"] = torch.ones(graph.num_edges(last))
+    with pytest.raises(KeyError, match="'w'"):
+        graph.apply_edges(fn.copy_e("w", "copied"))
+    assert not any("copied" in graph.edges[r].data for r in graph.canonical_etypes)

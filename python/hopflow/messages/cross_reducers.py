@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from hopflow.function import ReduceFunction
+from hopflow.function import MessageFunction, ReduceFunction
+from hopflow.structure.types import Schema, told
 
 CrossReducer: TypeAlias = "str | Callable[[list[Tensor]], Tensor]"
 CROSS_REDUCERS = ("sum", "min", "max", "mean", "stack")
@@ -36,6 +37,23 @@ def require_cross_reducer(value: Any) -> CrossReducer:
         return value  # type: ignore[no-any-return]
     known = ", ".join(map(repr, CROSS_REDUCERS))
     raise ValueError(f"cross_reducer: expected one of {known} or a function, got {value!r}")
+
+
+def reducer_of_all(schema: Schema, message_func: object, reduce_func: object) -> str:
+    """The cross reducer of built-ins that run over all types of edges: the reduce function's.
+
+    Raises
+    ------
+    ValueError
+        A function for which the edges' type must be named.
+    """
+    is_built_in = isinstance(message_func, MessageFunction)
+    if is_built_in and isinstance(reduce_func, ReduceFunction) and reduce_func.op != "mean":
+        return reduce_func.op
+    raise ValueError(
+        f"etype: expected one of {told(schema.relations)}, got None; only built-ins with sum, max"
+        " or min take all of them, multi_update_all any functions"
+    )
 
 
 def has_absent(reduce_func: object) -> bool:

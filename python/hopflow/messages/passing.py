@@ -16,6 +16,7 @@ from hopflow.messages.cross_reducers import (
     Result,
     has_absent,
     merge,
+    reducer_of_all,
     require_cross_reducer,
 )
 from hopflow.messages.udf import MessageUdf, NodeUdf, Passing
@@ -61,7 +62,9 @@ class MessagePassing(EdgeLookup):
             A function of all destinations, which have the reduced columns then; it returns a dict
             of columns, and those are written in place of the reduced ones.
         etype : str or tuple, optional
-            Which edges, where there are several types.
+            Which edges, where there are several types. Without it built-ins take all of them:
+            :meth:`multi_update_all` with the reduce function's own name as cross reducer, which is
+            "sum", "max" or "min" then.
 
         Raises
         ------
@@ -69,12 +72,18 @@ class MessagePassing(EdgeLookup):
             A column that is not there.
         TypeError, ValueError
             No such function, feature shapes that do not go together, or a function that returns
-            something else than a dict of tensors with one row an edge or node.
+            something else than a dict of tensors with one row an edge or node. No ``etype`` where
+            it is needed.
 
         References
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.update_all.html
         """
+        if etype is None and self._relations is not None:
+            across = reducer_of_all(self._schema, message_func, reduce_func)
+            functions = dict.fromkeys(self._relations, (message_func, reduce_func))
+            self.multi_update_all(functions, across, apply_node_func)
+            return
         one = self.relation(etype)
         one._pass(one._all_edges(), message_func, reduce_func, apply_node_func)
 
@@ -93,7 +102,7 @@ class MessagePassing(EdgeLookup):
             Which edges: ids, a boolean mask, or a pair (sources, destinations); all by default.
             Other edges keep their values, and get 0 in a new column.
         etype : str or tuple, optional
-            Which edges, where there are several types.
+            Which edges, where there are several types. Without it a built-in takes all of them.
 
         Raises
         ------
@@ -109,9 +118,15 @@ class MessagePassing(EdgeLookup):
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.apply_edges.html
         """
-        one = self.relation(etype)
-        passing = one._all_edges() if is_all(edges) else one._some_edges(one._edges(edges))
-        write_rows(one._edge_frame, passing.eids, udf.run_message(passing, func))
+        takes_all = etype is None and is_all(edges) and isinstance(func, MessageFunction)
+        tables = list(self.relations.values()) if takes_all else [self.relation(etype)]
+        parts = [
+            one._all_edges() if is_all(edges) else one._some_edges(one._edges(edges))
+            for one in tables
+        ]
+        made = [udf.run_message(part, func) for part in parts]
+        for one, part, columns in zip(tables, parts, made):  # all are made before any is written
+            write_rows(one._edge_frame, part.eids, columns)
 
     def multi_update_all(
         self,
@@ -207,7 +222,7 @@ class MessagePassing(EdgeLookup):
         """
         one = self.relation(etype)
         eids = one._edges(edges)
-        _require_functions(message_func, reduce_func, apply_node_func)
+        udf.require_functions(message_func, reduce_func, apply_node_func)
         if eids.shape[0]:
             one._pass(one._some_edges(eids), message_func, reduce_func, apply_node_func)
 
@@ -264,7 +279,7 @@ class MessagePassing(EdgeLookup):
         """
         one = self.relation(etype)
         nodes = torch.unique(one._node_ids("v", v, one._adjacency.num_dst))
-        _require_functions(message_func, reduce_func, apply_node_func)
+        udf.require_functions(message_func, reduce_func, apply_node_func)
         if nodes.shape[0] == 0:
             return
         indptr, src, eids = one._adjacency.in_edges(nodes)
@@ -327,11 +342,11 @@ class MessagePassing(EdgeLookup):
         """The columns that the destinations are to get."""
         if isinstance(message_func, MessageFunction) and isinstance(reduce_func, ReduceFunction):
             if apply_node_func is not None:
-                _require_functions(message_func, reduce_func, apply_node_func)
+                udf.require_functions(message_func, reduce_func, apply_node_func)
             result = built_in.update_all(passing.adjacency, passing.data, message_func, reduce_func)
             made = {reduce_func.out_field: result}
         else:
-            _require_functions(message_func, reduce_func, apply_node_func)
+            udf.require_functions(message_func, reduce_func, apply_node_func)
             messages = udf.run_message(passing, message_func)
             made = udf.run_reduce(passing, messages, reduce_func)
         if apply_node_func is not None:
@@ -387,13 +402,5 @@ def _functions(given: Any) -> tuple[Any, Any, Any]:
             f" apply_node_func) for each type of edges, got {given!r}"
         )
     functions = (*given, None)[:3]
-    _require_functions(*functions)
+    udf.require_functions(*functions)
     return functions
-
-
-def _require_functions(message_func: object, reduce_func: object, apply: object) -> None:
-    """Raise unless the functions of message passing can be called, before any is."""
-    udf.require_function("message function", message_func, MessageFunction, 'copy_u("h", "m")')
-    udf.require_function("reduce function", reduce_func, ReduceFunction, 'mean("m", "h")')
-    if apply is not None:
-        udf.require_function("apply_node_func", apply, None, "")

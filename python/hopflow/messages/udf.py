@@ -192,6 +192,14 @@ def require_function(what: str, function: object, builtin: type | None, example:
         )
 
 
+def require_functions(message_func: object, reduce_func: object, apply: object) -> None:
+    """Raise unless the functions of message passing can be called, before any is."""
+    require_function("message function", message_func, MessageFunction, 'copy_u("h", "m")')
+    require_function("reduce function", reduce_func, ReduceFunction, 'mean("m", "h")')
+    if apply is not None:
+        require_function("apply_node_func", apply, None, "")
+
+
 def run_message(passing: Passing, function: MessageFunction | MessageUdf) -> dict[str, Tensor]:
     """The messages of every edge, [E, ...] each, by name."""
     require_function("message function", function, MessageFunction, 'copy_u("h", "m")')
