@@ -128,23 +128,30 @@ class Rgcn(torch.nn.Module):
 
 
 class PygRgcn(torch.nn.Module):
-    """The same of PyG's HeteroConv and SAGEConv."""
+    """The same of PyG's HeteroConv and SAGEConv, the latter without its root weight."""
 
     def __init__(self, hidden: int, classes: int) -> None:
         super().__init__()
         from torch_geometric.nn import HeteroConv, SAGEConv
 
-        self.convs = torch.nn.ModuleList()
+        self.convs, self.own = torch.nn.ModuleList(), torch.nn.ModuleList()
         widths: Mapping[str, int] = WIDTHS
         for out in (hidden, classes):
-            convs = {t: SAGEConv((widths[t[0]], widths[t[2]]), out, aggr="mean") for t in TRIPLES}
+            convs = {
+                t: SAGEConv((widths[t[0]], widths[t[2]]), out, root_weight=False, bias=False)
+                for t in TRIPLES
+            }
             self.convs.append(HeteroConv(convs, aggr="sum"))
+            self.own.append(
+                torch.nn.ModuleDict({t: torch.nn.Linear(widths[t], out) for t in WIDTHS})
+            )
             widths = dict.fromkeys(WIDTHS, hidden)
 
     def forward(self, batch: Any) -> torch.Tensor:
         """Logits of the papers."""
-        x = {
-            ntype: torch.relu(h)
-            for ntype, h in self.convs[0](batch.x_dict, batch.edge_index_dict).items()
-        }
-        return self.convs[1](x, batch.edge_index_dict)["paper"][: batch["paper"].batch_size]
+        x = batch.x_dict
+        for layer, (convs, own) in enumerate(zip(self.convs, self.own)):
+            x = {t: h + own[t](x[t]) for t, h in convs(x, batch.edge_index_dict).items()}
+            if layer == 0:
+                x = {t: torch.relu(h) for t, h in x.items()}
+        return x["paper"][: batch["paper"].batch_size]
