@@ -219,3 +219,19 @@ def test_what_needs_its_type_named_says_so():
     with pytest.raises(KeyError, match="'w'"):
         graph.apply_edges(fn.copy_e("w", "copied"))
     assert not any("copied" in graph.edges[r].data for r in graph.canonical_etypes)
+
+
+def test_one_relation_between_two_types_needs_no_name():
+    for sizes in ({"u": 3, "i": 2}, {"u": 3, "i": 2, "lone": 1}):
+        graph = hf.heterograph({("u", "r", "i"): ([0, 1, 2], [0, 1, 1])}, sizes)
+        block = hf.to_block(graph)
+        for one, source in ((graph, graph.nodes["u"]), (block, block.srcnodes["u"])):
+            source.data["x"] = torch.tensor([1.0, 2.0, 4.0])
+            one.update_all(fn.copy_u("x", "m"), fn.mean("m", "o"))
+            one.update_all(lambda e: {"m": e.src["x"]}, lambda n: {"p": n.mailbox["m"].mean(1)})
+            for name in ("o", "p"):
+                assert one.dstnodes["i"].data[name].tolist() == [1, 3]
+    graph = hf.heterograph({("u", "r", "i"): ([0, 1, 2], [0, 1, 1])})
+    conv = hf.nn.SAGEConv(2, 2, "mean")
+    pair = torch.rand(3, 2), torch.rand(2, 2)
+    assert torch.equal(conv(graph, pair), conv(graph["r"], pair))

@@ -207,6 +207,25 @@ def test_fanouts_by_relation_are_sampled(dataset):
     assert blocks[0].num_edges("writes") > 0
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_batches_without_a_node_of_some_type(dataset, model):
+    """Its rows are none: training goes on, and logits are those that full neighbourhoods give."""
+    fanout = ({"*": -1}, {"cites": -1, "*": 0})  # the last layer meets papers alone
+    config = replace(CONFIG, fanout=fanout, model=model, batch_size=7, epochs=1)
+    trainer = Trainer(config, dataset)
+    net = trainer.model.eval()
+    _, seeds, blocks = next(iter(trainer.loader))
+    assert 0 in [blocks[-1].num_src_nodes(ntype) for ntype in blocks[-1].srctypes]
+    out = net(blocks, net.encoder.inputs(blocks[0]))
+    whole = Trainer(replace(config, batch_size=10_000), dataset)
+    _, all_seeds, blocks = next(iter(whole.loader))
+    every = net(blocks, net.encoder.inputs(blocks[0]))
+    row = {int(seed): i for i, seed in enumerate(all_seeds["paper"])}
+    rows = [row[int(seed)] for seed in seeds["paper"]]
+    torch.testing.assert_close(out, every[rows])
+    assert len(trainer.run().history) == 1
+
+
 def test_reverse_relations_are_added_once(dataset):
     graph, _ = dataset[0]
     both = add_reverse_relations(graph)

@@ -79,7 +79,7 @@ class MessagePassing(EdgeLookup):
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.update_all.html
         """
-        if etype is None and self._relations is not None:
+        if etype is None and self._relations is not None and len(self._relations) > 1:
             across = reducer_of_all(self._schema, message_func, reduce_func)
             functions = dict.fromkeys(self._relations, (message_func, reduce_func))
             self.multi_update_all(functions, across, apply_node_func)

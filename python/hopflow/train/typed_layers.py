@@ -52,6 +52,10 @@ class TypedLayer(nn.Module):
         Types without destinations on this block cost nothing and are left out.
         """
         sources = {ntype: self.dropout(rows) for ntype, rows in x.items()}
+        like = next(iter(sources.values()))
+        for ntype in dict.fromkeys((*self.types, *(src for src, _, _ in self.relations))):
+            if block.num_src_nodes(ntype) == 0:  # left out by the layer before
+                sources.setdefault(ntype, like.new_zeros(0, like.shape[1]))
         counts = {ntype: block.num_dst_nodes(ntype) for ntype in self.types}
         own = {ntype: sources[ntype][:count] for ntype, count in counts.items() if count}
         out = self.combine(block, sources, own)
