@@ -425,3 +425,5 @@ def test_as_node_pred_dataset_of_one_of_several_types(dgl):
             ValueError, match="target_ntype: expected one of 'author', 'paper', got"
         ):
             dgl.data.AsNodePredDataset(Typed(), target_ntype=wrong)
+    with pytest.raises(ValueError, match=r"target_ntype: expected a type with labels .*'author'"):
+        dgl.data.AsNodePredDataset(Typed(), target_ntype="author")

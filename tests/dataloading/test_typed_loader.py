@@ -362,7 +362,8 @@ def test_find_exclude_eids_by_type(graph):
             "reverse_etypes: etype",
         ),
         ("reverse_id", {"reverse_eids": [1]}, ValueError, "reverse_eids: expected a dict by type"),
-        ("reverse_types", {"reverse_etypes": {"plays": "makes"}}, IndexError, "seed_edges"),
+        ("reverse_types", {"reverse_etypes": {"plays": "makes"}}, ValueError, "other way round"),
+        ("reverse_types", {"reverse_etypes": {"plays": "plays"}}, ValueError, "other way round"),
     ):
         with pytest.raises(error, match=match):
             find(graph, {"plays": [150]}, exclude, **more)

@@ -224,6 +224,8 @@ def test_malformed_tables(tmp_path, table, old, new, message):
         (changed("edges", 0, "relation", ["a", "b"]), r"edges\[0\].relation: expected \[source"),
         (changed("edges", 2, "relation", ["user", "buys", "item"]), r"edges\[2\]: .*already"),
         (changed("nodes", "user", "features", "f_*"), r"features: expected a column 'f_"),
+        (changed("nodes", "user", "features", ["age", "age"]), "column 'age' is there twice"),
+        (changed("edges", 0, "columns", ["price", "price"]), "column 'price' is there twice"),
     ],
 )  # fmt: skip
 def test_malformed_manifest(tmp_path, manifest, message):

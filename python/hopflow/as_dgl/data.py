@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
+from hopflow.structure.types import told
 
 _MASKS = ("train_mask", "val_mask", "test_mask")
 
@@ -115,7 +116,14 @@ class AsNodePredDataset:
         self.num_classes = int(num_classes)
 
     def _of_target(self, by_type: Any) -> Any:
-        return by_type[self.target_ntype] if isinstance(by_type, dict) else by_type
+        if not isinstance(by_type, dict):
+            return by_type
+        if self.target_ntype not in by_type:
+            raise ValueError(
+                f"target_ntype: expected a type with labels and split, of {told(by_type)}, got"
+                f" {self.target_ntype!r}"
+            )
+        return by_type[self.target_ntype]
 
     def _mark(self, parts: Sequence[Any]) -> None:
         for name, ids in zip(_MASKS, parts):

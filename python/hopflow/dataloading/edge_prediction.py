@@ -133,12 +133,20 @@ def _reverse_of(g: Graph, relation: Relation, reverse_eids: Any, eids: Tensor) -
 
 def _reverse_relations(g: Graph, reverse_etypes: Any) -> dict[Relation, Relation]:
     try:
-        return {
+        found = {
             g.schema.relation(etype): g.schema.relation(reverse)
             for etype, reverse in reverse_etypes.items()
         }
     except ValueError as error:
         raise ValueError(f"reverse_etypes: {error}") from None
+    for relation, reverse in found.items():
+        # Edge i of one is the reverse of edge i of the other.
+        if relation[::2] != reverse[2::-2] or g.num_edges(relation) != g.num_edges(reverse):
+            raise ValueError(
+                f"reverse_etypes: expected as many edges the other way round for {relation!r} with"
+                f" {g.num_edges(relation)} edges, got {reverse!r} with {g.num_edges(reverse)}"
+            )
+    return found
 
 
 def _check_exclude(exclude: Any, reverse_eids: Any, reverse_etypes: Any) -> None:

@@ -168,6 +168,9 @@ class _Table:
     def select(self, columns: Columns, key: str, used: Sequence[str]) -> tuple[str, ...]:
         """The names that a manifest's list or pattern stands for."""
         if isinstance(columns, tuple):
+            twice = [name for i, name in enumerate(columns) if name in columns[:i]]
+            if twice:
+                raise ValueError(f"{self.path}: {key}: column {twice[0]!r} is there twice")
             return columns
         prefix = columns[:-1]
         names = [str(name) for name in self.frame.columns if name not in used]

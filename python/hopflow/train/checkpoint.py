@@ -47,7 +47,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(f"{path}: expected a checkpoint of hopflow train ({error})") from None
+        why = str(error).strip().split("\n")[0]  # torch goes on with advice for other cases
+        raise ValueError(f"{path}: expected a checkpoint of hopflow train ({why})") from None
     if not isinstance(state, dict) or not set(state) >= _KEYS:
         raise ValueError(f"{path}: expected a checkpoint of hopflow train, got another file")
     if state["version"] != VERSION:
