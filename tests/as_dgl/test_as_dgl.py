@@ -390,6 +390,14 @@ def test_as_node_pred_dataset(dgl, small_graph):
     assert synthetic.num_classes == 40
 
 
+def test_masks_of_labels_in_a_matrix_are_one_a_node(dgl, small_graph):
+    graph = small_graph.clone()
+    graph.ndata["label"] = graph.ndata["label"][:, None]
+    made = dgl.data.AsNodePredDataset([graph], [0.5, 0.25, 0.25])
+    assert made[0].ndata["train_mask"].shape == (200,)
+    assert made.train_idx.shape == (100,)
+
+
 def test_as_node_pred_dataset_of_one_of_several_types(dgl):
     graph = dgl.heterograph(
         {("paper", "cites", "paper"): ([0, 1], [1, 2]), ("author", "writes", "paper"): ([0], [3])}

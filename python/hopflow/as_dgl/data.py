@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -91,17 +91,18 @@ class AsNodePredDataset:
             self.target_ntype = given.schema.ntype(target_ntype)
         except ValueError as error:
             raise ValueError(f"target_{error}") from None
-        columns = self._columns = self.g.nodes[self.target_ntype].data
+        columns = self.g.nodes[self.target_ntype].data
         num_nodes = given.num_nodes(self.target_ntype)
         if isinstance(item, tuple):
             columns["label"] = _one_label_a_node(self._of_target(item[1]), num_nodes)
         if "label" not in columns:
             raise ValueError("dataset: expected a graph with the node column 'label'")
         if split_ratio is not None:
-            self._mark(_draw_split(split_ratio, num_nodes))
+            _mark(columns, _draw_split(split_ratio, num_nodes), num_nodes)
         elif has_split:
             split = dataset.get_idx_split()
-            self._mark([self._of_target(split[part]) for part in ("train", "valid", "test")])
+            parts = [self._of_target(split[part]) for part in ("train", "valid", "test")]
+            _mark(columns, parts, num_nodes)
         for name in _MASKS:
             if name not in columns:
                 raise ValueError(
@@ -125,12 +126,6 @@ class AsNodePredDataset:
             )
         return by_type[self.target_ntype]
 
-    def _mark(self, parts: Sequence[Any]) -> None:
-        for name, ids in zip(_MASKS, parts):
-            mask = torch.zeros_like(self._columns["label"], dtype=torch.bool)
-            mask[torch.as_tensor(ids, device=self.g.device).long()] = True
-            self._columns[name] = mask
-
     def __getitem__(self, idx: int) -> Graph:
         if idx != 0:
             raise IndexError(f"{self.name} holds one graph: expected index 0, got {idx}")
@@ -138,6 +133,15 @@ class AsNodePredDataset:
 
     def __len__(self) -> int:
         return 1
+
+
+def _mark(columns: MutableMapping[str, Tensor], parts: Sequence[Any], num_nodes: int) -> None:
+    """Make the masks of the parts, given by ids, columns of the nodes that have labels."""
+    device = columns["label"].device
+    for name, ids in zip(_MASKS, parts):
+        mask = torch.zeros(num_nodes, dtype=torch.bool, device=device)
+        mask[torch.as_tensor(ids, device=device).long()] = True
+        columns[name] = mask
 
 
 def _one_label_a_node(labels: Tensor | None, num_nodes: int) -> Tensor:

@@ -48,7 +48,8 @@ def find_exclude_eids(
         For "reverse_id": the reverse edge of every edge, shape [E]; -1 where there is none. Where
         there are several types a dict by type, of those that have such.
     reverse_etypes : mapping, optional
-        For "reverse_types": ``{type: its reverse type}``. Types without an entry have none.
+        For "reverse_types": ``{type: its reverse type}``. Types without an entry have none. Edge
+        ``i`` of one is the reverse of edge ``i`` of the other, so there are as many of both.
     output_device : str or torch.device, optional
         Where the result goes; the graph's device by default.
 

@@ -41,8 +41,8 @@ def to_block(
     Returns
     -------
     Block
-        Its edges keep the ids that they have in ``g``; source nodes (further ones) are numbered in
-        order of first appearance, destination by destination.
+        Its edges keep the ids that they have in ``g``. Source nodes, after the destinations where
+        these come first, are numbered in order of first appearance, destination by destination.
 
     Raises
     ------

@@ -16,8 +16,6 @@ from hopflow.ops._place import mark, mark_csc
 from hopflow.ops._shapes import INT32_MAX, as_int, dtype_name, require_ids
 from hopflow.ops.blocks import BlockArrays
 
-_MASK64 = 2**64 - 1
-
 
 class Relation(NamedTuple):
     """In-edges (CSC) of the nodes of one type, from nodes of one type, perhaps the same.
@@ -139,7 +137,7 @@ def relation_key(key: int, relation: int) -> int:
     That of relation 0 is ``key`` itself, so that a graph of one relation draws as if there were no
     relations. Both arguments count modulo 2**64.
     """
-    return int(_native.relation_key(key & _MASK64, relation & _MASK64))
+    return int(_native.relation_key(key % 2**64, relation % 2**64))
 
 
 def require_relations(

@@ -29,8 +29,6 @@ from hopflow.ops.relations import (
 )
 from hopflow.ops.sample import sample_neighbors, sample_neighbors_reference
 
-_MASK64 = 2**64 - 1
-
 Draw: TypeAlias = Callable[[int, Tensor, int, int], tuple[Tensor, Tensor, Tensor]]
 """``draw(relation, nodes, fanout, key)``: in-edges of these nodes by ``indptr``, their sources and
 their positions, as :func:`sample_neighbors` returns them."""
@@ -138,7 +136,7 @@ def sample_typed_blocks(
         return _in_turn(draw, compact_ids, asked).mark(asked.relations, asked.num_nodes)
     arrays = _native.sample_blocks(
         asked.relations, asked.num_nodes, asked.seeds, asked.fanouts,
-        [[key & _MASK64 for key in of_hop] for of_hop in asked.keys], bool(replace),
+        [[key % 2**64 for key in of_hop] for of_hop in asked.keys], bool(replace),
         idtype == torch.int64,
     )  # fmt: skip
     return SampledTypedBlocks.of(arrays)
