@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ranks import Ranks
 
 import hopflow as hf
 
@@ -30,6 +31,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real graphs at {folder}; set HOPFLOW_DATA to a folder that holds them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ranks]:
+    """Processes of a torch.distributed group."""
+    made = Ranks(tmp_path_factory.mktemp("ranks"))
+    yield made
+    made.close()
 
 
 @pytest.fixture

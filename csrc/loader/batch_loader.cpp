@@ -136,9 +136,7 @@ class BatchLoader::Impl {
       : plan_(std::move(plan)),
         scratch_(std::move(scratch)),
         slots_(static_cast<std::size_t>(std::max<std::int64_t>(1, plan_.capacity))),
-        requests_(std::make_shared<Requests>()),
-        next_start_(plan_.first_batch),
-        next_claim_(plan_.first_batch) {
+        requests_(std::make_shared<Requests>()) {
     // Signals are for the interpreter's own threads, but for those that a thread brings on itself:
     // Python's faulthandler reports them.
     sigset_t all, before;
@@ -146,8 +144,7 @@ class BatchLoader::Impl {
     for (const int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) sigdelset(&all, own);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
-      const std::int64_t remaining = plan_.num_batches - plan_.first_batch;
-      const auto workers = std::min<std::int64_t>(plan_.num_workers, remaining);
+      const auto workers = std::min<std::int64_t>(plan_.num_workers, NumPlaces());
       for (std::int64_t w = 0; w < workers; ++w) {
         threads_.emplace_back([this, scratch = scratch_[w].get()] { Work(*scratch); });
       }
@@ -168,17 +165,17 @@ class BatchLoader::Impl {
 
   std::int64_t Claim() {
     const std::lock_guard lock(mutex_);
-    if (next_claim_ >= plan_.num_batches) return -1;
+    if (next_claim_ >= NumPlaces()) return -1;
     CheckOpen();
     return next_claim_++;
   }
 
-  std::optional<LoadedBatch> Wait(std::int64_t batch, std::chrono::milliseconds timeout) {
-    if (plan_.num_workers == 0) return LoadInPlace(batch);
+  std::optional<LoadedBatch> Wait(std::int64_t place, std::chrono::milliseconds timeout) {
+    if (plan_.num_workers == 0) return LoadInPlace(plan_.batches[place]);
     std::unique_lock lock(mutex_);
-    Slot& slot = SlotOf(batch);
+    Slot& slot = SlotOf(place);
     const bool ready = ready_.wait_for(lock, timeout, [&] {
-      return is_closed_ || (slot.state == State::kReady && slot.batch == batch);
+      return is_closed_ || (slot.state == State::kReady && slot.place == place);
     });
     if (!ready) return std::nullopt;
     CheckOpen();
@@ -212,13 +209,15 @@ class BatchLoader::Impl {
   enum class State { kFree, kBusy, kReady };
   struct Slot {
     State state = State::kFree;
-    std::int64_t batch = -1;
+    std::int64_t place = -1;
     LoadedBatch loaded;
     std::exception_ptr error;
   };
 
-  Slot& SlotOf(std::int64_t batch) {
-    return slots_[static_cast<std::size_t>(batch) % slots_.size()];
+  std::int64_t NumPlaces() const { return static_cast<std::int64_t>(plan_.batches.size()); }
+
+  Slot& SlotOf(std::int64_t place) {
+    return slots_[static_cast<std::size_t>(place) % slots_.size()];
   }
 
   void CheckOpen() const {
@@ -250,30 +249,30 @@ class BatchLoader::Impl {
     std::unique_lock lock(mutex_);
     for (;;) {
       free_.wait(lock, [&] {
-        return is_closed_ || next_start_ >= plan_.num_batches ||
+        return is_closed_ || next_start_ >= NumPlaces() ||
                SlotOf(next_start_).state == State::kFree;
       });
-      if (is_closed_ || next_start_ >= plan_.num_batches) {
+      if (is_closed_ || next_start_ >= NumPlaces()) {
         // Whoever else waits has nothing to wait for either.
         free_.notify_all();
         return;
       }
-      const std::int64_t batch = next_start_++;
-      Slot& slot = SlotOf(batch);
+      const std::int64_t place = next_start_++;
+      Slot& slot = SlotOf(place);
       slot.state = State::kBusy;
       const std::shared_ptr<const Requests> requests = requests_;
       lock.unlock();
       LoadedBatch loaded;
       std::exception_ptr error;
       try {
-        loaded = LoadBatch(plan_, batch, *requests, scratch, &cancelled_);
+        loaded = LoadBatch(plan_, plan_.batches[place], *requests, scratch, &cancelled_);
       } catch (...) {
         error = std::current_exception();
       }
       lock.lock();
       slot.loaded = std::move(loaded);
       slot.error = error;
-      slot.batch = batch;
+      slot.place = place;
       slot.state = State::kReady;
       ready_.notify_all();
     }
@@ -289,8 +288,8 @@ class BatchLoader::Impl {
   std::condition_variable free_, ready_;
   std::vector<Slot> slots_;
   std::shared_ptr<const Requests> requests_;
-  std::int64_t next_start_;  // batch that the next free worker makes
-  std::int64_t next_claim_;  // batch that the next caller gets
+  std::int64_t next_start_ = 0;  // place of the batch that the next free worker makes
+  std::int64_t next_claim_ = 0;  // place of the batch that the next caller gets
   bool is_closed_ = false;
   std::mutex stopping_;
   std::vector<std::thread> threads_;
@@ -317,9 +316,9 @@ std::int64_t BatchLoader::Claim() {
   return impl_->Claim();
 }
 
-std::optional<LoadedBatch> BatchLoader::Wait(std::int64_t batch,
+std::optional<LoadedBatch> BatchLoader::Wait(std::int64_t place,
                                              std::chrono::milliseconds timeout) {
-  return impl_->Wait(batch, timeout);
+  return impl_->Wait(place, timeout);
 }
 
 std::vector<std::unique_ptr<cpu::BlocksScratch>> BatchLoader::Close() {

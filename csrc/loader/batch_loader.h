@@ -55,8 +55,9 @@ struct LoaderPlan {
   // it, so that a graph of one type has the nodes' own ids here.
   SeedsView seeds;
   std::int64_t batch_size;
-  std::int64_t first_batch;
-  std::int64_t num_batches;  // of the whole epoch
+  // Numbers of the batches to make, in this order: batch b holds seeds b * batch_size and
+  // following.
+  std::vector<std::int64_t> batches;
   // From the seeds outwards; of each hop one for each relation.
   std::vector<std::vector<std::int64_t>> fanouts;
   bool replace;
@@ -78,11 +79,11 @@ class BatchLoader {
   // later number was delivered, or Close() returned.
   void SetRequests(Requests requests);
 
-  // The number of the batch that the caller is to wait for, or -1 after the last.
+  // The place in LoaderPlan::batches of what the caller is to wait for, or -1 after the last.
   std::int64_t Claim();
   // Waits for it; nothing if it is not ready in time. Rethrows what went wrong in its thread.
   // Throws Error if the loader was closed. With no workers the batch is made here.
-  std::optional<LoadedBatch> Wait(std::int64_t batch, std::chrono::milliseconds timeout);
+  std::optional<LoadedBatch> Wait(std::int64_t place, std::chrono::milliseconds timeout);
 
   // Gives up batches under way and ends the threads. Called again, or in a forked child, it does
   // nothing and returns nothing.

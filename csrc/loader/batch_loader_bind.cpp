@@ -46,9 +46,9 @@ class BoundLoader {
  public:
   BoundLoader(const py::list& relations, std::vector<std::int64_t> num_nodes,
               const py::object& seeds, std::vector<std::vector<std::int64_t>> fanouts, bool replace,
-              bool wide_output, std::int64_t batch_size, std::int64_t first_batch,
-              std::int64_t num_batches, std::uint64_t seed, std::uint64_t epoch, int num_workers,
-              std::int64_t capacity, std::shared_ptr<ScratchCache> cache)
+              bool wide_output, std::int64_t batch_size, std::vector<std::int64_t> batches,
+              std::uint64_t seed, std::uint64_t epoch, int num_workers, std::int64_t capacity,
+              std::shared_ptr<ScratchCache> cache)
       : kept_{py::tuple(relations), seeds}, cache_(std::move(cache)) {
     const auto operands = relations.cast<std::vector<RelationOperand>>();
     for (const RelationOperand& relation : operands) {
@@ -62,8 +62,7 @@ class BoundLoader {
             ViewOfGraph(Place(kBatchLoaderOp, "seeds", seed_view), operands, std::move(num_nodes)),
         .seeds = {.count = seed_view.size(0), .ids = seed_view.data, .id_type = seed_view.dtype},
         .batch_size = batch_size,
-        .first_batch = first_batch,
-        .num_batches = num_batches,
+        .batches = std::move(batches),
         .fanouts = std::move(fanouts),
         .replace = replace,
         .output_type = wide_output ? DType::kInt64 : DType::kInt32,
@@ -75,11 +74,14 @@ class BoundLoader {
     CheckIds(operand, std::accumulate(num_nodes_.begin(), num_nodes_.end(), std::int64_t{0}),
              "number of nodes");
     CheckFanouts(plan.fanouts, operands.size());
-    CheckValue(batch_size >= 1 && first_batch >= 0 && num_batches >= 0 && num_workers >= 0 &&
-                   capacity >= 1,
-               "BatchLoader: sizes must not be negative, batch_size and capacity at least 1");
-    CheckValue(num_batches <= (plan.seeds.count + batch_size - 1) / batch_size,
-               "num_batches: more than the seeds fill, got ", num_batches);
+    CheckValue(batch_size >= 1 && num_workers >= 0 && capacity >= 1,
+               "BatchLoader: num_workers must not be negative, batch_size and capacity at least 1");
+    const std::int64_t num_batches =
+        plan.seeds.count / batch_size + (plan.seeds.count % batch_size != 0);
+    for (const std::int64_t batch : plan.batches) {
+      CheckValue(0 <= batch && batch < num_batches, "batches: got number ", batch,
+                 ", the seeds fill ", num_batches);
+    }
     num_hops_ = static_cast<int>(plan.fanouts.size());
     num_relations_ = static_cast<int>(operands.size());
     id_type_ = plan.graph.id_type;
@@ -121,15 +123,15 @@ class BoundLoader {
   // None after the last batch, else (ToTensors, request number, columns as bytes, transposes).
   // Waits for at most so many seconds, if not 0.
   py::object Next(double timeout) {
-    const std::int64_t batch = loader_->Claim();
-    if (batch < 0) return py::none();
+    const std::int64_t place = loader_->Claim();
+    if (place < 0) return py::none();
     const auto start = std::chrono::steady_clock::now();
     std::optional<LoadedBatch> loaded;
     for (;;) {
       {
         py::gil_scoped_release release;
         const auto limit = std::chrono::milliseconds(static_cast<std::int64_t>(1e3 * timeout) + 1);
-        loaded = loader_->Wait(batch, timeout > 0 && limit < kPatience ? limit : kPatience);
+        loaded = loader_->Wait(place, timeout > 0 && limit < kPatience ? limit : kPatience);
       }
       if (loaded) break;
       if (PyErr_CheckSignals() != 0) throw py::error_already_set();
@@ -179,13 +181,13 @@ void BindBatchLoader(py::module_& module) {
   py::class_<ScratchCache, std::shared_ptr<ScratchCache>>(module, "ScratchCache").def(py::init<>());
   py::class_<BoundLoader>(module, "BatchLoader")
       .def(py::init<const py::list&, std::vector<std::int64_t>, const py::object&,
-                    std::vector<std::vector<std::int64_t>>, bool, bool, std::int64_t, std::int64_t,
-                    std::int64_t, std::uint64_t, std::uint64_t, int, std::int64_t,
+                    std::vector<std::vector<std::int64_t>>, bool, bool, std::int64_t,
+                    std::vector<std::int64_t>, std::uint64_t, std::uint64_t, int, std::int64_t,
                     std::shared_ptr<ScratchCache>>(),
            py::arg("relations"), py::arg("num_nodes"), py::arg("seeds"), py::arg("fanouts"),
-           py::arg("replace"), py::arg("wide_output"), py::arg("batch_size"),
-           py::arg("first_batch"), py::arg("num_batches"), py::arg("seed"), py::arg("epoch"),
-           py::arg("num_workers"), py::arg("capacity"), py::arg("cache"))
+           py::arg("replace"), py::arg("wide_output"), py::arg("batch_size"), py::arg("batches"),
+           py::arg("seed"), py::arg("epoch"), py::arg("num_workers"), py::arg("capacity"),
+           py::arg("cache"))
       .def("set_requests", &BoundLoader::SetRequests, py::arg("number"), py::arg("columns"),
            py::arg("transposes"))
       .def("next", &BoundLoader::Next, py::arg("timeout"))

@@ -189,7 +189,7 @@ def test_samples_do_not_depend_on_threads_workers_or_stamps_that_run_out():
     expected = ops.sample_blocks(indptr, indices, seeds[1:2], [-1], keys=[0])
     loader = ops.BatchLoader(
         indptr, indices, seeds, [-1], replace=False, idtype=torch.int64, batch_size=1,
-        first_batch=0, num_batches=4500, seed=0, epoch=0, num_workers=1, capacity=4,
+        batches=range(4500), seed=0, epoch=0, num_workers=1, capacity=4,
         cache=ops.ScratchCache(),
     )  # fmt: skip
     hub = loader.next()

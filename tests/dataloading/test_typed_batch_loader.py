@@ -39,8 +39,8 @@ FANOUTS = [[3, 2, -1, 0, 4], [-1] * 5, [2, 2, 2, 1, 0]]
 def loader_of(relations: list[ops.Relation], seeds: torch.Tensor, **change: Any) -> Any:
     batch_size = change.pop("batch_size", 7)
     options = {
-        "replace": False, "idtype": torch.int64, "batch_size": batch_size, "first_batch": 0,
-        "num_batches": -(-seeds.shape[0] // batch_size), "seed": 5, "epoch": 2, "num_workers": 2,
+        "replace": False, "idtype": torch.int64, "batch_size": batch_size,
+        "batches": range(-(-seeds.shape[0] // batch_size)), "seed": 5, "epoch": 2, "num_workers": 2,
         "capacity": 3, "cache": ops.ScratchCache(),
     }  # fmt: skip
     fanouts = change.pop("fanouts", FANOUTS)
@@ -112,7 +112,7 @@ def test_a_batch_of_several_threads_is_that_of_one():
         torch.set_num_threads(threads)
         loader = ops.TypedBatchLoader(
             large, [20_000, 20_000], seeds, [[8, 8], [4, 4]], replace=False, idtype=torch.int32,
-            batch_size=20_000, first_batch=1, num_batches=2, seed=1, epoch=0, num_workers=0,
+            batch_size=20_000, batches=[1], seed=1, epoch=0, num_workers=0,
             capacity=1, cache=ops.ScratchCache(),
         )  # fmt: skip
         got.append(batches_of(loader))
@@ -124,8 +124,8 @@ def test_a_batch_of_several_threads_is_that_of_one():
 def test_one_type_and_relation_load_what_the_plain_loader_does(seeds):
     csc = random_csc(240, 240, 3000)
     options = {
-        "replace": False, "idtype": torch.int64, "batch_size": 7, "first_batch": 4,
-        "num_batches": 22, "seed": 5, "epoch": 2, "num_workers": 1, "capacity": 3,
+        "replace": False, "idtype": torch.int64, "batch_size": 7,
+        "batches": range(4, 22), "seed": 5, "epoch": 2, "num_workers": 1, "capacity": 3,
         "cache": ops.ScratchCache(),
     }  # fmt: skip
     plain = ops.BatchLoader(csc.indptr, csc.indices, seeds, [3, -1, 4], **options)
@@ -195,7 +195,7 @@ def test_samples_do_not_depend_on_stamps_that_run_out():
     )  # fmt: skip
     loader = ops.TypedBatchLoader(
         relations, num_nodes, seeds, [[-1, -1]], replace=False, idtype=torch.int64, batch_size=1,
-        first_batch=0, num_batches=4500, seed=0, epoch=0, num_workers=1, capacity=4,
+        batches=range(4500), seed=0, epoch=0, num_workers=1, capacity=4,
         cache=ops.ScratchCache(),
     )  # fmt: skip
     assert loader.next().blocks.hops[0].num_src == [1, 2**20]
@@ -282,7 +282,7 @@ def test_what_is_under_way_is_given_up_and_a_wait_has_a_limit():
     relation = ops.Relation(csc.indptr, csc.indices, 0, 0)
     loader = ops.TypedBatchLoader(
         [relation, relation], [40_000], torch.arange(40_000).repeat(2), [[-1, -1]] * 4,
-        replace=False, idtype=torch.int64, batch_size=40_000, first_batch=0, num_batches=2, seed=0,
+        replace=False, idtype=torch.int64, batch_size=40_000, batches=range(2), seed=0,
         epoch=0, num_workers=1, capacity=2, cache=ops.ScratchCache(),
     )  # fmt: skip
     with pytest.raises(RuntimeError, match="timed out after"):
@@ -317,7 +317,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
         def loader(num_workers):
             return ops.TypedBatchLoader(
                 relations, [1000, 1000], torch.arange(2000), [[2, 2, 2]] * 2, replace=False,
-                idtype=torch.int64, batch_size=3, first_batch=0, num_batches=600, seed=0, epoch=0,
+                idtype=torch.int64, batch_size=3, batches=range(600), seed=0, epoch=0,
                 num_workers=num_workers, capacity=4, cache=ops.ScratchCache())
         def ids(batch):
             return [nodes.input_nodes.tolist() for nodes in batch.blocks.nodes]
@@ -369,7 +369,8 @@ def test_fork():
         ({"seeds": torch.tensor([0.5])}, TypeError, "seeds: expected int32 or int64"),
         ({"fanouts": [[1] * 4]}, ValueError, r"fanouts\[0\]: expected one for each of 5"),
         ({"fanouts": [[1] * 4 + [-2]]}, ValueError, r"fanouts\[0\]\[4\]: expected -1"),
-        ({"num_batches": 23}, ValueError, "num_batches: more than the seeds fill"),
+        ({"batches": range(23)}, ValueError, "batches: got number 22, the seeds fill 22"),
+        ({"batches": [-1]}, ValueError, "batches: got number -1, the seeds fill 22"),
         ({"capacity": 0}, ValueError, "capacity at least 1"),
     ],
 )

@@ -16,6 +16,7 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.dataloading.indices import Indices
+from hopflow.dataloading.turns import Turns
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
 
@@ -81,6 +82,7 @@ class Plan:
     batch_size: int
     seed: int
     epoch: int
+    turns: Turns
     pin_memory: bool = False  # of batches on the CPU
 
     def prepare(self, batch: int) -> Any:
@@ -99,6 +101,20 @@ class Plan:
         if self.device != self.graph.device:
             return move(made, self.device)
         return pinned(made) if self.pin_memory else made
+
+    def mark(self, batch: Any, step: int) -> Any:
+        """Note on a batch's graphs what it counts for among those of all ranks; returns it."""
+        if self.turns.num_ranks > 1:
+            weight = self.turns.loss_weight(step, len(self.indices), self.batch_size)
+            is_padding = self.turns.is_padding(step)
+
+            def note(x: Any) -> Any:
+                if isinstance(x, Graph) and x is not self.graph:
+                    x.is_padding, x.loss_weight = is_padding, weight
+                return x
+
+            _map(batch, note)
+        return batch
 
 
 class RunningEpoch(Iterator[_Item]):
@@ -150,10 +166,8 @@ class Epoch(RunningEpoch[Any]):
     plan : Plan
         What fixes the batches.
     position : dict
-        ``position["batch"]`` is where to start and counts the batches yielded; shared with the
+        ``position["batch"]`` counts the batches yielded, those of all ranks; shared with the
         loader's ``state_dict``.
-    num_batches : int
-        Batches of the whole epoch.
     num_workers, prefetch_factor, timeout, worker_init_fn
         As in the loader.
     """
@@ -163,7 +177,6 @@ class Epoch(RunningEpoch[Any]):
         plan: Plan,
         position: dict[str, int],
         *,
-        num_batches: int,
         num_workers: int,
         prefetch_factor: int,
         timeout: float = 0,
@@ -171,8 +184,8 @@ class Epoch(RunningEpoch[Any]):
     ) -> None:
         self._plan = plan
         self._position = position
-        self._num_batches = num_batches
-        self._next = self._submitted = position["batch"]
+        self._num_steps = len(plan.turns)
+        self._next = self._submitted = 0
         self._ahead = num_workers * prefetch_factor
         self._timeout = timeout
         self._workers = _Workers(plan, worker_init_fn)
@@ -180,7 +193,7 @@ class Epoch(RunningEpoch[Any]):
         self._lock = threading.Lock()  # several threads may consume one epoch
         self._is_closed = False
         self._pool: ThreadPoolExecutor | None = None
-        if num_workers > 0 and self._next < num_batches:
+        if num_workers > 0 and self._num_steps > 0:
             self._pool = ThreadPoolExecutor(
                 num_workers,
                 thread_name_prefix="hopflow-worker",
@@ -189,11 +202,11 @@ class Epoch(RunningEpoch[Any]):
 
     def __next__(self) -> Any:
         with self._lock:
-            is_over = self._next >= self._num_batches
+            is_over = self._next >= self._num_steps
             if not is_over:
                 if self._is_closed:
                     raise ops.HopflowError("the epoch was closed before its end")
-                batch, self._next = self._next, self._next + 1
+                step, self._next = self._next, self._next + 1
                 self._submit()
                 future = self._pending.popleft() if self._pool is not None else None
                 self._submit()
@@ -205,20 +218,25 @@ class Epoch(RunningEpoch[Any]):
             self.close(wait=False)
             raise timed_out(self._timeout)
         try:
-            prepared = self._plan.prepare(batch) if future is None else future.result()
+            if future is None:
+                prepared = self._plan.prepare(self._plan.turns.number(step))
+            else:
+                prepared = future.result()
         except BaseException:
             self.close()
             raise
         with self._lock:
-            self._position["batch"] += 1
-        return prepared
+            done = self._plan.turns.done_after(step)
+            self._position["batch"] = max(self._position["batch"], done)
+        return self._plan.mark(prepared, step)
 
     def _submit(self) -> None:
         """Keep the workers busy; called with the lock held."""
         if self._pool is None:
             return
-        while len(self._pending) < self._ahead and self._submitted < self._num_batches:
-            self._pending.append(self._pool.submit(self._workers.prepare, self._submitted))
+        while len(self._pending) < self._ahead and self._submitted < self._num_steps:
+            batch = self._plan.turns.number(self._submitted)
+            self._pending.append(self._pool.submit(self._workers.prepare, batch))
             self._submitted += 1
 
     def close(self, *, wait: bool = True) -> None:

@@ -34,6 +34,7 @@ from hopflow.dataloading.options import (
 from hopflow.dataloading.read_history import ReadHistory
 from hopflow.dataloading.sampler import Sampler
 from hopflow.dataloading.state import checked_state
+from hopflow.dataloading.turns import Turns, agreed, this_rank
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
 from hopflow.sampling.edge_pools import EdgePools
@@ -71,9 +72,16 @@ class DataLoader:
         it returns is what the loader yields, moved to ``device``.
     device : str or torch.device, optional
         Where blocks go; the graph's device by default.
-    use_ddp, ddp_seed
-        DGL's options for distributed training. True is refused, because it is not supported yet;
-        a seed for it is without effect.
+    use_ddp : bool
+        Share the batches out among the ranks of torch.distributed, which all hold the same graph
+        and give the same options; ``batch_size`` is a rank's. Of the batches that one process
+        would yield rank ``r`` of ``P`` takes ``r``, ``r + P`` and so on, bit for bit. All ranks
+        yield equally many: what fills up the last round repeats first batches, and its graphs say
+        ``is_padding``. DDP's average over ranks of each rank's mean loss times
+        ``blocks[-1].loss_weight`` is the mean over all ranks' seeds. The process group must be
+        there when the loop begins, and every rank must begin it. Seeds of epochs are rank 0's.
+    ddp_seed : int
+        DGL's name for ``seed`` where ``use_ddp`` is true; 0 for none.
     use_prefetch_thread, use_alternate_streams, pin_prefetcher
         DGL's ways to overlap copies with training. On CUDA hopflow always does; there they are
         accepted and without effect.
@@ -87,7 +95,8 @@ class DataLoader:
     batch_size : int
         Seeds a batch.
     drop_last : bool
-        Leave out a last batch that is not full.
+        Leave out a last batch that is not full; with ``use_ddp`` also full ones that would not go
+        round all ranks.
     shuffle : bool
         Take the seeds in a new random order every epoch.
     num_workers : int
@@ -128,6 +137,8 @@ class DataLoader:
         Bad arguments, when the loader is made. What a sampler raises surfaces in the consumer.
     RuntimeError
         In the loop: a batch took longer than ``timeout``.
+    HopflowError, ValueError
+        In the loop, with ``use_ddp``: no process group, or ranks with other seeds or options.
 
     References
     ----------
@@ -174,8 +185,6 @@ class DataLoader:
         require_sampler(graph_sampler, Sampler)
         self.device = as_device(graph, device)
         on_device = ops.on_cuda(graph.some_array()) or self.device.type == "cuda"
-        if use_ddp:
-            raise ValueError(f"use_ddp: expected False, got {use_ddp!r}; not supported yet")
         if not on_device:
             refuse_device_options(
                 use_prefetch_thread=use_prefetch_thread,
@@ -206,6 +215,10 @@ class DataLoader:
         self.prefetch_factor = require_int("prefetch_factor", factor, 1)
         self.drop_last = require_bool("drop_last", drop_last)
         self.shuffle = shuffle is not None and require_bool("shuffle", shuffle)
+        self.use_ddp = use_ddp is not None and require_bool("use_ddp", use_ddp)
+        ddp_seed = require_int("ddp_seed", ddp_seed, 0, 2**64 - 1)
+        if self.use_ddp and ddp_seed and seed is None and generator is None:
+            seed = ddp_seed
         self._fixed_seed = None if seed is None else require_int("seed", seed, 0, 2**64 - 1)
         refuse_replacements(collate_fn=collate_fn, sampler=sampler, batch_sampler=batch_sampler)
         self.collate_fn = self.sampler = self.batch_sampler = None
@@ -222,6 +235,7 @@ class DataLoader:
         self._num_epochs = 0
         # Where the latest epoch stands, or where the next one is to start.
         self._position: dict[str, int] | None = None
+        self._end = 0  # batches of that epoch
         self._resume = False
         self._use_uva, self._gpu_cache = use_uva, gpu_cache or {}
         self._begin()
@@ -279,15 +293,30 @@ class DataLoader:
         self._caches = FeatureCaches(graph, self._gpu_cache, self.device, self._pins)
 
     def __len__(self) -> int:
-        """Batches an epoch."""
+        """Batches an epoch; with ``use_ddp`` those of one rank."""
+        return len(self._turns())
+
+    def _turns(self, first: int = 0) -> Turns:
+        """The batches that are left of an epoch, and which of them are this process's."""
         full, rest = divmod(len(self._indices), self.batch_size)
-        return full + (rest > 0 and not self.drop_last)
+        rank, num_ranks = this_rank() if self.use_ddp else (0, 1)
+        if self.drop_last:
+            # Those left that go round all ranks; a resumed epoch may have begun with other ranks.
+            left = max(full - first, 0)
+            return Turns(first, first + left - left % num_ranks, rank, num_ranks)
+        return Turns(first, full + (rest > 0), rank, num_ranks)
 
     def __iter__(self) -> Iterator[Any]:
         """Start an epoch. Several may be under way; ``state_dict`` tells of the latest."""
         if not self._resume or self._position is None:
             self._position = self._next_epoch()
+        if self.use_ddp:
+            this_rank()
+            leads = dict(self._position)
+            self._position = agreed("use_ddp", self._shared_by_ranks(), leads)
         self._resume = False
+        turns = self._turns(self._position["batch"])
+        self._end = turns.num_batches
         if self.graph is not self._adopted:
             self.indices = self.indices  # they are numbered by the graph's sizes
             self._adopt(self.graph)
@@ -306,6 +335,7 @@ class DataLoader:
             batch_size=min(self.batch_size, max(1, len(self._indices))),
             seed=self._position["seed"],
             epoch=self._position["epoch"],
+            turns=turns,
             pin_memory=self._pins_batches,
         )
         epoch: Epoch | NativeEpoch | DeviceEpoch
@@ -314,20 +344,17 @@ class DataLoader:
         if edges is not None and (edges.is_one_type or not self._samples_on_device):
             if self._samples_on_device:
                 epoch = DeviceEpoch(
-                    plan, self._position, edges,
-                    num_batches=len(self), reads=self._reads, caches=self._caches,
-                )  # fmt: skip
+                    plan, self._position, edges, reads=self._reads, caches=self._caches
+                )
             else:
                 epoch = NativeEpoch(
-                    plan, self._position, edges,
-                    num_batches=len(self), num_workers=self.num_workers,
+                    plan, self._position, edges, num_workers=self.num_workers,
                     prefetch_factor=self.prefetch_factor, timeout=self.timeout,
                     reads=self._reads, cache=self._scratch,
                 )  # fmt: skip
         else:
             epoch = Epoch(
-                plan, self._position,
-                num_batches=len(self), num_workers=self.num_workers,
+                plan, self._position, num_workers=self.num_workers,
                 prefetch_factor=self.prefetch_factor, timeout=self.timeout,
                 worker_init_fn=self.worker_init_fn,
             )  # fmt: skip
@@ -352,6 +379,21 @@ class DataLoader:
         self._num_epochs += 1
         return {"seed": self._fixed_seed, "epoch": self._num_epochs - 1, "batch": 0}
 
+    def _shared_by_ranks(self) -> dict[str, Any]:
+        """What must be the same on every rank for their batches to be those of one process."""
+        position, sampler = self._position, self.graph_sampler
+        assert position is not None
+        return {
+            **self._identity(),
+            "num_nodes": self.graph.num_nodes(),
+            "num_edges": self.graph.num_edges(),
+            "graph_sampler": repr(sampler) if type(sampler) is NeighborSampler else "",
+            "seed": self._fixed_seed,
+            "epoch": position["epoch"],
+            "batch": position["batch"],
+            "resumed": self._resume,
+        }
+
     def close(self) -> None:
         """Stop every epoch under way and its workers; the loader can be iterated again."""
         for epoch in list_of(self._running):
@@ -368,12 +410,14 @@ class DataLoader:
         -------
         dict
             ``seed`` and ``epoch`` fix the order and samples of the epoch; ``batch`` is the number
-            of batches yielded. Between epochs ``seed`` is -1. A loader with a ``generator`` adds
-            the state of that. One with neither this nor a ``seed`` of its own draws the following
-            epochs from torch's generator, whose state is the caller's to save.
+            of batches yielded, by all ranks with ``use_ddp``: the state is the same on each, and a
+            loader with another number of ranks may take it up. Between epochs ``seed`` is -1. A
+            loader with a ``generator`` adds the state of that. One with neither this nor a ``seed``
+            of its own draws the following epochs from torch's generator, whose state is the
+            caller's to save.
         """
         position = self._position
-        if position is None or position["batch"] >= len(self):
+        if position is None or position["batch"] >= self._end:
             position = {"seed": -1, "epoch": self._num_epochs, "batch": 0}
         state: dict[str, Any] = {**position, **self._identity()}
         if self.generator is not None:
@@ -400,7 +444,10 @@ class DataLoader:
         TypeError
             A value in it is no int, or the generator's state no tensor.
         """
-        state = checked_state(state, self._identity(), len(self), self.generator)
+        full, rest = divmod(len(self._indices), self.batch_size)
+        most = full + (rest > 0 and not self.drop_last)
+        state = checked_state(state, self._identity(), most, self.generator)
+        self._end = most
         self.close()
         is_midway = state["seed"] >= 0
         # Epochs are counted for a loader with a seed of its own alone.

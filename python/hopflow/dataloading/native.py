@@ -102,11 +102,9 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
     plan : Plan
         What fixes the batches; its sampler is a plain :class:`NeighborSampler`.
     position : dict
-        ``position["batch"]`` is where to start and counts the batches yielded.
+        ``position["batch"]`` counts the batches yielded, those of all ranks.
     edges : EdgePools
         The edges to draw from.
-    num_batches : int
-        Batches of the whole epoch.
     num_workers, prefetch_factor, timeout
         As in the loader.
     reads : ReadHistory
@@ -121,7 +119,6 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
         position: dict[str, int],
         edges: EdgePools,
         *,
-        num_batches: int,
         num_workers: int,
         prefetch_factor: int,
         timeout: float,
@@ -134,6 +131,7 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
         self._arrays = [x for relation in edges.relations for x in relation[:2]]
         self._reads = reads
         self._learns = num_workers > 0
+        self._step = 0  # batches yielded
         self._timeout = timeout
         self._lock = threading.Lock()  # several threads may consume one epoch
         self._num_levels = len(sampler.fanouts)
@@ -153,9 +151,9 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
         self._loader = ops.TypedBatchLoader(
             edges.relations, edges.num_nodes, seeds.long(), edges.fanouts(sampler.fanouts),
             replace=sampler.replace, idtype=plan.graph.idtype,
-            batch_size=plan.batch_size, first_batch=position["batch"], num_batches=num_batches,
-            seed=plan.seed, epoch=plan.epoch, num_workers=num_workers,
-            capacity=max(1, min(num_workers * prefetch_factor, num_batches)), cache=cache,
+            batch_size=plan.batch_size, batches=plan.turns.numbers(), seed=plan.seed,
+            epoch=plan.epoch, num_workers=num_workers,
+            capacity=max(1, min(num_workers * prefetch_factor, len(plan.turns))), cache=cache,
         )  # fmt: skip
         self._take = _take_pinned if plan.pin_memory else None
         self._memory = self._pointers()
@@ -178,8 +176,9 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
             if packed is None:
                 self.close()
                 raise StopIteration
-            self._position["batch"] += 1
-            return batch
+            step, self._step = self._step, self._step + 1
+            self._position["batch"] = self._plan.turns.done_after(step)
+            return cast(MiniBatch, self._plan.mark(batch, step))
 
     def _pointers(self) -> list[int]:
         return [x.data_ptr() for x in self._arrays]

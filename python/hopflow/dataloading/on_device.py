@@ -111,11 +111,9 @@ class DeviceEpoch(RunningEpoch[MiniBatch]):
     plan : Plan
         What fixes the batches; its sampler is a plain :class:`NeighborSampler`.
     position : dict
-        ``position["batch"]`` is where to start and counts the batches yielded.
+        ``position["batch"]`` counts the batches yielded, those of all ranks.
     edges : EdgePools
         The edges, of one type, on the device or in pinned host memory.
-    num_batches : int
-        Batches of the whole epoch.
     reads : ReadHistory
         Kept from epoch to epoch.
     caches : FeatureCaches
@@ -128,7 +126,6 @@ class DeviceEpoch(RunningEpoch[MiniBatch]):
         position: dict[str, int],
         edges: EdgePools,
         *,
-        num_batches: int,
         reads: ReadHistory,
         caches: FeatureCaches,
     ) -> None:
@@ -136,11 +133,12 @@ class DeviceEpoch(RunningEpoch[MiniBatch]):
         (self._relation,) = edges.relations
         self._sampler = cast(NeighborSampler, plan.sampler)
         self._fanouts = [hop[0] for hop in edges.fanouts(self._sampler.fanouts)]
-        self._num_batches = num_batches
+        self._num_steps = len(plan.turns)
         self._reads, self._caches = reads, caches
         self._explicit = explicit_columns(self._sampler, plan.graph)
         self._lock = threading.Lock()  # several threads may consume one epoch
-        self._next = position["batch"]
+        self._next = 0  # the step whose batch is sampled next
+        self._step = 0  # batches yielded
         self._side = SideStream(plan.device)
         seeds = plan.indices.ids if plan.order is None else plan.indices.ids[plan.order]
         with self._side.use():
@@ -166,7 +164,7 @@ class DeviceEpoch(RunningEpoch[MiniBatch]):
                 self.close()
                 raise failure
             if self._packed is None:
-                if self._position["batch"] < self._num_batches:
+                if self._step < self._num_steps:
                     raise ops.HopflowError("the epoch was closed before its end")
                 raise StopIteration
             packed, done = self._packed
@@ -177,8 +175,10 @@ class DeviceEpoch(RunningEpoch[MiniBatch]):
             parent = self._sampler.parent_of(self._plan.graph)
             blocks = packed.blocks(parent, self._edges, self._reads, self._caches.take())
             self._reads.deliver(blocks)
-            self._position["batch"] += 1
-            return delivered(self._plan, packed.sampled, blocks)
+            step, self._step = self._step, self._step + 1
+            self._position["batch"] = self._plan.turns.done_after(step)
+            batch = delivered(self._plan, packed.sampled, blocks)
+            return cast(MiniBatch, self._plan.mark(batch, step))
 
     def _advance(self, *steps: Callable[[], None]) -> None:
         try:
@@ -192,9 +192,9 @@ class DeviceEpoch(RunningEpoch[MiniBatch]):
     def _start(self) -> None:
         """Begin to sample the next batch."""
         self._started = None
-        if self._next >= self._num_batches:
+        if self._next >= self._num_steps:
             return
-        batch, self._next = self._next, self._next + 1
+        batch, self._next = self._plan.turns.number(self._next), self._next + 1
         size = self._plan.batch_size
         keys, hop = [], 0
         for fanout in self._fanouts:
@@ -236,7 +236,7 @@ class DeviceEpoch(RunningEpoch[MiniBatch]):
     def close(self, *, wait: bool = True) -> None:
         """Give up the batches under way."""
         self._started = self._packed = self._failure = None
-        self._next = self._num_batches
+        self._next = self._num_steps
         # The graph may be freed from here on, but not before what reads it on the side stream.
         self._side.join()
 

@@ -27,7 +27,19 @@ class Graph(MessagePassing):
         The edges.
     idtype : torch.dtype
         int32 or int64: the dtype of ids handed out.
+
+    Attributes
+    ----------
+    is_padding : bool
+        Whether a :class:`~hopflow.dataloading.DataLoader` with ``use_ddp`` made the batch that this
+        is part of for the second time, so that all ranks get equally many.
+    loss_weight : float
+        What such a loader says to multiply a batch's mean loss with before ranks are averaged; 0
+        for padding, 1 where all ranks have equally many seeds.
     """
+
+    is_padding: bool = False
+    loss_weight: float = 1.0
 
     # --- types ---
 

@@ -80,8 +80,7 @@ class _Epoch:
         replace: bool,
         idtype: torch.dtype,
         batch_size: int,
-        first_batch: int,
-        num_batches: int,
+        batches: Sequence[int],
         seed: int,
         epoch: int,
         num_workers: int,
@@ -90,8 +89,7 @@ class _Epoch:
     ) -> None:
         self._native = _native.BatchLoader(
             list(relations), num_nodes, seeds, fanouts, bool(replace), idtype == torch.int64,
-            batch_size, first_batch, num_batches, seed % 2**64, epoch % 2**64, num_workers,
-            capacity, cache,
+            batch_size, list(batches), seed % 2**64, epoch % 2**64, num_workers, capacity, cache,
         )  # fmt: skip
         # Batches under way may still read the columns of earlier requests.
         self._requested: dict[int, list[tuple[Tensor, int, int]]] = {0: []}
@@ -153,8 +151,10 @@ class BatchLoader(_Epoch):
         Draw with replacement.
     idtype : torch.dtype
         int32 or int64: dtype of ``input_nodes`` and ``output_nodes``.
-    batch_size, first_batch, num_batches : int
-        Seeds a batch, the batch to begin with, and batches of the whole epoch.
+    batch_size : int
+        Seeds a batch.
+    batches : sequence of int
+        Numbers of the batches to make, in this order.
     seed, epoch : int
         With the batch's number and the hop, the key of every draw.
     num_workers : int
@@ -180,8 +180,7 @@ class BatchLoader(_Epoch):
         replace: bool,
         idtype: torch.dtype,
         batch_size: int,
-        first_batch: int,
-        num_batches: int,
+        batches: Sequence[int],
         seed: int,
         epoch: int,
         num_workers: int,
@@ -194,9 +193,8 @@ class BatchLoader(_Epoch):
             seeds = seeds.to(indices.dtype)
         super().__init__(
             [(indptr, indices, 0, 0)], [num_nodes], seeds, [[fanout] for fanout in fanouts],
-            replace=replace, idtype=idtype, batch_size=batch_size, first_batch=first_batch,
-            num_batches=num_batches, seed=seed, epoch=epoch, num_workers=num_workers,
-            capacity=capacity, cache=cache,
+            replace=replace, idtype=idtype, batch_size=batch_size, batches=batches, seed=seed,
+            epoch=epoch, num_workers=num_workers, capacity=capacity, cache=cache,
         )  # fmt: skip
 
     def request(self, columns: Sequence[tuple[Tensor, int]], transposes: Sequence[int]) -> int:
@@ -257,7 +255,7 @@ class TypedBatchLoader(_Epoch):
     fanouts : sequence of sequence of int
         From the seeds outwards, of each hop one for each relation: in-edges kept a node; -1 keeps
         all, 0 none.
-    replace, idtype, batch_size, first_batch, num_batches, seed, epoch, num_workers, capacity, cache
+    replace, idtype, batch_size, batches, seed, epoch, num_workers, capacity, cache
         As of :class:`BatchLoader`.
 
     Raises
@@ -276,8 +274,7 @@ class TypedBatchLoader(_Epoch):
         replace: bool,
         idtype: torch.dtype,
         batch_size: int,
-        first_batch: int,
-        num_batches: int,
+        batches: Sequence[int],
         seed: int,
         epoch: int,
         num_workers: int,
@@ -288,8 +285,8 @@ class TypedBatchLoader(_Epoch):
         super().__init__(
             relations, counts, require_ids("seeds", seeds),
             require_fanouts(fanouts, len(relations)), replace=replace, idtype=idtype,
-            batch_size=batch_size, first_batch=first_batch, num_batches=num_batches, seed=seed,
-            epoch=epoch, num_workers=num_workers, capacity=capacity, cache=cache,
+            batch_size=batch_size, batches=batches, seed=seed, epoch=epoch,
+            num_workers=num_workers, capacity=capacity, cache=cache,
         )  # fmt: skip
 
     def request(

@@ -1,0 +1,95 @@
+"""Processes that stand for ranks: kept for a test session, each call in a group of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+
+TIMEOUT = 60.0
+
+
+def _serve(pipe: Any) -> None:
+    """Run what comes until None comes."""
+    import torch.distributed as dist
+
+    torch.set_num_threads(1)
+    while (task := pipe.recv()) is not None:
+        function, arguments, file, rank, num_ranks = task
+        try:
+            if file is not None:
+                dist.init_process_group(
+                    "gloo", init_method=f"file://{file}", rank=rank, world_size=num_ranks,
+                    timeout=timedelta(seconds=TIMEOUT),
+                )  # fmt: skip
+            try:
+                result = function(rank, *arguments)
+            finally:
+                if dist.is_initialized():
+                    dist.destroy_process_group()
+            pipe.send((True, result))
+        except BaseException as error:
+            pipe.send((False, f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
+
+
+class Ranks:
+    """At most so many processes, started when they are first needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._count = folder, 0
+        self._processes: list[tuple[Any, Any]] = []
+
+    def run(
+        self, function: Callable[..., Any], *arguments: Any, num: int = 2, init: bool = True
+    ) -> list[Any]:
+        """``function(rank, *arguments)`` on each of so many ranks; with ``init`` in a group."""
+        context = multiprocessing.get_context("spawn")
+        while len(self._processes) < num:
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs,), daemon=True)
+            process.start()
+            theirs.close()
+            self._processes.append((process, ours))
+        self._count += 1
+        file = self._folder / f"group-{os.getpid()}-{self._count}" if init else None
+        for rank, (_, pipe) in enumerate(self._processes[:num]):
+            pipe.send((function, arguments, file, rank, num))
+        results = []
+        for rank, (_, pipe) in enumerate(self._processes[:num]):
+            if not pipe.poll(2 * TIMEOUT):
+                self.close()
+                raise TimeoutError(f"rank {rank} has not answered for {2 * TIMEOUT:g} s")
+            results.append(pipe.recv())
+        failed = [f"rank {rank}: {text}" for rank, (ok, text) in enumerate(results) if not ok]
+        if failed:
+            raise AssertionError("\n".join(failed))
+        return [result for _, result in results]
+
+    def close(self) -> None:
+        """End the processes."""
+        for process, pipe in self._processes:
+            if process.is_alive():
+                with suppress(OSError):
+                    pipe.send(None)
+                process.join(5)
+            if process.is_alive():
+                process.kill()
+                process.join()
+            pipe.close()
+        self._processes = []
+
+
+def error_of(function: Callable[[], Any]) -> str | None:
+    """The error that a call ends with, as text."""
+    try:
+        function()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
