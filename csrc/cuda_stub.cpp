@@ -88,7 +88,7 @@ HOPFLOW_FOR_IDS2(HOPFLOW_STUB)
     NotBuilt();                                                                \
   }                                                                            \
   template <>                                                                  \
-  void SampleNeighbors(I, I, const I*, const A*, const C*, const B*, const I*, \
+  void SampleNeighbors(I, I, const I*, const A*, const C*, const B*, const B*, const I*, \
                        const SampleOptions&, A*, C*, Workspace&) {             \
     NotBuilt();                                                                \
   }

@@ -26,6 +26,7 @@ PYBIND11_MODULE(_native, module) {
   hopflow::BindEdgeSoftmax(module);
   hopflow::BindGather(module);
   hopflow::BindGatv2Scores(module);
+  hopflow::BindOwners(module);
   hopflow::BindSample(module);
   hopflow::BindSampleWeighted(module);
   hopflow::BindSddmm(module);

@@ -190,7 +190,7 @@ class Builder {
     auto* const positions = work_.KeepOf<Position>(most_edges);
     hop.positions = positions;
     auto* const slots = work_.Of<std::uint32_t>(most_edges);
-    const PickArgs<Id> args{{num_dst, 0}, graph_.indptr, ids_, hop.indptr, sample};
+    const PickArgs<Id> args{{num_dst, 0}, graph_.indptr, ids_, ids_, hop.indptr, sample};
     const MarkEdge<Id, Position> mark{
         table_, graph_.num_nodes, static_cast<const Id*>(graph_.indices), positions,
         slots,  failure_};

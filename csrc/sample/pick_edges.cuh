@@ -22,6 +22,7 @@ struct PickArgs {
   Count num_seeds;
   const std::int64_t* indptr;      // of the graph
   const SeedId* seeds;             // [num_seeds]
+  const SeedId* node_ids;          // [num_seeds], whose draws
   const std::int64_t* out_indptr;  // [num_seeds + 1], sums of NumPicks
   SampleOptions options;
 };
@@ -39,7 +40,7 @@ template <typename SeedId>
 __device__ Picked PickedAt(const PickArgs<SeedId>& a, std::int64_t seed) {
   const std::int64_t to = a.out_indptr[seed], num_picks = a.out_indptr[seed + 1] - to;
   const auto node = static_cast<std::int64_t>(a.seeds[seed]);
-  const NodeRng rng(a.options.key, static_cast<std::uint64_t>(node));
+  const NodeRng rng(a.options.key, static_cast<std::uint64_t>(a.node_ids[seed]));
   if (num_picks == 0) return {0, 0, to, 0, rng};  // such a node may be none of the graph's
   const std::int64_t begin = a.indptr[node];
   return {begin, a.indptr[node + 1] - begin, to, num_picks, rng};

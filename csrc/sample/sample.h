@@ -32,6 +32,7 @@ void SampleNeighbors(std::int64_t num_seeds,
                      const Id* indices,               // [num_edges]
                      const EdgeId* eids,              // [num_edges], or null: edge e is at e
                      const SeedId* seeds,             // [num_seeds]
+                     const SeedId* node_ids,          // [num_seeds], whose draws; null: the seeds'
                      const std::int64_t* out_indptr,  // [num_seeds + 1]
                      const SampleOptions& options,
                      Id* out_neighbors,  // [out_indptr[num_seeds]]
@@ -58,6 +59,7 @@ void SampleNeighbors(std::int64_t num_seeds, std::int64_t num_edges,
                      const Id* indices,               // [num_edges]
                      const EdgeId* eids,              // [num_edges], or null: edge e is at e
                      const SeedId* seeds,             // [num_seeds]
+                     const SeedId* node_ids,          // [num_seeds], whose draws; null: the seeds'
                      const std::int64_t* out_indptr,  // [num_seeds + 1]
                      const SampleOptions& options,
                      Id* out_neighbors,  // [out_indptr[num_seeds]]

@@ -45,8 +45,8 @@ std::int64_t CountBinding(TensorView indptr, std::int64_t num_edges, const Tenso
 }
 
 void SampleBinding(TensorView indptr, TensorView indices, MaybeTensor eids, const TensorView& seeds,
-                   std::int64_t fanout, bool replace, std::uint64_t key,
-                   const TensorView& out_indptr, const TensorView& out_neighbors,
+                   const MaybeTensor& node_ids, std::int64_t fanout, bool replace,
+                   std::uint64_t key, const TensorView& out_indptr, const TensorView& out_neighbors,
                    const TensorView& out_eids) {
   Place place(kSampleOp, "seeds", seeds);
   NumNodes(place, indptr);
@@ -54,6 +54,9 @@ void SampleBinding(TensorView indptr, TensorView indices, MaybeTensor eids, cons
   Operand{"indices", indices}.OfDim(1).Index().Contiguous();
   Operand{"seeds", seeds}.OfDim(1).Index().Contiguous();
   const std::int64_t num_seeds = seeds.size(0);
+  if (node_ids) {
+    Operand{"node_ids", *node_ids}.OfType(seeds.dtype).OfSize(num_seeds).Contiguous().At(place);
+  }
   const Operand out{"out_indptr", out_indptr};
   out.OfType(DType::kInt64).OfSize(num_seeds + 1).Contiguous().At(place);
   // What count_sampled_neighbors returned; on the CPU it costs nothing to be sure.
@@ -74,14 +77,15 @@ void SampleBinding(TensorView indptr, TensorView indices, MaybeTensor eids, cons
         const auto* const out_begins = out_indptr.as<std::int64_t>();
         if (place.is_cuda()) {
           cuda::SampleNeighbors(num_seeds, indices.size(0), begins, indices.as<Id>(),
-                                DataOrNull<EdgeId>(eids), seeds.as<SeedId>(), out_begins, options,
+                                DataOrNull<EdgeId>(eids), seeds.as<SeedId>(),
+                                DataOrNull<SeedId>(node_ids), out_begins, options,
                                 out_neighbors.as<Id>(), out_eids.as<EdgeId>(), place);
           return;
         }
         py::gil_scoped_release release;
         cpu::SampleNeighbors(num_seeds, begins, indices.as<Id>(), DataOrNull<EdgeId>(eids),
-                             seeds.as<SeedId>(), out_begins, options, out_neighbors.as<Id>(),
-                             out_eids.as<EdgeId>());
+                             seeds.as<SeedId>(), DataOrNull<SeedId>(node_ids), out_begins, options,
+                             out_neighbors.as<Id>(), out_eids.as<EdgeId>());
       });
     });
   });
@@ -95,8 +99,9 @@ void BindSample(py::module_& module) {
   module.def("count_sampled_neighbors", &CountBinding, py::arg("indptr"), py::arg("num_edges"),
              py::arg("seeds"), py::arg("fanout"), py::arg("replace"), py::arg("out_indptr"));
   module.def("sample_neighbors", &SampleBinding, py::arg("indptr"), py::arg("indices"),
-             py::arg("eids"), py::arg("seeds"), py::arg("fanout"), py::arg("replace"),
-             py::arg("key"), py::arg("out_indptr"), py::arg("out_neighbors"), py::arg("out_eids"));
+             py::arg("eids"), py::arg("seeds"), py::arg("node_ids"), py::arg("fanout"),
+             py::arg("replace"), py::arg("key"), py::arg("out_indptr"), py::arg("out_neighbors"),
+             py::arg("out_eids"));
 }
 
 }  // namespace hopflow

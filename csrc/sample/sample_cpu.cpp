@@ -47,8 +47,10 @@ void CountSampledNeighbors(std::int64_t num_nodes, std::int64_t num_edges, std::
 
 template <typename Id, typename SeedId, typename EdgeId>
 void SampleNeighbors(std::int64_t num_seeds, const std::int64_t* indptr, const Id* indices,
-                     const EdgeId* eids, const SeedId* seeds, const std::int64_t* out_indptr,
-                     const SampleOptions& options, Id* out_neighbors, EdgeId* out_eids) {
+                     const EdgeId* eids, const SeedId* seeds, const SeedId* node_ids,
+                     const std::int64_t* out_indptr, const SampleOptions& options,
+                     Id* out_neighbors, EdgeId* out_eids) {
+  if (node_ids == nullptr) node_ids = seeds;
   ParallelRows(out_indptr, num_seeds, kPickGrain, [&](std::int64_t begin, std::int64_t end) {
     PickSet set;
     std::vector<std::int64_t> positions;
@@ -62,7 +64,7 @@ void SampleNeighbors(std::int64_t num_seeds, const std::int64_t* indptr, const I
         const std::int64_t num_picks = out_indptr[i + 1] - out_indptr[i];
         const std::int64_t first = indptr[seeds[i]];
         PickEdges(first, indptr[seeds[i] + 1] - first, num_picks,
-                  static_cast<std::uint64_t>(seeds[i]), options, set, positions.data() + offset);
+                  static_cast<std::uint64_t>(node_ids[i]), options, set, positions.data() + offset);
         for (std::int64_t p = offset; p < offset + num_picks; ++p) {
           Prefetch(indices + positions[p]);
           if (eids != nullptr) Prefetch(eids + positions[p]);
@@ -81,9 +83,9 @@ void SampleNeighbors(std::int64_t num_seeds, const std::int64_t* indptr, const I
   template void CountSampledNeighbors<SeedId>(std::int64_t, std::int64_t, std::int64_t, \
                                               const std::int64_t*, const SeedId*,       \
                                               const SampleOptions&, std::int64_t*);
-#define HOPFLOW_INSTANTIATE(Id, SeedId, EdgeId)                                   \
-  template void SampleNeighbors<Id, SeedId, EdgeId>(                              \
-      std::int64_t, const std::int64_t*, const Id*, const EdgeId*, const SeedId*, \
+#define HOPFLOW_INSTANTIATE(Id, SeedId, EdgeId)                                                  \
+  template void SampleNeighbors<Id, SeedId, EdgeId>(                                             \
+      std::int64_t, const std::int64_t*, const Id*, const EdgeId*, const SeedId*, const SeedId*, \
       const std::int64_t*, const SampleOptions&, Id*, EdgeId*);
 HOPFLOW_FOR_ID(HOPFLOW_INSTANTIATE_SEED)
 HOPFLOW_FOR_IDS3(HOPFLOW_INSTANTIATE)

@@ -79,9 +79,11 @@ std::int64_t CountSampledNeighbors(std::int64_t num_nodes, std::int64_t num_edge
 template <typename Id, typename SeedId, typename EdgeId>
 void SampleNeighbors(std::int64_t num_seeds, std::int64_t num_edges, const std::int64_t* indptr,
                      const Id* indices, const EdgeId* eids, const SeedId* seeds,
-                     const std::int64_t* out_indptr, const SampleOptions& options,
-                     Id* out_neighbors, EdgeId* out_eids, Workspace& work) {
-  const PickArgs<SeedId> args{{nullptr, num_seeds}, indptr, seeds, out_indptr, options};
+                     const SeedId* node_ids, const std::int64_t* out_indptr,
+                     const SampleOptions& options, Id* out_neighbors, EdgeId* out_eids,
+                     Workspace& work) {
+  if (node_ids == nullptr) node_ids = seeds;
+  const PickArgs<SeedId> args{{nullptr, num_seeds}, indptr, seeds, node_ids, out_indptr, options};
   PickEdges(args, num_seeds, num_edges,
             WriteEdge<Id, EdgeId>{indices, eids, out_neighbors, out_eids}, work);
 }
@@ -93,7 +95,7 @@ void SampleNeighbors(std::int64_t num_seeds, std::int64_t num_edges, const std::
 #define HOPFLOW_INSTANTIATE(Id, SeedId, EdgeId)                                                 \
   template void SampleNeighbors<Id, SeedId, EdgeId>(                                            \
       std::int64_t, std::int64_t, const std::int64_t*, const Id*, const EdgeId*, const SeedId*, \
-      const std::int64_t*, const SampleOptions&, Id*, EdgeId*, Workspace&);
+      const SeedId*, const std::int64_t*, const SampleOptions&, Id*, EdgeId*, Workspace&);
 HOPFLOW_FOR_ID(HOPFLOW_INSTANTIATE_SEED)
 HOPFLOW_FOR_IDS3(HOPFLOW_INSTANTIATE)
 #undef HOPFLOW_INSTANTIATE

@@ -12,10 +12,11 @@ namespace hopflow {
 template <typename W>
 struct WeightedArgs {
   std::int64_t num_seeds;
-  const std::int64_t* indptr;  // [num_nodes + 1]
-  const std::int64_t* seeds;   // [num_seeds]
-  const double* sums;          // [num_edges], what SumRows gives; or null: all edges alike
-  const W* weights;            // [num_edges], positive; or null
+  const std::int64_t* indptr;    // [num_nodes + 1]
+  const std::int64_t* seeds;     // [num_seeds]
+  const std::int64_t* node_ids;  // [num_seeds], whose draws
+  const double* sums;            // [num_edges], what SumRows gives; or null: all edges alike
+  const W* weights;              // [num_edges], positive; or null
   std::int64_t num_excluded;
   const std::int64_t* excluded;  // [num_excluded]: positions, rising
   SampleOptions options;

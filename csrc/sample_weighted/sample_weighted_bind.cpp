@@ -52,6 +52,7 @@ WeightedArgs<W> ArgsOf(const Place& place, TensorView& indptr, const TensorView&
   return {.num_seeds = seeds.size(0),
           .indptr = indptr.as<std::int64_t>(),
           .seeds = seeds.as<std::int64_t>(),
+          .node_ids = seeds.as<std::int64_t>(),
           .sums = nullptr,
           .weights = nullptr,
           .num_excluded = excluded ? excluded->size(0) : 0,
@@ -80,14 +81,20 @@ std::int64_t CountWeightedBinding(TensorView indptr, std::int64_t num_edges,
 }
 
 void SampleWeightedBinding(TensorView indptr, std::int64_t num_edges, MaybeTensor sums,
-                           MaybeTensor weights, const TensorView& seeds, std::int64_t fanout,
-                           bool replace, std::uint64_t key, const MaybeTensor& excluded,
+                           MaybeTensor weights, const TensorView& seeds,
+                           const MaybeTensor& node_ids, std::int64_t fanout, bool replace,
+                           std::uint64_t key, const MaybeTensor& excluded,
                            const TensorView& out_indptr, const TensorView& out_excluded,
                            const TensorView& out_positions) {
   Place place(kSampleWeightedOp, "seeds", seeds);
   CheckValue(sums.has_value() == weights.has_value(), "sums, weights: expected both or neither");
   const auto run = [&]<typename W>(Type<W>) {
     auto args = ArgsOf<W>(place, indptr, seeds, excluded, fanout, replace, key);
+    if (node_ids) {
+      const Operand own{"node_ids", *node_ids};
+      own.OfType(DType::kInt64).OfSize(args.num_seeds).Contiguous().At(place);
+      args.node_ids = node_ids->as<std::int64_t>();
+    }
     if (sums) {
       place.Reach("sums", *sums);
       place.Reach("weights", *weights);
@@ -126,9 +133,9 @@ void BindSampleWeighted(py::module_& module) {
              py::arg("seeds"), py::arg("fanout"), py::arg("replace"), py::arg("excluded"),
              py::arg("out_indptr"), py::arg("out_excluded"));
   module.def("sample_weighted", &SampleWeightedBinding, py::arg("indptr"), py::arg("num_edges"),
-             py::arg("sums"), py::arg("weights"), py::arg("seeds"), py::arg("fanout"),
-             py::arg("replace"), py::arg("key"), py::arg("excluded"), py::arg("out_indptr"),
-             py::arg("out_excluded"), py::arg("out_positions"));
+             py::arg("sums"), py::arg("weights"), py::arg("seeds"), py::arg("node_ids"),
+             py::arg("fanout"), py::arg("replace"), py::arg("key"), py::arg("excluded"),
+             py::arg("out_indptr"), py::arg("out_excluded"), py::arg("out_positions"));
 }
 
 }  // namespace hopflow

@@ -23,7 +23,7 @@ HOPFLOW_HOST_DEVICE void PickRow(const WeightedArgs<W>& args, std::int64_t i,
   for (std::int64_t k = 0; k < taken.count; ++k) {
     taken.edges[k] = args.excluded[range.begin + k] - first;
   }
-  const NodeRng rng(args.options.key, static_cast<std::uint64_t>(node));
+  const NodeRng rng(args.options.key, static_cast<std::uint64_t>(args.node_ids[i]));
   const bool replace = args.options.replace;
   if (args.options.fanout < 0 || (!replace && num_picks == degree - taken.count)) {
     std::int64_t k = 0;

@@ -22,6 +22,7 @@ def sample_neighbors(
     indices: Tensor,
     eids: Tensor | None,
     seeds: Tensor,
+    node_ids: Tensor | None,
     fanout: int,
     replace: bool,
     key: int,
@@ -46,6 +47,7 @@ def sample_weighted(
     sums: Tensor | None,
     weights: Tensor | None,
     seeds: Tensor,
+    node_ids: Tensor | None,
     fanout: int,
     replace: bool,
     key: int,
@@ -53,6 +55,18 @@ def sample_weighted(
     out_indptr: Tensor,
     out_excluded: Tensor,
     out_positions: Tensor,
+) -> None: ...
+def split_by_owner(
+    ids: Tensor,
+    place: Tensor,
+    starts: Tensor,
+    cached: Tensor | None,
+    offsets: Tensor,
+    rows: Tensor,
+    slots: Tensor,
+) -> None: ...
+def join_rows(
+    pieces: list[tuple[Tensor, Tensor | None, int]], slots: Tensor, out: Tensor
 ) -> None: ...
 def compact_ids(
     seeds: Tensor,

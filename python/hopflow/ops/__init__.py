@@ -46,6 +46,13 @@ from hopflow.ops.device import (
 from hopflow.ops.edge_softmax import edge_softmax, edge_softmax_reference
 from hopflow.ops.gather import gather_rows, gather_rows_reference
 from hopflow.ops.gatv2_scores import gatv2_scores, gatv2_scores_reference
+from hopflow.ops.owners import (
+    SplitIds,
+    join_rows,
+    join_rows_reference,
+    split_by_owner,
+    split_by_owner_reference,
+)
 from hopflow.ops.pinned import Pin, RowCache, is_pinned, pin_memory, require_fit
 from hopflow.ops.pool import PoolUsage, pool_usage, pooled, set_pool_limit, set_pool_pinned
 from hopflow.ops.relations import (
@@ -75,6 +82,8 @@ from hopflow.ops.spmm_binary import spmm_binary, spmm_binary_reference
 from hopflow.ops.spmm_edges import segment_reduce, segment_reduce_reference
 from hopflow.ops.spmm_own import spmm_with_own, spmm_with_own_reference
 from hopflow.ops.typed_blocks import (
+    Drawn,
+    number_hops,
     sample_typed_blocks,
     sample_typed_blocks_reference,
     sample_typed_blocks_with,
@@ -85,6 +94,7 @@ __all__ = [
     "MOST_NODES",
     "REDUCERS",
     "BatchLoader",
+    "Drawn",
     "HopflowError",
     "LoadedBatch",
     "LoadedTypedBatch",
@@ -98,6 +108,7 @@ __all__ = [
     "SampledHop",
     "SampledTypedBlocks",
     "ScratchCache",
+    "SplitIds",
     "StartedBlocks",
     "Transpose",
     "TypedBatchLoader",
@@ -126,10 +137,13 @@ __all__ = [
     "is_a_transforms",
     "is_compiling",
     "is_pinned",
+    "join_rows",
+    "join_rows_reference",
     "made_to_last",
     "mark_csc",
     "mark_ids",
     "num_threads",
+    "number_hops",
     "on_cuda",
     "pin_memory",
     "pool_usage",
@@ -158,6 +172,8 @@ __all__ = [
     "set_num_threads",
     "set_pool_limit",
     "set_pool_pinned",
+    "split_by_owner",
+    "split_by_owner_reference",
     "spmm",
     "spmm_binary",
     "spmm_binary_reference",

@@ -29,6 +29,7 @@ def sample_neighbors(
     key: int,
     replace: bool = False,
     eids: Tensor | None = None,
+    node_ids: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Keep at most ``fanout`` in-edges of every seed, each edge equally likely.
 
@@ -52,6 +53,9 @@ def sample_neighbors(
         Draw with replacement. A seed without in-edges still gets none.
     eids : Tensor, optional
         Edge at each position, shape [E], if edges are not at their own position.
+    node_ids : Tensor, optional
+        The node that each seed draws as, shape [S], dtype of ``seeds``; by default the seed itself.
+        The rows of a part of a graph draw what the nodes that they stand for would draw.
 
     Returns
     -------
@@ -73,6 +77,7 @@ def sample_neighbors(
     """
     indptr, indices = require_ids("indptr", indptr), require_ids("indices", indices)
     seeds, eids = require_ids("seeds", seeds), optional_ids("eids", eids)
+    node_ids = optional_ids("node_ids", node_ids)
     num_edges, fanout = indices.shape[0], as_int("fanout", fanout)
     out_indptr = torch.empty(seeds.shape[0] + 1, dtype=torch.int64, device=seeds.device)
     total = _native.count_sampled_neighbors(
@@ -82,7 +87,7 @@ def sample_neighbors(
     edge_dtype = id_dtype(num_edges) if eids is None else eids.dtype
     edges = empty((total,), edge_dtype, seeds.device)
     _native.sample_neighbors(
-        indptr, indices, eids, seeds, fanout, bool(replace), key & _MASK64,
+        indptr, indices, eids, seeds, node_ids, fanout, bool(replace), key & _MASK64,
         out_indptr, neighbors, edges,
     )  # fmt: skip
     return out_indptr, neighbors, edges
@@ -109,12 +114,14 @@ def sample_neighbors_reference(
     key: int,
     replace: bool = False,
     eids: Tensor | None = None,
+    node_ids: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What :func:`sample_neighbors` computes, bit for bit, one draw at a time in Python."""
     counts, positions = [0], []
-    for seed in seeds.tolist():
+    nodes = seeds if node_ids is None else node_ids
+    for seed, node in zip(seeds.tolist(), nodes.tolist()):
         begin, end = int(indptr[seed]), int(indptr[seed + 1])
-        degree, base = end - begin, _fold_key(key & _MASK64, seed)
+        degree, base = end - begin, _fold_key(key & _MASK64, node)
 
         def below(draw: int, bound: int, base: int = base) -> int:
             bits = _mix64((base + (draw + 1) * 0x9E3779B97F4A7C15) & _MASK64)

@@ -92,6 +92,7 @@ def sample_weighted(
     replace: bool = False,
     weights: RowWeights | None = None,
     excluded: Tensor | None = None,
+    node_ids: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Keep at most ``fanout`` in-edges of every seed, drawn by weight and beside excluded edges.
 
@@ -119,6 +120,8 @@ def sample_weighted(
         What :func:`row_weights` makes.
     excluded : Tensor, optional
         Positions of edges that may not be kept, int32 or int64, shape [X], strictly rising.
+    node_ids : Tensor, optional
+        The node that each seed draws as, as in :func:`sample_neighbors`; int32 or int64.
 
     Returns
     -------
@@ -151,7 +154,7 @@ def sample_weighted(
     """
     indptr, seeds = require_ids("indptr", indptr), require_ids("seeds", seeds).long()
     fanout, num_edges = as_int("fanout", fanout), as_int("num_edges", num_edges)
-    excluded = optional_ids("excluded", excluded)
+    excluded, node_ids = optional_ids("excluded", excluded), optional_ids("node_ids", node_ids)
     if excluded is not None:
         excluded = excluded.long()
         if not bool((excluded.diff() > 0).all()):
@@ -170,8 +173,8 @@ def sample_weighted(
     )
     positions = torch.empty(total, dtype=torch.int64, device=device)
     _native.sample_weighted(
-        indptr, num_edges, sums, values, seeds, fanout, bool(replace), key & _MASK64, excluded,
-        out_indptr, out_excluded, positions,
+        indptr, num_edges, sums, values, seeds, None if node_ids is None else node_ids.long(),
+        fanout, bool(replace), key & _MASK64, excluded, out_indptr, out_excluded, positions,
     )  # fmt: skip
     return out_indptr, positions
 
@@ -186,13 +189,15 @@ def sample_weighted_reference(
     replace: bool = False,
     weights: RowWeights | None = None,
     excluded: Tensor | None = None,
+    node_ids: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What :func:`sample_weighted` computes, bit for bit, one draw at a time in Python."""
     barred = set() if excluded is None else set(excluded.tolist())
     counts, positions = [0], []
-    for seed in seeds.tolist():
+    nodes = seeds if node_ids is None else node_ids
+    for seed, node in zip(seeds.tolist(), nodes.tolist()):
         begin, end = int(indptr[seed]), int(indptr[seed + 1])
-        base = _fold_key(key & _MASK64, seed)
+        base = _fold_key(key & _MASK64, node)
 
         def bits(draw: int, base: int = base) -> int:
             return _mix64((base + (draw + 1) * 0x9E3779B97F4A7C15) & _MASK64)

@@ -29,9 +29,10 @@ from hopflow.ops.relations import (
 )
 from hopflow.ops.sample import sample_neighbors, sample_neighbors_reference
 
-Draw: TypeAlias = Callable[[int, Tensor, int, int], tuple[Tensor, Tensor, Tensor]]
-"""``draw(relation, nodes, fanout, key)``: in-edges of these nodes by ``indptr``, their sources and
-their positions, as :func:`sample_neighbors` returns them."""
+Drawn: TypeAlias = tuple[Tensor, Tensor, Tensor]
+"""In-edges by ``indptr``, their sources and positions, as :func:`sample_neighbors` returns them."""
+Draw: TypeAlias = Callable[[int, Tensor, int, int], Drawn]
+"""``draw(relation, nodes, fanout, key)``: in-edges of these nodes."""
 
 
 class _Request(NamedTuple):
@@ -191,38 +192,89 @@ def _in_turn(draw: Draw, compact: Callable[..., Any], asked: _Request) -> Sample
     """The hops from operators that do one relation in one hop."""
     wide = any(relation.indices.dtype == torch.int64 for relation in asked.relations)
     dtype = torch.int64 if wide else id_dtype(max(asked.num_nodes))
-    numbered = [compact(ids.to(dtype), ids[:0].to(dtype)) for ids in asked.seeds]
-    known: list[Tensor] = [distinct for distinct, _, _ in numbered]  # of each type
-    distinct_seeds, hops = list(known), []
-    for fanouts, keys in zip(asked.fanouts, asked.keys):
-        at_start = list(known)
-        edges = []
-        for r, (relation, fanout, key) in enumerate(zip(asked.relations, fanouts, keys)):
-            dst = at_start[relation.dst_type]
+
+    def draw_hop(hop: int, at_start: Sequence[Tensor]) -> list[Drawn]:
+        drawn: list[Drawn] = []
+        for r, relation in enumerate(asked.relations):
+            dst, fanout = at_start[relation.dst_type], asked.fanouts[hop][r]
             positions_dtype = id_dtype(relation.indices.shape[0])
             if fanout == 0:
                 indptr = torch.zeros(dst.shape[0] + 1, dtype=torch.int64, device=dst.device)
-                none = dst.new_empty(0, dtype=torch.int32)
-                edges.append(RelationHop(indptr, none, none.to(positions_dtype)))
+                none = dst.new_empty(0)
+                drawn.append((indptr, none, none.to(positions_dtype)))
                 continue
-            indptr, sources, positions = draw(r, dst, fanout, key)
-            known[relation.src_type], _, numbers = compact(
-                known[relation.src_type], sources.to(dtype)
-            )
-            most = max(sources.shape[0], known[relation.src_type].shape[0])
+            indptr, sources, positions = draw(r, dst, fanout, asked.keys[hop][r])
+            drawn.append((indptr, sources.to(dtype), positions.to(positions_dtype)))
+        return drawn
+
+    ends = [(relation.src_type, relation.dst_type) for relation in asked.relations]
+    return number_hops(
+        draw_hop, ends, asked.seeds, len(asked.fanouts), dtype=dtype, idtype=asked.idtype,
+        compact=compact,
+    )  # fmt: skip
+
+
+def number_hops(
+    draw_hop: Callable[[int, Sequence[Tensor]], Sequence[Drawn]],
+    ends: Sequence[tuple[int, int]],
+    seeds: Sequence[Tensor],
+    num_hops: int,
+    *,
+    dtype: torch.dtype,
+    idtype: torch.dtype,
+    compact: Callable[..., Any] = compact_ids,
+) -> SampledTypedBlocks:
+    """Blocks from edges that are chosen hop by hop, numbered as :func:`sample_typed_blocks` does.
+
+    Parameters
+    ----------
+    draw_hop : callable
+        ``draw_hop(hop, nodes)`` with the nodes of each type that are known at the hop's start
+        returns of each relation ``(indptr, sources, positions)`` as :func:`sample_neighbors` does.
+    ends : sequence of (int, int)
+        Source type and destination type of each relation.
+    seeds : sequence of Tensor
+        Nodes of each type; may repeat.
+    num_hops : int
+        Hops to draw.
+    dtype : torch.dtype
+        Of sources, in which nodes are numbered.
+    idtype : torch.dtype
+        Of ``input_nodes`` and ``output_nodes``.
+    compact : callable
+        :func:`compact_ids`, or its reference.
+
+    Raises
+    ------
+    ValueError
+        A hop of more than 2^31 - 1 edges or nodes.
+    """
+    numbered = [compact(ids.to(dtype), ids[:0].to(dtype)) for ids in seeds]
+    known: list[Tensor] = [distinct for distinct, _, _ in numbered]  # of each type
+    distinct_seeds, hops = list(known), []
+    for hop in range(num_hops):
+        edges = []
+        for r, (indptr, sources, positions) in enumerate(draw_hop(hop, list(known))):
+            src_type = ends[r][0]
+            if sources.shape[0]:
+                known[src_type], _, numbers = compact(known[src_type], sources)
+            else:
+                numbers = sources
+            most = max(sources.shape[0], known[src_type].shape[0])
             if most > INT32_MAX:
+                name = f"relation {r}: " if len(ends) > 1 else ""
                 raise ValueError(
-                    f"{_name_of_relation(r, asked)}a hop of {sources.shape[0]} edges: a batch has"
-                    " at most 2^31 - 1; take fewer seeds or smaller fanouts"
+                    f"{name}a hop of {sources.shape[0]} edges: a batch has at most 2^31 - 1; take"
+                    " fewer seeds or smaller fanouts"
                 )
-            edges.append(RelationHop(indptr, numbers.int(), positions.to(positions_dtype)))
+            edges.append(RelationHop(indptr, numbers.int(), positions))
         hops.append(TypedHop(edges, [ids.shape[0] for ids in known]))
     nodes = [
         TypedNodes(
-            ids.to(asked.idtype), own.to(asked.idtype),
+            ids.to(idtype), own.to(idtype),
             None if own.shape == given.shape else inverse.long(), ids,
         )
-        for ids, own, given, (_, inverse, _) in zip(known, distinct_seeds, asked.seeds, numbered)
+        for ids, own, given, (_, inverse, _) in zip(known, distinct_seeds, seeds, numbered)
     ]  # fmt: skip
     return SampledTypedBlocks(nodes, hops)
 

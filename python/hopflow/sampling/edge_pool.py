@@ -76,19 +76,22 @@ class EdgePool:
         key: int,
         replace: bool = False,
         excluded: Tensor | None = None,
+        node_ids: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """At most ``fanout`` edges of each seed: ``(indptr, neighbors, positions)``.
 
-        ``excluded`` as :meth:`excluded` gives it.
+        ``excluded`` as :meth:`excluded` gives it, ``node_ids`` as :func:`ops.sample_neighbors`
+        takes them.
         """
         edges = self.adjacency
         if self.weights is None and excluded is None:
             return ops.sample_neighbors(
-                edges.indptr, edges.indices, seeds, fanout, key=key, replace=replace
-            )
+                edges.indptr, edges.indices, seeds, fanout, key=key, replace=replace,
+                node_ids=node_ids,
+            )  # fmt: skip
         indptr, positions = ops.sample_weighted(
             edges.indptr, edges.num_edges, seeds, fanout, key=key, replace=replace,
-            weights=self.weights, excluded=excluded,
+            weights=self.weights, excluded=excluded, node_ids=node_ids,
         )  # fmt: skip
         return indptr, ops.gather_rows(edges.indices, positions), positions
 
