@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -119,6 +120,10 @@ class Plan:
 
 class RunningEpoch(Iterator[_Item]):
     """Base of the loader's iterators: threads and locks stay where they are."""
+
+    @abstractmethod
+    def close(self, *, wait: bool = True) -> None:
+        """Give up what is under way; with ``wait``, see the threads end."""
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, cast
 import torch
 
 import hopflow.ops as ops
-from hopflow.dataloading.epoch import AnySampler, Epoch, Plan, list_of
+from hopflow.dataloading.epoch import AnySampler, Epoch, Plan, RunningEpoch, list_of
 from hopflow.dataloading.indices import Indices
 from hopflow.dataloading.native import NativeEpoch, is_plain
 from hopflow.dataloading.neighbor_sampler import NeighborSampler
@@ -31,6 +31,7 @@ from hopflow.dataloading.options import (
     require_pin_device,
     require_sampler,
 )
+from hopflow.dataloading.parts import GraphInParts
 from hopflow.dataloading.read_history import ReadHistory
 from hopflow.dataloading.sampler import Sampler
 from hopflow.dataloading.state import checked_state
@@ -180,7 +181,7 @@ class DataLoader:
     ) -> None:
         if unknown:
             refuse_unknown(unknown, inspect.signature(DataLoader).parameters)
-        if not isinstance(graph, Graph) or graph.is_block:
+        if not isinstance(graph, (Graph, GraphInParts)) or graph.is_block:
             raise TypeError(f"graph: expected a hopflow.Graph, got {type(graph).__name__}")
         require_sampler(graph_sampler, Sampler)
         self.device = as_device(graph, device)
@@ -196,6 +197,8 @@ class DataLoader:
         use_uva = use_uva is not None and require_bool("use_uva", use_uva)
         if use_uva and graph.device.type != "cpu":
             raise ValueError(f"use_uva: expected a graph on the CPU, got one on {graph.device}")
+        if isinstance(graph, GraphInParts) and graph.ranks()[1] > 1 and not use_ddp:
+            raise ValueError("use_ddp: expected True for a graph in parts, got False")
         for name, value in (("use_uva", use_uva), ("gpu_cache", gpu_cache)):
             if value and not graph.is_homogeneous:
                 raise ValueError(
@@ -243,7 +246,7 @@ class DataLoader:
     def _begin(self) -> None:
         """Make what a loader has for itself (``_NOT_COPIED``)."""
         # Weak: when the consumer leaves a loop, its threads end with the iterator.
-        self._running: weakref.WeakSet[Epoch | NativeEpoch | DeviceEpoch] = weakref.WeakSet()
+        self._running: weakref.WeakSet[RunningEpoch[Any]] = weakref.WeakSet()
         self._reads = ReadHistory()
         self._pins_batches = pins_batches(self.pin_memory, self.device)
         self._adopt(self.graph)
@@ -321,6 +324,7 @@ class DataLoader:
             self.indices = self.indices  # they are numbered by the graph's sizes
             self._adopt(self.graph)
         self._reads.begin_epoch()
+        epoch: RunningEpoch[Any]
         order = None
         if self.shuffle:
             key = ops.stream_key(self._position["seed"], self._position["epoch"], _SHUFFLE, 0)
@@ -338,7 +342,13 @@ class DataLoader:
             turns=turns,
             pin_memory=self._pins_batches,
         )
-        epoch: Epoch | NativeEpoch | DeviceEpoch
+        if isinstance(self.graph, GraphInParts):
+            epoch = self.graph.epoch(
+                plan, self._position, num_workers=self.num_workers,
+                prefetch_factor=self.prefetch_factor, timeout=self.timeout,
+            )  # fmt: skip
+            self._running.add(epoch)
+            return epoch
         edges = self._edges() if is_plain(plan) else None
         # The kernel that samples all hops on a GPU knows one relation; others go one by one.
         if edges is not None and (edges.is_one_type or not self._samples_on_device):

@@ -135,7 +135,7 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
         self._timeout = timeout
         self._lock = threading.Lock()  # several threads may consume one epoch
         self._num_levels = len(sampler.fanouts)
-        self._explicit = explicit_columns(sampler, plan.graph)
+        self._explicit = explicit_columns(sampler, plan.graph.schema.ntypes)
         # What each request number stands for, and the latest one.
         self._requests: dict[int, tuple[dict[ColumnKey, Prefetched], list[HopKey]]] = {0: ({}, [])}
         self._request = 0

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
+from hopflow.dataloading.parts import GraphInParts
 from hopflow.dataloading.sampler import BlockSampler, MiniBatch, blocks_of, by_type
-from hopflow.graphs.block import Block, Parent
+from hopflow.graphs.block import Block, Parent, always_take_rows
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
 from hopflow.sampling.edge_pools import EdgePools, check_fanout, edge_pools
@@ -109,6 +110,8 @@ class NeighborSampler(BlockSampler):
         TypeError, ValueError
             Not one number an edge, or a weight that is negative, infinite or NaN.
         """
+        if isinstance(g, GraphInParts):
+            return g.edge_pools(self.edge_dir, self.prob, self.mask)
         return edge_pools(g, self.edge_dir, self.prob, self.mask)
 
     def edges_in(self, block: Block, etype: Any) -> Frame:
@@ -118,6 +121,8 @@ class NeighborSampler(BlockSampler):
 
     def parent_of(self, g: Graph) -> Parent:
         """The columns that blocks of a graph have, as they are now."""
+        if isinstance(g, GraphInParts):
+            return g.parent(self.edge_dir)
         return Parent.of(g, is_reversed=self.edge_dir == "out")
 
     # Blocks may serve a backward pass later, wherever they are made.
@@ -148,7 +153,8 @@ class NeighborSampler(BlockSampler):
             raise ValueError("seed_nodes: expected distinct nodes; sample() merges duplicates")
         input_nodes = by_type(g.schema, [nodes.input_nodes for nodes in sampled.nodes])
         output_nodes = given if isinstance(seed_nodes, Mapping) else next(iter(given.values()))
-        return input_nodes, output_nodes, blocks_of(self.parent_of(g), edges, sampled)
+        take = g.bring(self, sampled) if isinstance(g, GraphInParts) else always_take_rows
+        return input_nodes, output_nodes, blocks_of(self.parent_of(g), edges, sampled, take)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.fanouts}, replace={self.replace}{self._options()})"

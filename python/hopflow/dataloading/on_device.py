@@ -135,7 +135,7 @@ class DeviceEpoch(RunningEpoch[MiniBatch]):
         self._fanouts = [hop[0] for hop in edges.fanouts(self._sampler.fanouts)]
         self._num_steps = len(plan.turns)
         self._reads, self._caches = reads, caches
-        self._explicit = explicit_columns(self._sampler, plan.graph)
+        self._explicit = explicit_columns(self._sampler, plan.graph.schema.ntypes)
         self._lock = threading.Lock()  # several threads may consume one epoch
         self._next = 0  # the step whose batch is sampled next
         self._step = 0  # batches yielded

@@ -117,8 +117,8 @@ class ReadHistory:
         ]
 
 
-def explicit_columns(sampler: NeighborSampler, graph: Graph) -> list[ColumnKey]:
-    """The node columns that a sampler is told to prefetch."""
+def explicit_columns(sampler: NeighborSampler, ntypes: Sequence[str]) -> list[ColumnKey]:
+    """The node columns that a sampler is told to prefetch, from a graph of these types."""
     keys: list[ColumnKey] = []
     for level, names in (
         (len(sampler.fanouts), sampler.prefetch_node_feats), (0, sampler.prefetch_labels)
@@ -126,7 +126,7 @@ def explicit_columns(sampler: NeighborSampler, graph: Graph) -> list[ColumnKey]:
         if isinstance(names, dict):
             keys += [(level, ntype, name) for ntype, of_type in names.items() for name in of_type]
         else:
-            keys += [(level, ntype, name) for ntype in graph.schema.ntypes for name in names]
+            keys += [(level, ntype, name) for ntype in ntypes for name in names]
     return keys
 
 

@@ -9,13 +9,13 @@ from typing import Any, ClassVar, TypeAlias
 from torch import Tensor
 
 import hopflow.ops as ops
+from hopflow.dataloading.parts import GraphInParts
 from hopflow.graphs.block import Block, Parent, always_take_rows
 from hopflow.graphs.graph import Graph
-from hopflow.sampling.edge_pool import edge_ids
 from hopflow.sampling.edge_pools import EdgePools
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.by_type import nodes_by_type
-from hopflow.structure.frame import Frame, LazyColumn, Take
+from hopflow.structure.frame import Frame, Take
 from hopflow.structure.types import Schema
 
 Blocks: TypeAlias = list[Block]
@@ -50,14 +50,12 @@ def blocks_of(
     for level, hop in enumerate(sampled.hops):
         num_src = hop.num_src
         adjacencies, eids = [], []
-        for relation, pool, part, num_edges in zip(
-            edges.relations, edges.pools.values(), hop.relations, parent.num_edges
+        for number, (relation, part, num_edges) in enumerate(
+            zip(edges.relations, hop.relations, parent.num_edges)
         ):
             ends = num_src[relation.src_type], num_dst[relation.dst_type]
             adjacencies.append(Adjacency(part.indptr, part.indices, None, *ends))
-            eids.append(
-                LazyColumn(partial(edge_ids, pool.adjacency.eids, part.positions, num_edges))
-            )
+            eids.append(edges.edge_ids(number, part.positions, num_edges))
         # The last hop has them all.
         src_ids = [
             x.src_ids if level == last else ops.first_ids(x.src_ids, count)
@@ -204,7 +202,7 @@ class BlockSampler(Sampler):
         KeyError
             A column to prefetch that the graph lacks.
         """
-        if not isinstance(g, Graph) or g.is_block:
+        if not isinstance(g, (Graph, GraphInParts)) or g.is_block:
             raise TypeError(f"g: expected a hopflow.Graph, got {type(g).__name__}")
         seeds: dict[str, Tensor] = {}
         inverses: dict[str, Tensor] = {}

@@ -54,7 +54,7 @@ from hopflow.ops.owners import (
     split_by_owner_reference,
 )
 from hopflow.ops.pinned import Pin, RowCache, is_pinned, pin_memory, require_fit
-from hopflow.ops.pool import PoolUsage, pool_usage, pooled, set_pool_limit, set_pool_pinned
+from hopflow.ops.pool import PoolUsage, empty, pool_usage, pooled, set_pool_limit, set_pool_pinned
 from hopflow.ops.relations import (
     Relation,
     RelationHop,
@@ -127,6 +127,7 @@ __all__ = [
     "destinations",
     "edge_softmax",
     "edge_softmax_reference",
+    "empty",
     "first_ids",
     "gather_rows",
     "gather_rows_reference",

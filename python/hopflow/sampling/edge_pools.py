@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 import hopflow.ops as ops
-from hopflow.sampling.edge_pool import EdgePool, pool_of
+from hopflow.sampling.edge_pool import EdgePool, edge_ids, pool_of
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.by_type import ids_by_relation
+from hopflow.structure.frame import LazyColumn
 from hopflow.structure.graph_base import GraphBase
 from hopflow.structure.ids import require_dense
 from hopflow.structure.types import Relation, Schema, told
@@ -100,6 +101,11 @@ class EdgePools:
             edges = pool.adjacency
             made.append(ops.Relation(edges.indptr, edges.indices, number[src], number[dst]))
         return made
+
+    def edge_ids(self, number: int, positions: Tensor, num_edges: int) -> LazyColumn:
+        """A relation's edge ids at some positions, of which there are ``num_edges`` in all."""
+        eids = list(self.pools.values())[number].adjacency.eids
+        return LazyColumn(partial(edge_ids, eids, positions, num_edges))
 
     def arrays(self) -> list[Tensor]:
         """Every array that there is, each once."""

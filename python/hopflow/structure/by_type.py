@@ -49,7 +49,7 @@ def nodes_by_type(
     return {
         ntype: as_node_ids(
             name if value is given[ntype] else f"{name}[{ntype!r}]", given[ntype],
-            g.node_frame(ntype).num_rows, dtype=dtype, device=g.device,
+            g.num_nodes(ntype), dtype=dtype, device=g.device,
         )
         for ntype in types
         if ntype in given

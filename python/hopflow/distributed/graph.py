@@ -1,0 +1,370 @@
+"""A graph in parts, as a rank sees it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+import hopflow.ops as ops
+from hopflow.dataloading.epoch import Plan, RunningEpoch
+from hopflow.dataloading.parts import GraphInParts
+from hopflow.distributed.columns import bring_columns
+from hopflow.distributed.epoch import PartsEpoch
+from hopflow.distributed.lane import Lane, Traffic, new_lane
+from hopflow.distributed.part import Part
+from hopflow.distributed.pools import PartPools
+from hopflow.distributed.watch import Watch
+from hopflow.graphs.block import Parent
+from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.frame import LazyColumn, Take
+
+
+class PartitionedGraph(GraphInParts):
+    """A graph whose parts are on the ranks of torch.distributed; made by :func:`load`.
+
+    Samplers and the DataLoader take it as they take a graph, with ``use_ddp=True``. Ids are those
+    of the whole graph, and so are the batches, bit for bit. Columns come with the batches: those
+    that the sampler is told to prefetch, or all. Every rank must make its loaders, begin and leave
+    its loops, and call its samplers as the others do.
+
+    Parameters
+    ----------
+    part : Part
+        This rank's part. Part ``p`` is rank ``p``'s.
+    timeout : float
+        Seconds after which a rank that does not answer is given up.
+
+    Raises
+    ------
+    HopflowError
+        No process group, or another number of ranks than of parts.
+    ValueError
+        Parts of several partitionings, or a part that is here twice; on every rank alike.
+
+    References
+    ----------
+    Kaler et al., "Communication-efficient graph neural networks with probabilistic neighborhood
+    expansion analysis and caching" (SALIENT++), MLSys 2023;
+    https://www.dgl.ai/dgl_docs/guide/distributed.html
+    """
+
+    def __init__(self, part: Part, *, timeout: float = 60.0) -> None:
+        self.part, self.timeout = part, float(timeout)
+        self.schema, self.idtype = part.schema, part.idtype
+        self.device = torch.device("cpu")
+        self._rank, self._num_ranks = _ranks(part)
+        _check_parts(part, self._num_ranks)
+        numbers = {ntype: t for t, ntype in enumerate(self.schema.ntypes)}
+        self._numbers = numbers
+        # Of each relation: the part's edges by the part's rows and positions.
+        self.adjacencies = [
+            Adjacency(
+                edges.indptr, edges.indices, None, part.num_nodes(numbers[src]),
+                edges.indptr.shape[0] - 1,
+            )
+            for (src, _, _), edges in zip(self.schema.relations, part.edges)
+        ]  # fmt: skip
+        self._watch = Watch(self._rank, self._num_ranks, _next_name())
+        self._lanes: list[Lane] = []
+        self._local = threading.local()
+        self._pools: dict[Any, PartPools] = {}
+        self._lock = threading.Lock()
+        self._closed = Traffic()  # of lanes that are gone
+        self._threads: list[threading.Thread] = []
+        self._caches: dict[int, tuple[Tensor, dict[str, Tensor]]] = {}
+        self.open_lanes(1)
+
+    # --- sizes, by the names that graphs have for them ---
+
+    @property
+    def ntypes(self) -> list[str]:
+        """Names of the node types."""
+        return list(self.schema.ntypes)
+
+    @property
+    def canonical_etypes(self) -> list[Any]:
+        """The relations, as (source type, name, destination type)."""
+        return list(self.schema.relations)
+
+    def num_nodes(self, ntype: Any = None) -> int:
+        if ntype is None:
+            return sum(self.part.num_nodes(t) for t in self._numbers.values())
+        return self.part.num_nodes(self._number(ntype))
+
+    def num_edges(self, etype: Any = None) -> int:
+        if etype is None:
+            return sum(self.part.num_edges)
+        return self.part.num_edges[self.schema.relations.index(self.schema.relation(etype))]
+
+    def num_owned(self, ntype: Any = None) -> int:
+        """Nodes of a type, or of all, that this rank owns."""
+        if ntype is None:
+            return sum(ids.shape[0] for ids in self.part.ids)
+        return self.part.ids[self._number(ntype)].shape[0]
+
+    def owned(self, ntype: Any = None) -> Tensor:
+        """Ids of the nodes of a type that this rank owns, rising."""
+        return self.part.ids[self._number(ntype)]
+
+    def columns(self, ntype: Any = None) -> dict[str, Tensor]:
+        """Node columns of a type, a row for each node that this rank owns."""
+        return self.part.columns[self._number(ntype)]
+
+    def get_idx_split(self) -> dict[str, Any]:
+        """Ids of each split in the whole graph; dicts by type where there are several types."""
+        return {
+            name: dict(by_type) if len(self._numbers) > 1 else next(iter(by_type.values()))
+            for name, by_type in self.part.splits.items()
+        }
+
+    @property
+    def num_classes(self) -> int | None:
+        """Classes of the labels."""
+        return self.part.num_classes
+
+    def _number(self, ntype: Any) -> int:
+        if ntype is None and len(self._numbers) == 1:
+            return 0
+        if ntype not in self._numbers:
+            raise ValueError(
+                f"ntype: expected one of {', '.join(map(repr, self._numbers))}, got {ntype!r}"
+            )
+        return self._numbers[ntype]
+
+    def some_array(self) -> Tensor:
+        return self.part.place[0]
+
+    def ranks(self) -> tuple[int, int]:
+        return self._rank, self._num_ranks
+
+    # --- what samplers ask for ---
+
+    def edge_pools(self, edge_dir: str, prob: Any, mask: Any) -> PartPools:
+        if edge_dir != "in":
+            raise ValueError(
+                "edge_dir: expected 'in' for a graph in parts, which hold in-edges, got"
+                f" {edge_dir!r}"
+            )
+        for name, column in (("prob", prob), ("mask", mask)):
+            if isinstance(column, Tensor):
+                raise TypeError(
+                    f"{name}: expected the name of an edge column for a graph in parts, got a"
+                    " tensor"
+                )
+            if column is not None and not any(column in x for x in self.part.edge_columns):
+                raise KeyError(f"{name}: no type of edges has a column {column!r}")
+        with self._lock:
+            if (prob, mask) not in self._pools:
+                self._pools[prob, mask] = PartPools(self, prob, mask)
+            return self._pools[prob, mask]
+
+    def parent(self, edge_dir: str) -> Parent:
+        def unread(name: str) -> LazyColumn:
+            return LazyColumn(lambda: _refuse(name))
+
+        return Parent(
+            self.schema.of_blocks(),
+            self.idtype,
+            [{name: unread(name) for name in columns} for columns in self.part.columns],
+            [{} for _ in self.part.edge_columns],
+            list(self.part.num_edges),
+        )
+
+    def bring(self, sampler: Any, sampled: ops.SampledTypedBlocks) -> Callable[[int, str], Take]:
+        return bring_columns(self, self.lane(), sampler, sampled)
+
+    # --- the loader ---
+
+    def by_part(self, seeds: Tensor, order: Tensor, batch_size: int) -> Tensor:
+        firsts = torch.tensor([self.part.num_nodes(t) for t in self._numbers.values()]).cumsum(0)
+        owner = torch.empty(seeds.shape[0], dtype=torch.int64)
+        kinds = torch.searchsorted(firsts, seeds.long(), right=True)
+        for t, (place, starts) in enumerate(zip(self.part.place, self.part.starts)):
+            own = kinds == t
+            ids = seeds[own].long() - (int(firsts[t - 1]) if t else 0)
+            owner[own] = torch.searchsorted(starts, place[ids].long(), right=True) - 1
+        return order_by_part(owner[order], order, self.part.num_parts, batch_size)
+
+    def epoch(
+        self,
+        plan: Plan,
+        position: dict[str, int],
+        *,
+        num_workers: int,
+        prefetch_factor: int,
+        timeout: float,
+    ) -> RunningEpoch[Any]:
+        return PartsEpoch(
+            self, plan, position, num_workers=num_workers, prefetch_factor=prefetch_factor,
+            timeout=timeout,
+        )  # fmt: skip
+
+    def open_lanes(self, count: int) -> None:
+        """See to it that there are so many sound lanes; every rank calls this."""
+        broken = [i for i, lane in enumerate(self._lanes) if lane.is_broken]
+        if self._num_ranks > 1 and self._lanes:
+            every: list[Any] = [None] * self._num_ranks
+            dist.all_gather_object(every, broken)
+            broken = sorted({i for of_rank in every for i in of_rank})
+        for i in broken:
+            self._closed += self._lanes[i].traffic
+            self._lanes[i].close()
+            self._lanes[i] = new_lane(self._rank, self._num_ranks, self._watch, self.timeout)
+        while len(self._lanes) < count:
+            self._lanes.append(new_lane(self._rank, self._num_ranks, self._watch, self.timeout))
+
+    def lane(self, number: int | None = None) -> Lane:
+        """The lane of this thread, or that of a number."""
+        return self._lanes[getattr(self._local, "lane", 0) if number is None else number]
+
+    @contextmanager
+    def in_lane(self, number: int) -> Iterator[None]:
+        """Let this thread's exchanges go through the lane of this number."""
+        self._local.lane = number
+        try:
+            yield
+        finally:
+            del self._local.lane
+
+    def begin(self, threads: list[threading.Thread]) -> None:
+        """Start the threads of an epoch."""
+        self._threads += threads
+        for thread in threads:
+            thread.start()
+
+    def settle(self) -> None:
+        """Wait for the threads of epochs that were left: each ends what other ranks count on."""
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+
+    # --- rows of other parts that are kept here ---
+
+    def cached_columns(self, type_: int) -> set[str]:
+        """Names of the columns of a type of which rows are kept."""
+        return set(self._caches[type_][1]) if type_ in self._caches else set()
+
+    def cache_slots(self, type_: int) -> Tensor:
+        """Of each node of a type its row in the cache, or -1; int32, shape [N]."""
+        return self._caches[type_][0]
+
+    def cached_rows(self, type_: int, name: str) -> Tensor:
+        """Rows of a column that are kept, shape [rows, ...]."""
+        return self._caches[type_][1][name]
+
+    def give_up(self, error: BaseException) -> None:
+        """Fail the exchanges of this thread's lane: other ranks wait for what will not come."""
+        lane = self.lane()
+        if not lane.is_broken:
+            self._watch.report(error)
+            lane.is_broken = True
+        lane.close()
+
+    def traffic(self) -> Traffic:
+        """What this rank sent, and where its rows came from, since the graph was loaded."""
+        return sum((lane.traffic for lane in self._lanes), self._closed)
+
+    def close(self) -> None:
+        """Give back the process groups; ranks that still wait for this one get an error."""
+        for lane in self._lanes:
+            lane.close()
+        self._watch.close()
+        self.settle()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a PartitionedGraph belongs to its rank; it cannot be copied or pickled")
+
+    def __repr__(self) -> str:
+        return (
+            f"PartitionedGraph(part {self._rank} of {self._num_ranks}:"
+            f" {self.num_owned():,} of {self.num_nodes():,} nodes, {self.num_edges():,} edges in"
+            " all)"
+        )
+
+
+def order_by_part(owner: Tensor, order: Tensor, num_parts: int, batch_size: int) -> Tensor:
+    """Seeds sorted so that full batches are of one part each, part after part in turn.
+
+    Parameters
+    ----------
+    owner : Tensor
+        Part of each seed of ``order``, shape [S].
+    order : Tensor
+        Seeds, shape [S]; those of a part keep their order.
+    num_parts, batch_size : int
+        Parts; seeds a batch.
+
+    Returns
+    -------
+    Tensor
+        Shape [S]. Batch ``b`` is of part ``b % num_parts`` while that has full batches left, else
+        of the part that has most. What fills no batch comes last, part by part.
+    """
+    of_part = [order[owner == p] for p in range(num_parts)]
+    left = [seeds.shape[0] // batch_size for seeds in of_part]
+    taken = [0] * num_parts
+    batches = []
+    for turn in range(sum(left)):
+        part = turn % num_parts
+        if not left[part]:
+            part = max(range(num_parts), key=lambda p: left[p])
+        batches.append(of_part[part][taken[part] : taken[part] + batch_size])
+        taken[part] += batch_size
+        left[part] -= 1
+    rests = [seeds[done:] for seeds, done in zip(of_part, taken)]
+    return torch.cat([*batches, *rests]) if order.shape[0] else order
+
+
+def _refuse(name: str) -> NoReturn:
+    raise KeyError(
+        f"column {name!r} did not come with the batch: name it in the sampler's prefetch_node_feats"
+        " or prefetch_labels (without any all columns come)"
+    )
+
+
+def _ranks(part: Part) -> tuple[int, int]:
+    if part.num_parts == 1 and not (dist.is_available() and dist.is_initialized()):
+        return 0, 1
+    if not (dist.is_available() and dist.is_initialized()):
+        raise ops.HopflowError(
+            f"a graph in {part.num_parts} parts: expected a process group, got none; call"
+            " torch.distributed.init_process_group() first (torchrun sets what it needs)"
+        )
+    if dist.get_world_size() != part.num_parts:
+        raise ops.HopflowError(
+            f"a graph in {part.num_parts} parts: expected as many ranks, got"
+            f" {dist.get_world_size()}; partition it anew or start {part.num_parts} processes"
+        )
+    return dist.get_rank(), part.num_parts
+
+
+def _check_parts(part: Part, num_ranks: int) -> None:
+    """All ranks together: every part once, of one partitioning."""
+    if num_ranks == 1:
+        return
+    every: list[Any] = [None] * num_ranks
+    dist.all_gather_object(every, (part.number, part.partition_id))
+    for rank, (number, partition_id) in enumerate(every):
+        if partition_id != every[0][1]:
+            raise ValueError(
+                f"rank {rank} has a part of another partitioning than rank 0: {partition_id}, not"
+                f" {every[0][1]}"
+            )
+        if number != rank:
+            raise ValueError(f"rank {rank} has part {number}, expected part {rank}")
+
+
+_names = 0
+
+
+def _next_name() -> str:
+    """A name for the next graph, the same on ranks that load the same."""
+    global _names
+    _names += 1
+    return f"graph-{_names}"

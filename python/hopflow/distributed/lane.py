@@ -1,0 +1,193 @@
+"""The exchange between ranks: one process group, used by one thread in the order of its batches."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+import hopflow.ops as ops
+from hopflow.distributed.watch import Watch
+
+
+@dataclass
+class Traffic:
+    """What one rank sent to others, in bytes, and where its batches' rows came from.
+
+    Attributes
+    ----------
+    headers, ids, edges, rows : int
+        Bytes sent: sizes told ahead, ids asked for, edges drawn for others, column rows for others.
+    local_rows, cached_rows, remote_rows : int
+        Rows of columns that this rank's batches took from its part, its cache, other parts.
+    """
+
+    headers: int = 0
+    ids: int = 0
+    edges: int = 0
+    rows: int = 0
+    local_rows: int = 0
+    cached_rows: int = 0
+    remote_rows: int = 0
+
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    @property
+    def bytes(self) -> int:
+        """All bytes sent."""
+        return self.headers + self.ids + self.edges + self.rows
+
+
+class Exchange:
+    """An ``all_to_all`` under way: :meth:`wait` has what came, rank by rank."""
+
+    def __init__(self, lane: Lane, work: Any, received: Tensor, kept: Any, what: str) -> None:
+        self._lane, self._work, self._received, self._kept = lane, work, received, kept
+        self._what = what
+
+    def wait(self) -> Tensor:
+        """What the ranks sent, in their order.
+
+        Raises
+        ------
+        HopflowError
+            A rank does not answer within the limit; names it.
+        """
+        if self._work is not None:
+            self._lane.finish(self._work, self._what)
+            self._work = self._kept = None
+        return self._received
+
+
+class Lane:
+    """A process group of its own for the batches of one thread.
+
+    Parameters
+    ----------
+    group : ProcessGroup or None
+        None where there is one rank.
+    rank, num_ranks : int
+        Of this process in the group.
+    watch : Watch
+        What tells which rank is to blame.
+    """
+
+    def __init__(self, group: Any, rank: int, num_ranks: int, watch: Watch) -> None:
+        self._group, self.rank, self.num_ranks, self._watch = group, rank, num_ranks, watch
+        self.traffic = Traffic()
+        self.is_broken = False
+
+    def exchange(
+        self, sent: Tensor, counts: Sequence[int], expected: Sequence[int], kind: str
+    ) -> Exchange:
+        """Send each rank some rows and get some of each; begun, not waited for.
+
+        Parameters
+        ----------
+        sent : Tensor
+            Rows for rank 0, then for rank 1 and so on; contiguous, on the CPU.
+        counts, expected : sequence of int
+            Rows for each rank, and from each rank.
+        kind : str
+            What is counted in :attr:`traffic`.
+        """
+        received = ops.empty((sum(expected), *sent.shape[1:]), sent.dtype, sent.device)
+        if self.num_ranks == 1:
+            received.copy_(sent)
+            return Exchange(self, None, received, sent, kind)
+        row_bytes = sent.element_size() * (sent.numel() // sent.shape[0] if sent.shape[0] else 0)
+        others = sum(counts) - counts[self.rank]
+        setattr(self.traffic, kind, getattr(self.traffic, kind) + others * row_bytes)
+        # As bytes: Gloo does not know every dtype.
+        to, of = _bytes(received), _bytes(sent)
+        width = _row_bytes(received)
+        try:
+            work = dist.all_to_all_single(
+                to, of, [n * width for n in expected], [n * width for n in counts],
+                group=self._group, async_op=True,
+            )  # fmt: skip
+        except RuntimeError as error:
+            raise self._failed(error, kind) from error
+        return Exchange(self, work, received, (to, of, sent), kind)
+
+    def finish(self, work: Any, kind: str) -> None:
+        """Wait for an exchange."""
+        try:
+            work.wait()
+        except RuntimeError as error:
+            raise self._failed(error, kind) from error
+
+    def header(self, tag: int, numbers: Tensor) -> Tensor:
+        """Tell every rank some numbers, and check that all are at the same place.
+
+        Parameters
+        ----------
+        tag : int
+            What is being done, the same on every rank.
+        numbers : Tensor
+            int64, shape [P, K]: row ``p`` for rank ``p``.
+
+        Returns
+        -------
+        Tensor
+            What the ranks told this one, int64, shape [P, K].
+
+        Raises
+        ------
+        HopflowError
+            A rank does something else, or does not answer.
+        """
+        num_ranks = self.num_ranks
+        sent = torch.cat([torch.full((num_ranks, 1), tag), numbers], 1)
+        ones = [1] * num_ranks
+        received = self.exchange(sent, ones, ones, "headers").wait()
+        wrong = (received[:, 0] != tag).nonzero()
+        if wrong.shape[0]:
+            self.is_broken = True
+            raise ops.HopflowError(
+                f"rank {int(wrong[0])} is at another step than rank {self.rank}: every rank must"
+                " sample with the same sampler, as many batches, in the same order"
+            )
+        return received[:, 1:]
+
+    def _failed(self, error: RuntimeError, kind: str) -> Exception:
+        self.is_broken = True
+        return self._watch.explain(error, f"exchange of {kind}")
+
+    def close(self) -> None:
+        """Give the group back; other ranks that wait for this one get an error."""
+        group, self._group = self._group, None
+        if group is not None and dist.is_initialized():
+            dist.destroy_process_group(group)
+
+
+def tag_of(*what: object) -> int:
+    """A number for what a rank does, the same on ranks that do the same."""
+    return zlib.crc32(repr(what).encode())
+
+
+def new_lane(rank: int, num_ranks: int, watch: Watch, limit: float) -> Lane:
+    """Make a lane; every rank of the default group calls this."""
+    if num_ranks == 1:
+        return Lane(None, rank, num_ranks, watch)
+    group = dist.new_group(backend="gloo", timeout=timedelta(seconds=limit))
+    return Lane(group, rank, num_ranks, watch)
+
+
+def _row_bytes(x: Tensor) -> int:
+    width = x.element_size()
+    for size in x.shape[1:]:
+        width *= size
+    return width
+
+
+def _bytes(x: Tensor) -> Tensor:
+    """The memory of a contiguous tensor, as bytes."""
+    return x.view(-1).view(torch.uint8)

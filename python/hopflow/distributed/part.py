@@ -1,0 +1,148 @@
+"""One part of a graph: the nodes that a rank owns, their in-edges and their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+import hopflow.ops as ops
+from hopflow.graphs.graph import Graph
+from hopflow.structure.types import Schema
+
+
+class PartEdges(NamedTuple):
+    """In-edges of the nodes of one type that a part owns.
+
+    Attributes
+    ----------
+    indptr : Tensor
+        int64, shape [owned + 1].
+    indices : Tensor
+        Source of the edge at each position, the whole graph's id; int32 or int64. The edges of a
+        node come in the order that they have in the whole graph: it fixes what draws mean.
+    eids : Tensor
+        The whole graph's id of the edge at each position.
+    """
+
+    indptr: Tensor
+    indices: Tensor
+    eids: Tensor
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a graph. Lists are by node type and by relation, in the order of ``schema``.
+
+    Attributes
+    ----------
+    number, num_parts : int
+        Which part this is, of how many.
+    partition_id : str
+        What all parts of one partitioning share.
+    schema : Schema
+        The types of the whole graph.
+    idtype : torch.dtype
+        Of the ids handed out.
+    num_edges : list of int
+        Edges of each relation in the whole graph.
+    place : list of Tensor
+        Of each node of a type its number in the order of the parts, shape [N].
+    starts : list of Tensor
+        Part ``p`` owns the numbers from ``starts[p]`` to ``starts[p + 1]``; shape [P + 1].
+    ids : list of Tensor
+        Nodes that the part owns, rising. What follows has a row for each of them.
+    columns : list of dict
+        Node columns.
+    edges : list of PartEdges
+        In-edges.
+    edge_columns : list of dict
+        Edge columns, a row for each of these edges.
+    splits : dict
+        ``{name: {ntype: ids}}`` of the whole graph.
+    num_classes : int or None
+        Of the labels.
+    """
+
+    number: int
+    num_parts: int
+    partition_id: str
+    schema: Schema
+    idtype: torch.dtype
+    num_edges: list[int]
+    place: list[Tensor]
+    starts: list[Tensor]
+    ids: list[Tensor]
+    columns: list[dict[str, Tensor]]
+    edges: list[PartEdges]
+    edge_columns: list[dict[str, Tensor]]
+    splits: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    num_classes: int | None = None
+
+    def num_nodes(self, type_: int) -> int:
+        """Nodes of a type in the whole graph."""
+        return self.place[type_].shape[0]
+
+
+def part_of(
+    graph: Graph,
+    assigned: Mapping[str, Tensor],
+    number: int,
+    num_parts: int,
+    *,
+    splits: Mapping[str, Any] | None = None,
+    num_classes: int | None = None,
+) -> Part:
+    """Cut one part out of a graph that is in memory.
+
+    Parameters
+    ----------
+    graph : Graph
+        The whole graph.
+    assigned : mapping
+        Part of each node, ``{ntype: Tensor [N]}``.
+    number, num_parts : int
+        Which part, of how many.
+    splits : mapping, optional
+        ``{name: ids}``, or ``{name: {ntype: ids}}``.
+    num_classes : int, optional
+        Of the labels.
+    """
+    schema = graph.schema
+    place, starts, owned = [], [], []
+    for ntype in schema.ntypes:
+        parts = assigned[ntype].long()
+        order = torch.argsort(parts, stable=True)
+        found = torch.empty_like(order)
+        found[order] = torch.arange(order.shape[0])
+        counts = torch.bincount(parts, minlength=num_parts)
+        first = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        place.append(found.to(ops.id_dtype(order.shape[0])))
+        starts.append(first)
+        owned.append(order[first[number] : first[number + 1]].to(graph.idtype))
+    of_type = dict(zip(schema.ntypes, owned))
+    columns = [
+        {name: frame[name][of_type[ntype].long()] for name in frame}
+        for ntype, frame in graph.node_frames().items()
+    ]
+    edges, edge_columns = [], []
+    for (_, _, dst), one in graph.relations.items():
+        full = one.adjacency.full()
+        indptr, indices, at = ops.sample_neighbors(
+            full.indptr, full.indices, of_type[dst], -1, key=0
+        )
+        eids = at if full.eids is None else full.eids[at.long()]
+        edges.append(PartEdges(indptr, indices, eids))
+        edge_columns.append({name: one.edge_frame[name][eids.long()] for name in one.edge_frame})
+    named = {
+        name: dict(ids) if isinstance(ids, Mapping) else {schema.ntypes[0]: ids}
+        for name, ids in (splits or {}).items()
+    }
+    return Part(
+        number, num_parts, "in memory", schema, graph.idtype,
+        [one.num_edges() for one in graph.relations.values()], place, starts, owned, columns,
+        edges, edge_columns, named, num_classes,
+    )  # fmt: skip

@@ -1,0 +1,283 @@
+"""The edges of a graph in parts: every hop asks the owners of its nodes, who draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+import hopflow.ops as ops
+from hopflow.distributed.lane import Exchange, Lane, tag_of
+from hopflow.sampling.edge_pool import EdgePool, pool_of
+from hopflow.sampling.edge_pools import EdgePools
+from hopflow.structure.frame import LazyColumn
+
+if TYPE_CHECKING:
+    from hopflow.distributed.graph import PartitionedGraph
+
+
+class PartPools(EdgePools):
+    """What :class:`EdgePools` is for a whole graph, for one in parts.
+
+    A draw depends on (seed, epoch, batch, hop, relation, node) alone: the owner of a node draws for
+    whoever asks what a process with the whole graph would draw. Its edges are in their order.
+
+    Parameters
+    ----------
+    graph : PartitionedGraph
+        The graph.
+    prob, mask : str, optional
+        Edge columns, as :class:`hopflow.dataloading.NeighborSampler` takes them.
+    """
+
+    def __init__(self, graph: PartitionedGraph, prob: str | None, mask: str | None) -> None:
+        self._graph, part = graph, graph.part
+        self.schema, self.edge_dir = graph.schema, "in"
+        self.num_nodes = [part.num_nodes(t) for t in range(len(self.schema.ntypes))]
+        numbers = {ntype: t for t, ntype in enumerate(self.schema.ntypes)}
+        self._ends = [(numbers[src], numbers[dst]) for src, _, dst in self.schema.relations]
+        self._prob, self._mask = prob, mask
+        pools = {}
+        for r, relation in enumerate(self.schema.relations):
+            pools[relation] = self._pool(r, relation)
+        self.pools = pools
+        # Sources are numbered in the narrowest dtype that holds them, as for a whole graph.
+        wide = any(edges.indices.dtype == torch.int64 for edges in part.edges)
+        self._dtype = torch.int64 if wide else ops.id_dtype(max(self.num_nodes))
+        self._eid_dtype = [ops.id_dtype(count) for count in part.num_edges]
+
+    def _pool(self, r: int, relation: Any) -> EdgePool:
+        """The part's own edges of a relation; rows are those of the part."""
+        columns = self._graph.part.edge_columns[r]
+        prob, mask = (
+            None if name is None else columns.get(name) for name in (self._prob, self._mask)
+        )
+        # Edges are numbered by their position in the part, as the columns are.
+        return pool_of(self._graph.adjacencies[r], prob=prob, mask=mask, what=f" of {relation!r}")
+
+    @property
+    def is_plain(self) -> bool:
+        # Native epochs are for whole graphs.
+        return False
+
+    def arrays(self) -> list[Tensor]:
+        return [x for edges in self._graph.part.edges for x in edges]
+
+    def excluded(self, name: str, edges: Any) -> list[Tensor | None]:
+        if edges is not None:
+            raise ValueError(
+                f"{name}: expected None for a graph in parts, where edges cannot be left out yet,"
+                f" got {type(edges).__name__}"
+            )
+        return [None] * len(self.pools)
+
+    def edge_ids(self, number: int, positions: Tensor, num_edges: int) -> LazyColumn:
+        return LazyColumn.of(positions)  # the owners sent the ids
+
+    def sample_blocks(
+        self,
+        seeds: Sequence[Tensor],
+        fanouts: Sequence[Sequence[int]],
+        *,
+        keys: Sequence[int],
+        replace: bool,
+        idtype: torch.dtype,
+        excluded: Sequence[Tensor | None],
+    ) -> ops.SampledTypedBlocks:
+        """All hops of a batch; every rank calls this with its own seeds and key."""
+        lane = self._graph.lane()
+
+        def draw_hop(hop: int, nodes: Sequence[Tensor]) -> list[ops.Drawn]:
+            tag = tag_of("hop", hop, list(fanouts[hop]), replace, self._prob, self._mask)
+            return _Hop(self, lane, nodes, fanouts[hop], replace).draw(tag, keys[hop])
+
+        return ops.number_hops(
+            draw_hop, self._ends, seeds, len(fanouts), dtype=self._dtype, idtype=idtype
+        )
+
+
+class _Hop:
+    """One hop of one batch on every rank.
+
+    Rank ``p`` gets from this one: the key of its draws and how many nodes of each type follow; then
+    their rows in its part. It answers with how many edges each node keeps, of each relation, and
+    with the sources and ids of these edges.
+    """
+
+    def __init__(
+        self,
+        pools: PartPools,
+        lane: Lane,
+        nodes: Sequence[Tensor],
+        fanouts: Sequence[int],
+        replace: bool,
+    ) -> None:
+        self._pools, self._lane, self._nodes, self._replace = pools, lane, nodes, replace
+        self._fanouts = fanouts
+        self._me, self._ranks = lane.rank, range(lane.num_ranks)
+        # The relations that draw, and the types of their destinations.
+        self._relations = [r for r, fanout in enumerate(fanouts) if fanout != 0]
+        self._types = sorted({pools._ends[r][1] for r in self._relations})
+
+    def draw(self, tag: int, key: int) -> list[ops.Drawn]:
+        part = self._pools._graph.part
+        types = self._types
+        split = {
+            t: ops.split_by_owner(self._nodes[t], part.place[t], part.starts[t]) for t in types
+        }
+        counts = torch.stack([split[t].offsets.diff() for t in types] or [torch.empty(0)], 1).long()
+        if not types:
+            counts = torch.empty((len(self._ranks), 0), dtype=torch.int64)
+        keys = torch.full((len(self._ranks), 1), _signed(key))
+        told = self._lane.header(tag, torch.cat([keys, counts], 1))
+        asked = told[:, 1:].tolist()  # [rank][type]
+        wanted = counts.tolist()
+        rows = self._ask(split, wanted, asked)
+        drawn = [
+            self._draw_for(int(told[p, 0]), rows[p]) for p in self._ranks
+        ]  # of each rank, of each relation
+        got = self._answer(drawn, wanted, asked)
+        return self._merged(split, got)
+
+    def _ask(
+        self,
+        split: Mapping[int, ops.SplitIds],
+        wanted: list[list[int]],
+        asked: list[list[int]],
+    ) -> list[list[Tensor]]:
+        """Rows of this part that each rank asks for, by type; its own among them."""
+        types, me = self._types, self._me
+        dtype = torch.int32
+        for t in types:
+            if split[t].rows.dtype == torch.int64:
+                dtype = torch.int64
+        at = {t: split[t].offsets.tolist() for t in types}
+
+        def own(p: int) -> list[Tensor]:
+            return [split[t].rows[at[t][p] : at[t][p + 1]] for t in types]
+
+        sent = [rows for p in self._ranks if p != me for rows in own(p)]
+        packed = torch.cat([x.to(dtype) for x in sent]) if sent else torch.empty(0, dtype=dtype)
+        counts = [0 if p == me else sum(wanted[p]) for p in self._ranks]
+        expected = [0 if p == me else sum(asked[p]) for p in self._ranks]
+        received = self._lane.exchange(packed, counts, expected, "ids").wait()
+        found, begin = [], 0
+        for p in self._ranks:
+            if p == me:
+                found.append(own(p))
+                continue
+            of_rank = []
+            for count in asked[p]:
+                of_rank.append(received[begin : begin + count])
+                begin += count
+            found.append(of_rank)
+        return found
+
+    def _draw_for(self, key: int, rows: Sequence[Tensor]) -> list[ops.Drawn]:
+        """What a rank's nodes draw from this part's edges, of each relation."""
+        pools, part = self._pools, self._pools._graph.part
+        of_type = dict(zip(self._types, rows))
+        drawn = []
+        every = list(pools.pools.values())
+        for r in self._relations:
+            at = of_type[pools._ends[r][1]]
+            nodes = ops.gather_rows(part.ids[pools._ends[r][1]], at)
+            indptr, sources, positions = every[r].sample(
+                at.to(nodes.dtype), self._fanouts[r], key=ops.relation_key(key % 2**64, r),
+                replace=self._replace, node_ids=nodes,
+            )  # fmt: skip
+            eids = ops.gather_rows(part.edges[r].eids, every[r].eids_at(positions))
+            eids = eids.to(pools._eid_dtype[r])
+            drawn.append((indptr, sources.to(pools._dtype), eids))
+        return drawn
+
+    def _answer(
+        self,
+        drawn: list[list[ops.Drawn]],
+        wanted: list[list[int]],
+        asked: list[list[int]],
+    ) -> list[list[tuple[Tensor, Tensor, Tensor]]]:
+        """Of each rank, of each relation: degrees, sources and ids of the edges asked for."""
+        me, lane, relations = self._me, self._lane, self._relations
+        column = {t: i for i, t in enumerate(self._types)}
+        ends = [column[self._pools._ends[r][1]] for r in relations]  # of each relation, its type
+        degrees = [[indptr.diff().int() for indptr, _, _ in of_rank] for of_rank in drawn]
+        others = [p for p in self._ranks if p != me]
+        sent = [x for p in others for x in degrees[p]]
+        counts = [0 if p == me else sum(asked[p][t] for t in ends) for p in self._ranks]
+        expected = [0 if p == me else sum(wanted[p][t] for t in ends) for p in self._ranks]
+        none = torch.empty(0, dtype=torch.int32)
+        exchange = lane.exchange(torch.cat([none, *sent]), counts, expected, "edges")
+        received = exchange.wait()
+        found_degrees: list[list[Tensor]] = []
+        begin = 0
+        for p in self._ranks:
+            if p == me:
+                found_degrees.append(degrees[p])
+                continue
+            of_rank = []
+            for t in ends:
+                of_rank.append(received[begin : begin + wanted[p][t]])
+                begin += wanted[p][t]
+            found_degrees.append(of_rank)
+        num_edges = [[int(x.sum()) for x in of_rank] for of_rank in found_degrees]
+        exchanges: list[Exchange] = []
+        # Sources of all relations in one exchange; ids likewise, the widest dtype for all.
+        eid_dtype = torch.int32
+        for r in relations:
+            if self._pools._eid_dtype[r] == torch.int64:
+                eid_dtype = torch.int64
+        for which, dtype in ((1, self._pools._dtype), (2, eid_dtype)):
+            parts = [of_relation[which].to(dtype) for p in others for of_relation in drawn[p]]
+            packed = torch.cat([torch.empty(0, dtype=dtype), *parts])
+            sizes = [0 if p == me else sum(x[1].shape[0] for x in drawn[p]) for p in self._ranks]
+            totals = [0 if p == me else sum(num_edges[p]) for p in self._ranks]
+            exchanges.append(lane.exchange(packed, sizes, totals, "edges"))
+        sources, eids = (exchange.wait() for exchange in exchanges)
+        found: list[list[tuple[Tensor, Tensor, Tensor]]] = []
+        begin = 0
+        for p in self._ranks:
+            if p == me:
+                found.append([(d, x[1], x[2]) for d, x in zip(degrees[p], drawn[p])])
+                continue
+            edges: list[tuple[Tensor, Tensor, Tensor]] = []
+            for i, r in enumerate(relations):
+                rows = slice(begin, begin + num_edges[p][i])
+                begin = rows.stop
+                own = eids[rows].to(self._pools._eid_dtype[r])
+                edges.append((found_degrees[p][i], sources[rows], own))
+            found.append(edges)
+        return found
+
+    def _merged(
+        self,
+        split: Mapping[int, ops.SplitIds],
+        got: list[list[tuple[Tensor, Tensor, Tensor]]],
+    ) -> list[ops.Drawn]:
+        """Of each relation the edges in the order of the nodes that they were asked for."""
+        merged: list[ops.Drawn] = []
+        place = {r: i for i, r in enumerate(self._relations)}
+        for r, (_, dst) in enumerate(self._pools._ends):
+            if r not in place:
+                indptr = torch.zeros(self._nodes[dst].shape[0] + 1, dtype=torch.int64)
+                none = torch.empty(0, dtype=self._pools._dtype)
+                merged.append((indptr, none, none.to(self._pools._eid_dtype[r])))
+                continue
+            degrees, sources, eids = (
+                torch.cat([of_rank[place[r]][which] for of_rank in got]) for which in range(3)
+            )
+            indptr = torch.zeros(degrees.shape[0] + 1, dtype=torch.int64)
+            torch.cumsum(degrees, 0, out=indptr[1:])
+            # The groups are rows of a graph; all edges of row slots[i] are those of node i.
+            merged.append(
+                ops.sample_neighbors(indptr, sources, split[dst].slots, -1, key=0, eids=eids)
+            )
+        return merged
+
+
+def _signed(key: int) -> int:
+    """A 64-bit key as an int64 holds it."""
+    key %= 2**64
+    return key - 2**64 if key >= 2**63 else key
