@@ -1,0 +1,227 @@
+"""Ranks that are killed, stopped, slow or wrong: the others get an error that says so, in time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from datetime import timedelta
+
+import pytest
+import torch
+import torch.distributed as dist
+from ranks import error_of
+from test_partitioned_graph import assignment, loader_of, whole
+
+from hopflow.dataloading import BlockSampler, DataLoader, NeighborSampler
+from hopflow.distributed import PartitionedGraph, part_of
+
+LIMIT = 4.0  # seconds that a rank may take to answer
+NAMED = 12.0  # the limit, the silence that makes a rank suspect, and time for a busy machine
+
+
+def endless(rank, num, file, num_workers, pipe):
+    """Load batches until something fails; tell what, and when."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{file}",
+        rank=rank,
+        world_size=num,
+        timeout=timedelta(seconds=30),
+    )
+    graph = whole()
+    parts = PartitionedGraph(
+        part_of(graph, assignment(graph, num, "hash"), rank, num), timeout=LIMIT
+    )
+    loader = loader_of(parts, "one", "plain", use_ddp=True, num_workers=num_workers)
+    pipe.send("ready")
+
+    def run():
+        while True:
+            for _ in loader:
+                pass
+
+    pipe.send((error_of(run), time.time()))
+    # As a program that fails: no farewell to the others.
+    pipe.close()
+    os._exit(1)
+
+
+class World:
+    """Processes that load batches for ever."""
+
+    def __init__(self, folder, num, num_workers):
+        context = multiprocessing.get_context("spawn")
+        self.processes, self.pipes = [], []
+        file = folder / f"store-{time.monotonic_ns()}"
+        for rank in range(num):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=endless, args=(rank, num, file, num_workers, theirs))
+            process.start()
+            theirs.close()
+            self.processes.append(process)
+            self.pipes.append(ours)
+        for pipe in self.pipes:
+            assert pipe.poll(60)
+            assert pipe.recv() == "ready"
+
+    def send(self, rank, number):
+        os.kill(self.processes[rank].pid, number)
+        return time.time()
+
+    def errors(self, ranks):
+        found = {}
+        for rank in ranks:
+            assert self.pipes[rank].poll(NAMED + 10), f"rank {rank} hangs"
+            found[rank] = self.pipes[rank].recv()
+        return found
+
+    def end(self):
+        for process in self.processes:
+            process.kill()
+            process.join()
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = []
+
+    def make(num, num_workers):
+        made.append(World(tmp_path, num, num_workers))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.end()
+
+
+@pytest.mark.parametrize(
+    ("number", "num_workers"), [(signal.SIGKILL, 0), (signal.SIGKILL, 2), (signal.SIGSTOP, 2)]
+)
+def test_a_rank_that_is_killed_or_stopped_is_named(world, number, num_workers):
+    running = world(3, num_workers)
+    time.sleep(random.uniform(0.1, 0.6))
+    at = running.send(2, number)
+    for rank, (error, when) in running.errors([0, 1]).items():
+        assert error.startswith("HopflowError: "), error
+        assert f"failed on rank {rank}: rank 2 (" in error
+        assert "gives no sign of life" in error
+        assert when - at < NAMED
+
+
+class Failing(BlockSampler):
+    """Fails at one batch on one rank."""
+
+    def __init__(self, rank):
+        super().__init__()
+        self.rank, self.count = rank, 0
+
+    def sample(self, g, seeds):
+        self.count += 1
+        if self.rank == 1 and self.count == 3:
+            raise LookupError("no such thing")
+        return NeighborSampler([3, 2]).sample(g, seeds)
+
+
+def one_fails(rank, num_workers):
+    graph = whole()
+    parts = PartitionedGraph(part_of(graph, assignment(graph, 3, "hash"), rank, 3), timeout=LIMIT)
+    loader = DataLoader(
+        parts,
+        range(150),
+        Failing(rank),
+        batch_size=10,
+        num_workers=num_workers,
+        use_ddp=True,
+        seed=1,
+    )
+    begin = time.monotonic()
+    first = error_of(lambda: list(loader))
+    took = time.monotonic() - begin
+    # The loader can be used again.
+    again = [len(list(loader)) for _ in range(2)]
+    parts.close()
+    return first, took, again
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_error_on_one_rank_reaches_all(ranks, num_workers):
+    for rank, (error, took, again) in enumerate(ranks.run(one_fails, num_workers, num=3)):
+        if rank == 1:
+            assert error == "LookupError: no such thing"
+        else:
+            assert f"failed on rank {rank}: rank 1 failed with LookupError: no such thing" in error
+        assert took < NAMED
+        assert again == [5, 5]
+
+
+def other_step(rank):
+    graph = whole()
+    parts = PartitionedGraph(part_of(graph, assignment(graph, 2, "hash"), rank, 2), timeout=LIMIT)
+    sampler = NeighborSampler([3 if rank else 4])
+    found = error_of(lambda: sampler.sample(parts, [1, 2]))
+    parts.close()
+    return found
+
+
+def test_ranks_at_different_steps_are_told_so(ranks):
+    for rank, error in enumerate(ranks.run(other_step, num=2)):
+        assert error.startswith(
+            f"HopflowError: rank {1 - rank} is at another step than rank {rank}"
+        )
+
+
+def leave_early(rank, num_workers):
+    graph = whole()
+    parts = PartitionedGraph(part_of(graph, assignment(graph, 2, "hash"), rank, 2), timeout=20)
+    loader = loader_of(parts, "one", "plain", use_ddp=True, num_workers=num_workers)
+    for stop in (1, 3, 0):
+        for i, _ in enumerate(loader):
+            time.sleep(0.01 * rank)
+            if i == stop:
+                break
+    found = [batch[0].tolist() for batch in loader]
+    parts.close()
+    return found
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 3])
+def test_ranks_may_leave_a_loop_together(ranks, num_workers):
+    first, second = ranks.run(leave_early, num_workers, num=2)
+    alone = loader_of(whole(), "one", "plain")
+    for _ in range(3):
+        iter(alone)
+    expected = [batch[0].tolist() for batch in alone]
+    assert first == expected[::2]
+    assert second[: len(expected) // 2] == expected[1::2]
+
+
+def wrong_parts(rank, change):
+    graph = whole()
+    part = part_of(graph, assignment(graph, 2, "hash"), rank, 2)
+    if change == "swapped":
+        part = part_of(graph, assignment(graph, 2, "hash"), 1 - rank, 2)
+    elif change == "other":
+        object.__setattr__(part, "partition_id", f"id {rank}")
+    elif change == "three":
+        part = part_of(graph, assignment(graph, 3, "hash"), rank, 3)
+    return error_of(lambda: PartitionedGraph(part))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ("swapped", "ValueError: rank 0 has part 1, expected part 0"),
+        (
+            "other",
+            "ValueError: rank 1 has a part of another partitioning than rank 0: id 1, not id 0",
+        ),
+        ("three", "HopflowError: a graph in 3 parts: expected as many ranks, got 2"),
+    ],
+)
+def test_parts_that_do_not_belong_together_are_refused(ranks, change, match):
+    for error in ranks.run(wrong_parts, change, num=2):
+        assert error.startswith(match)
