@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from ranks import error_of
 
 import hopflow as hf
 from hopflow.dataloading import DataLoader, MultiLayerFullNeighborSampler, NeighborSampler
@@ -115,6 +116,10 @@ def epochs_in_parts(rank, num, kind, how, sampler, idtype, options):
     part = part_of(graph, assignment(graph, num, how), rank, num)
     parts = PartitionedGraph(part, timeout=20)
     try:
+        if cache := options.pop("cache", None):
+            seeds = loader_of(parts, kind, sampler, use_ddp=True).indices
+            by_part = options.get("seeds_by_part", False)
+            parts.cache_rows(SAMPLERS[sampler](), seeds, batch_size=16, by_part=by_part, **cache)
         loader = loader_of(parts, kind, sampler, use_ddp=True, **options)
         return [
             [(b[2][-1].is_padding, told(b), columns(b[2], kind)) for b in loader] for _ in range(2)
@@ -159,3 +164,159 @@ def test_one_part_is_the_whole_graph():
         assert columns(a[2], "one") == columns(b[2], "one")
     assert parts.traffic().bytes == 0
     parts.close()
+
+
+# --- rows of other parts that are kept ---
+
+
+@pytest.mark.parametrize("cache", [{"rows": 30}, {"size": "600B"}, {"rows": 10**6}, {"rows": 0}])
+def test_a_cache_changes_no_batch(ranks, cache):
+    check(ranks, 2, "one", "hash", "plain", num_workers=1, cache=cache)
+
+
+def test_a_cache_of_several_types(ranks):
+    check(ranks, 3, "typed", "hash", "plain", num_workers=2, cache={"size": "2kB"})
+
+
+def hits(rank, cache, by_part):
+    graph = whole()
+    parts = PartitionedGraph(part_of(graph, assignment(graph, 2, "ranges"), rank, 2), timeout=20)
+    sampler = NeighborSampler([3, 2], prefetch_node_feats=["feat"])
+    seeds = torch.arange(0, 200, 2)
+    report = parts.cache_rows(sampler, seeds, batch_size=10, by_part=by_part, **cache)
+    before = parts.traffic()
+    options = {"batch_size": 10, "shuffle": True, "seed": 4, "use_ddp": True}
+    for _ in range(40):
+        for _ in DataLoader(parts, seeds, sampler, seeds_by_part=by_part, **options):
+            pass
+    after = parts.traffic()
+    found = [getattr(after, n) - getattr(before, n) for n in ("cached_rows", "remote_rows", "rows")]
+    parts.close()
+    return report, found
+
+
+@pytest.mark.parametrize("by_part", [False, True])
+def test_the_expected_hit_rate_is_what_comes(ranks, by_part):
+    for report, (cached, remote, _) in ranks.run(hits, {"rows": 40}, by_part, num=2):
+        assert report.rows == {"_N": 40}
+        assert report.bytes == 40 * 20
+        # Nodes are taken for independent, which is only nearly so in a graph this small.
+        assert cached / (cached + remote) == pytest.approx(report.expected_hit_rate, abs=0.06)
+        assert cached / (cached + remote) > 0.45  # 40 of 100 at random would be 0.4
+
+
+def test_a_cache_of_everything_leaves_nothing_to_fetch(ranks):
+    for report, (cached, remote, rows) in ranks.run(hits, {"size": "1GiB"}, False, num=2):
+        assert report.expected_hit_rate == pytest.approx(1)
+        assert (remote, rows) == (0, 0)
+        assert cached > 0
+
+
+def bad_caches(rank):
+    graph = whole()
+    parts = PartitionedGraph(part_of(graph, assignment(graph, 1, "hash"), 0, 1))
+    sampler = NeighborSampler([2])
+    found = [
+        error_of(lambda options=options: parts.cache_rows(sampler, [1], **options))
+        for options in (
+            {},
+            {"size": 1, "rows": 1},
+            {"size": "2 apples"},
+            {"rows": -1},
+            {"size": -1},
+        )
+    ]
+    parts.close()
+    return found
+
+
+def test_bad_sizes_of_a_cache():
+    both, other, apples, rows, size = bad_caches(0)
+    assert both == other == "ValueError: size, rows: expected one of them, got both or neither"
+    assert apples.startswith("ValueError: size: expected a size such as '500MB'")
+    assert rows == "ValueError: rows: expected at least 0, got -1"
+    assert size == "ValueError: size: expected at least 0 bytes, got -1"
+
+
+# --- seeds by part ---
+
+
+def by_part(rank, how, num_workers):
+    graph = whole()
+    part = part_of(graph, assignment(graph, 2, how), rank, 2)
+    parts = PartitionedGraph(part, timeout=20)
+    loader = loader_of(
+        parts, "one", "plain", use_ddp=True, seeds_by_part=True, num_workers=num_workers
+    )
+    found = [(b[2][-1].is_padding, told(b), b[1]) for b in loader]
+    own = set(part.ids[0].tolist())
+    parts.close()
+    return [one[:2] for one in found], [set(seeds.tolist()) <= own for _, _, seeds in found]
+
+
+@pytest.mark.parametrize("how", ["hash", "ranges", "last"])
+def test_seeds_by_part_are_the_ranks_own(ranks, how):
+    of_ranks = ranks.run(by_part, how, 2, num=2)
+    every = [one for step in zip(*(x[0] for x in of_ranks), strict=True) for one in step]
+    real = [batch for is_padding, batch in every if not is_padding]
+    seeds = [s for batch in real for s in batch[1][1]]
+    expected = torch.randperm(NUM_NODES, generator=torch.Generator().manual_seed(1))[:150]
+    assert sorted(seeds) == sorted(expected.tolist())
+    if how == "ranges":  # 5 of 10 batches are full on both ranks, but for leftovers
+        for _, own in of_ranks:
+            assert sum(own) >= len(own) - 2
+    # One process with the order of seeds that results yields the same.
+    order = torch.tensor(seeds)
+    alone = loader_of(whole(), "one", "plain", shuffle=False)
+    alone.indices = order
+    theirs = [batch[0].tolist() for batch in alone]
+    assert [batch[0][1] for batch in real] == theirs
+
+
+def test_seeds_by_part_needs_parts():
+    with pytest.raises(ValueError, match="seeds_by_part: expected False for a graph that is not"):
+        loader_of(whole(), "one", "plain", seeds_by_part=True)
+
+
+# --- what cannot be done is said ---
+
+
+def refusals(rank):
+    graph = whole()
+    parts = PartitionedGraph(part_of(graph, assignment(graph, 2, "hash"), rank, 2), timeout=20)
+
+    def sample(**options):
+        return lambda: NeighborSampler([2], **options).sample(parts, [1, 2])
+
+    found = [
+        error_of(lambda: DataLoader(parts, [1], NeighborSampler([2]))),
+        error_of(sample(edge_dir="out")),
+        error_of(sample(prob="no")),
+        error_of(sample(prob=torch.ones(1500))),
+        error_of(sample(prefetch_edge_feats=["w"])),
+        error_of(sample(prefetch_node_feats=["no"])),
+        error_of(lambda: sample(prefetch_node_feats=["feat"])()[2][-1].dstdata["label"]),
+        error_of(lambda: NeighborSampler([2]).sample(parts, [200])),
+        error_of(lambda: NeighborSampler([2]).sample(parts, [1], exclude_eids=[1])),
+        error_of(lambda: parts.owned("x")),
+    ]
+    parts.close()
+    return found
+
+
+def test_what_parts_cannot_do_is_said(ranks):
+    expected = [
+        "ValueError: use_ddp: expected True for a graph in parts",
+        "ValueError: edge_dir: expected 'in' for a graph in parts",
+        "KeyError: \"prob: no type of edges has a column 'no'",
+        "TypeError: prob: expected the name of an edge column for a graph in parts, got a tensor",
+        "ValueError: prefetch_edge_feats: expected none for a graph in parts",
+        "KeyError: \"no node column 'no'; there is 'feat'",
+        "KeyError: \"column 'label' did not come with the batch",
+        "IndexError: seed_nodes[0] is 200",
+        "ValueError: exclude_eids: expected None for a graph in parts",
+        "ValueError: ntype: expected one of '_N', got 'x'",
+    ]
+    for errors in ranks.run(refusals, num=2):
+        for error, start in zip(errors, expected, strict=True):
+            assert error.startswith(start), error

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from hopflow.dataloading.parts import GraphInParts
 from hopflow.graphs.graph import Graph
 from hopflow.structure.by_type import edges_by_type, nodes_by_type
 from hopflow.structure.ids import as_mask, as_node_ids
@@ -84,13 +85,18 @@ class Indices:
                 found[name] = (own - first).to(self.dtype)
         return found
 
+    def by_number(self) -> list[Tensor]:
+        """The ids of each type, in the order of :attr:`types`."""
+        found = self.split(self.ids) if self.is_by_type else {self.types[0]: self.ids}
+        return [found.get(name, self.ids[:0]) for name in self.types]
+
     @classmethod
-    def of(cls, graph: Graph, value: Any, kind: str | None) -> Indices:
+    def of(cls, graph: Graph | GraphInParts, value: Any, kind: str | None) -> Indices:
         """What a user gave, checked as far as it is known what it is.
 
         Parameters
         ----------
-        graph : Graph
+        graph : Graph or GraphInParts
             The graph.
         value : Tensor, numpy array, sequence of int, boolean mask or dict
             Ids, or ``{type: ids}``.
@@ -105,6 +111,7 @@ class Indices:
         if kind not in ("node", "edge", None):
             raise ValueError(f"index_kind: expected 'node', 'edge' or None, got {kind!r}")
         is_by_type = isinstance(value, Mapping)
+        graph = cast(Graph, graph)  # of either kind: only its types and sizes are looked at
         if kind is None:
             most = torch.iinfo(graph.idtype).max
             given = value if is_by_type else {None: value}

@@ -128,6 +128,10 @@ class DataLoader:
     collate_fn, sampler, batch_sampler
         torch's, and None: the sampler returns the batch, and ``indices``, ``shuffle`` and
         ``batch_size`` say what goes into it.
+    seeds_by_part : bool
+        For a graph in parts: a batch has seeds of one part, that of the rank that makes it, as far
+        as parts have full batches; so most of its rows are at hand. The batches are still those of
+        one process with the same option, which depend on the partitioning.
     seed : int, optional
         Makes the loader independent of ``torch.manual_seed``: epoch ``e`` of two loaders with one
         seed is the same.
@@ -177,6 +181,7 @@ class DataLoader:
         pin_memory_device: str = "",
         in_order: bool = True,
         seed: int | None = None,
+        seeds_by_part: bool = False,
         **unknown: NoReturn,
     ) -> None:
         if unknown:
@@ -226,6 +231,9 @@ class DataLoader:
         refuse_replacements(collate_fn=collate_fn, sampler=sampler, batch_sampler=batch_sampler)
         self.collate_fn = self.sampler = self.batch_sampler = None
         self.pin_memory = require_bool("pin_memory", pin_memory)
+        self.seeds_by_part = require_bool("seeds_by_part", seeds_by_part)
+        if self.seeds_by_part and not isinstance(graph, GraphInParts):
+            raise ValueError("seeds_by_part: expected False for a graph that is not in parts")
         self.pin_memory_device = require_pin_device(pin_memory_device)
         self.timeout = as_timeout(timeout, self.num_workers)
         self.worker_init_fn = require_init_fn(worker_init_fn)
@@ -330,6 +338,9 @@ class DataLoader:
             key = ops.stream_key(self._position["seed"], self._position["epoch"], _SHUFFLE, 0)
             generator = torch.Generator().manual_seed(key % 2**63)
             order = torch.randperm(len(self._indices), generator=generator, device="cpu")
+        if self.seeds_by_part and isinstance(self.graph, GraphInParts):
+            order = torch.arange(len(self._indices)) if order is None else order
+            order = self.graph.by_part(self._indices.ids, order, self.batch_size)
         plan = Plan(
             graph=self.graph,
             sampler=self.graph_sampler,
@@ -442,6 +453,7 @@ class DataLoader:
             "batch_size": self.batch_size,
             "shuffle": int(self.shuffle),
             "drop_last": int(self.drop_last),
+            **({"seeds_by_part": 1} if self.seeds_by_part else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

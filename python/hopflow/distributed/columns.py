@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 import hopflow.ops as ops
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     from hopflow.distributed.graph import PartitionedGraph
 
 
+_CHUNK_ROWS = 1 << 16  # rows fetched at a time
+
+
 @dataclass(frozen=True)
-class _Wanted:
+class Wanted:
     """Columns of one node type, of the nodes that ``level`` hops reach, from the same places."""
 
     type: int
@@ -55,8 +59,27 @@ def fetch_rows(
     dict of Tensor
         Rows of ``ids``, shape [S, ...].
     """
-    one = _Wanted(type_, 0, tuple(columns), False)
+    one = Wanted(type_, 0, tuple(columns), False)
     return _exchange(graph, lane, [one], [ids], lambda _, name: columns[name])[0]
+
+
+def fetch_in_chunks(
+    graph: PartitionedGraph,
+    lane: Lane,
+    ids: Tensor,
+    type_: int,
+    columns: dict[str, Tensor],
+) -> dict[str, Tensor]:
+    """:func:`fetch_rows` of many rows, so many at a time that buffers stay small."""
+    most = torch.tensor([ids.shape[0]])
+    if lane.num_ranks > 1:
+        dist.all_reduce(most, dist.ReduceOp.MAX, group=lane.group)
+    found = {name: x.new_empty((ids.shape[0], *x.shape[1:])) for name, x in columns.items()}
+    for begin in range(0, int(most), _CHUNK_ROWS):
+        rows = fetch_rows(graph, lane, ids[begin : begin + _CHUNK_ROWS], type_, columns)
+        for name, value in rows.items():
+            found[name][begin : begin + _CHUNK_ROWS] = value
+    return found
 
 
 def bring_columns(
@@ -71,7 +94,7 @@ def bring_columns(
     ValueError
         Edge columns are asked for.
     """
-    wanted = _wanted(graph, sampler, len(sampled.hops))
+    wanted = wanted_columns(graph, sampler, len(sampled.hops))
     ids = [_nodes_at(sampled, one) for one in wanted]
     columns = graph.part.columns
     found = _exchange(graph, lane, wanted, ids, lambda t, name: columns[t][name])
@@ -98,7 +121,7 @@ def bring_columns(
     return take
 
 
-def _wanted(graph: PartitionedGraph, sampler: Any, num_hops: int) -> list[_Wanted]:
+def wanted_columns(graph: PartitionedGraph, sampler: Any, num_hops: int) -> list[Wanted]:
     """What to get, the same on every rank."""
     columns, ntypes = graph.part.columns, graph.schema.ntypes
     if sampler.prefetch_edge_feats:
@@ -122,10 +145,10 @@ def _wanted(graph: PartitionedGraph, sampler: Any, num_hops: int) -> list[_Wante
         names = groups.setdefault((t, level, is_cached), [])
         if name not in names:
             names.append(name)
-    return [_Wanted(t, level, tuple(names), c) for (t, level, c), names in groups.items()]
+    return [Wanted(t, level, tuple(names), c) for (t, level, c), names in groups.items()]
 
 
-def _nodes_at(sampled: ops.SampledTypedBlocks, one: _Wanted) -> Tensor:
+def _nodes_at(sampled: ops.SampledTypedBlocks, one: Wanted) -> Tensor:
     nodes = sampled.nodes[one.type]
     if one.level == 0:
         count = nodes.output_nodes.shape[0]
@@ -137,7 +160,7 @@ def _nodes_at(sampled: ops.SampledTypedBlocks, one: _Wanted) -> Tensor:
 def _exchange(
     graph: PartitionedGraph,
     lane: Lane,
-    wanted: list[_Wanted],
+    wanted: list[Wanted],
     ids: list[Tensor],
     column_of: Callable[[int, str], Tensor],
 ) -> list[dict[str, Tensor]]:

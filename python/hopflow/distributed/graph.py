@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,8 +14,15 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.dataloading.epoch import Plan, RunningEpoch
+from hopflow.dataloading.indices import Indices
 from hopflow.dataloading.parts import GraphInParts
-from hopflow.distributed.columns import bring_columns
+from hopflow.distributed.cache import (
+    CacheReport,
+    expected_inclusion,
+    most_wanted,
+    size_in_bytes,
+)
+from hopflow.distributed.columns import bring_columns, fetch_in_chunks, wanted_columns
 from hopflow.distributed.epoch import PartsEpoch
 from hopflow.distributed.lane import Lane, Traffic, new_lane
 from hopflow.distributed.part import Part
@@ -95,7 +103,7 @@ class PartitionedGraph(GraphInParts):
     def num_nodes(self, ntype: Any = None) -> int:
         if ntype is None:
             return sum(self.part.num_nodes(t) for t in self._numbers.values())
-        return self.part.num_nodes(self._number(ntype))
+        return self.part.num_nodes(self.number_of_type(ntype))
 
     def num_edges(self, etype: Any = None) -> int:
         if etype is None:
@@ -106,15 +114,15 @@ class PartitionedGraph(GraphInParts):
         """Nodes of a type, or of all, that this rank owns."""
         if ntype is None:
             return sum(ids.shape[0] for ids in self.part.ids)
-        return self.part.ids[self._number(ntype)].shape[0]
+        return self.part.ids[self.number_of_type(ntype)].shape[0]
 
     def owned(self, ntype: Any = None) -> Tensor:
         """Ids of the nodes of a type that this rank owns, rising."""
-        return self.part.ids[self._number(ntype)]
+        return self.part.ids[self.number_of_type(ntype)]
 
     def columns(self, ntype: Any = None) -> dict[str, Tensor]:
         """Node columns of a type, a row for each node that this rank owns."""
-        return self.part.columns[self._number(ntype)]
+        return self.part.columns[self.number_of_type(ntype)]
 
     def get_idx_split(self) -> dict[str, Any]:
         """Ids of each split in the whole graph; dicts by type where there are several types."""
@@ -128,7 +136,12 @@ class PartitionedGraph(GraphInParts):
         """Classes of the labels."""
         return self.part.num_classes
 
-    def _number(self, ntype: Any) -> int:
+    def ends(self) -> list[tuple[int, int]]:
+        """Numbers of the source type and of the destination type of each relation."""
+        return [(self._numbers[src], self._numbers[dst]) for src, _, dst in self.schema.relations]
+
+    def number_of_type(self, ntype: Any) -> int:
+        """The number of a node type; None will do where there is one."""
         if ntype is None and len(self._numbers) == 1:
             return 0
         if ntype not in self._numbers:
@@ -212,6 +225,8 @@ class PartitionedGraph(GraphInParts):
             every: list[Any] = [None] * self._num_ranks
             dist.all_gather_object(every, broken)
             broken = sorted({i for of_rank in every for i in of_rank})
+        if broken:
+            self._watch.forget()
         for i in broken:
             self._closed += self._lanes[i].traffic
             self._lanes[i].close()
@@ -245,6 +260,96 @@ class PartitionedGraph(GraphInParts):
         self._threads = []
 
     # --- rows of other parts that are kept here ---
+
+    def cache_rows(
+        self,
+        sampler: Any,
+        seeds: Any,
+        *,
+        size: Any = None,
+        rows: int | None = None,
+        batch_size: int = 1024,
+        by_part: bool = False,
+    ) -> CacheReport:
+        """Keep copies of the rows of other parts that batches are most likely to want.
+
+        Every rank calls this. What was kept before is let go. Reads all edges once for each hop.
+
+        Parameters
+        ----------
+        sampler : NeighborSampler
+            What makes the batches: its fanouts and the columns that it prefetches count.
+        seeds : Tensor or dict
+            As the loader's ``indices``, the same on every rank.
+        size : int or str, optional
+            Memory for the rows on this rank, such as ``"2GiB"`` or a number of bytes.
+        rows : int, optional
+            Instead of ``size``: how many rows.
+        batch_size : int
+            Seeds a batch.
+        by_part : bool
+            Whether batches have seeds of the rank's own part, as the loader's ``seeds_by_part``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Both of ``size`` and ``rows``, or neither, or what is no size.
+        """
+        if (size is None) == (rows is None):
+            raise ValueError("size, rows: expected one of them, got both or neither")
+        most = None if size is None else size_in_bytes("size", size)
+        if rows is not None and ops.as_int("rows", rows) < 0:
+            raise ValueError(f"rows: expected at least 0, got {rows}")
+        self._caches = {}
+        wanted = wanted_columns(self, sampler, len(sampler.fanouts))
+        names: list[list[str]] = [[] for _ in self._numbers]
+        for one in wanted:
+            if one.level:  # labels of seeds come along with them
+                names[one.type] += one.names
+        columns = [
+            {name: self.part.columns[t][name] for name in of_type}
+            for t, of_type in enumerate(names)
+        ]
+        fanouts = self.edge_pools("in", None, None).fanouts(sampler.fanouts)
+        of_type = [ids.cpu() for ids in Indices.of(self, seeds, "node").by_number()]
+        chances = self._chances(of_type, batch_size, fanouts, by_part)
+        widths = [sum(_row_bytes(x) for x in of.values()) for of in columns]
+        kept, rate = most_wanted(self, chances, widths, size=most, rows=rows)
+        del chances
+        total = 0
+        for t, ids in enumerate(kept):
+            if not columns[t]:
+                continue
+            found = fetch_in_chunks(self, self.lane(), ids.to(self.idtype), t, columns[t])
+            slots = torch.full((self.part.num_nodes(t),), -1, dtype=torch.int32)
+            slots[ids] = torch.arange(ids.shape[0], dtype=torch.int32)
+            self._caches[t] = slots, found
+            total += ids.shape[0] * widths[t]
+        counts = {ntype: kept[t].shape[0] for ntype, t in self._numbers.items()}
+        return CacheReport(counts, total, rate)
+
+    def _chances(
+        self,
+        seeds: list[Tensor],
+        batch_size: int,
+        fanouts: list[list[int]],
+        by_part: bool,
+    ) -> list[Tensor]:
+        """How likely a batch of this rank wants each node."""
+        if not by_part:
+            rate = batch_size / max(sum(ids.shape[0] for ids in seeds), 1)
+            return expected_inclusion(self, seeds, rate, fanouts)
+        mine: list[Tensor] = []
+        for rank in range(self._num_ranks):  # together: every rank has edges that matter to all
+            own = [
+                ids[(place[ids.long()] >= starts[rank]) & (place[ids.long()] < starts[rank + 1])]
+                for ids, place, starts in zip(seeds, self.part.place, self.part.starts)
+            ]
+            rate = batch_size / max(sum(ids.shape[0] for ids in own), 1)
+            found = expected_inclusion(self, own, rate, fanouts)
+            if rank == self._rank:
+                mine = found
+        return mine
 
     def cached_columns(self, type_: int) -> set[str]:
         """Names of the columns of a type of which rows are kept."""
@@ -319,6 +424,10 @@ def order_by_part(owner: Tensor, order: Tensor, num_parts: int, batch_size: int)
         left[part] -= 1
     rests = [seeds[done:] for seeds, done in zip(of_part, taken)]
     return torch.cat([*batches, *rests]) if order.shape[0] else order
+
+
+def _row_bytes(column: Tensor) -> int:
+    return column.element_size() * math.prod(column.shape[1:])
 
 
 def _refuse(name: str) -> NoReturn:

@@ -80,7 +80,7 @@ class Lane:
     """
 
     def __init__(self, group: Any, rank: int, num_ranks: int, watch: Watch) -> None:
-        self._group, self.rank, self.num_ranks, self._watch = group, rank, num_ranks, watch
+        self.group, self.rank, self.num_ranks, self._watch = group, rank, num_ranks, watch
         self.traffic = Traffic()
         self.is_broken = False
 
@@ -111,7 +111,7 @@ class Lane:
         try:
             work = dist.all_to_all_single(
                 to, of, [n * width for n in expected], [n * width for n in counts],
-                group=self._group, async_op=True,
+                group=self.group, async_op=True,
             )  # fmt: skip
         except RuntimeError as error:
             raise self._failed(error, kind) from error
@@ -163,7 +163,7 @@ class Lane:
 
     def close(self) -> None:
         """Give the group back; other ranks that wait for this one get an error."""
-        group, self._group = self._group, None
+        group, self.group = self.group, None
         if group is not None and dist.is_initialized():
             dist.destroy_process_group(group)
 

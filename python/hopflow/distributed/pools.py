@@ -36,8 +36,7 @@ class PartPools(EdgePools):
         self._graph, part = graph, graph.part
         self.schema, self.edge_dir = graph.schema, "in"
         self.num_nodes = [part.num_nodes(t) for t in range(len(self.schema.ntypes))]
-        numbers = {ntype: t for t, ntype in enumerate(self.schema.ntypes)}
-        self._ends = [(numbers[src], numbers[dst]) for src, _, dst in self.schema.relations]
+        self._ends = graph.ends()
         self._prob, self._mask = prob, mask
         pools = {}
         for r, relation in enumerate(self.schema.relations):
@@ -95,6 +94,36 @@ class PartPools(EdgePools):
 
         return ops.number_hops(
             draw_hop, self._ends, seeds, len(fanouts), dtype=self._dtype, idtype=idtype
+        )
+
+    def all_in_edges(
+        self, seeds: Sequence[Tensor], type_: int, rows: Tensor
+    ) -> ops.SampledTypedBlocks:
+        """One hop of all in-edges of nodes that this rank owns, without asking anybody.
+
+        Parameters
+        ----------
+        seeds : sequence of Tensor
+            Nodes of each type; those of ``type_`` are the part's ``rows``, of the others none.
+        type_ : int
+            Their type.
+        rows : Tensor
+            Their rows in the part, int64.
+        """
+
+        def draw_hop(hop: int, nodes: Sequence[Tensor]) -> list[ops.Drawn]:
+            drawn = []
+            for r, (_, dst) in enumerate(self._ends):
+                edges = self._graph.part.edges[r]
+                at = rows if dst == type_ else rows[:0]
+                indptr, sources, eids = ops.sample_neighbors(
+                    edges.indptr, edges.indices, at, -1, key=0, eids=edges.eids
+                )
+                drawn.append((indptr, sources.to(self._dtype), eids.to(self._eid_dtype[r])))
+            return drawn
+
+        return ops.number_hops(
+            draw_hop, self._ends, seeds, 1, dtype=self._dtype, idtype=self._graph.idtype
         )
 
 

@@ -66,6 +66,11 @@ class Watch:
         with suppress(Exception):
             self._store.set(f"failed/{self._rank}", f"{type(error).__name__}: {error}"[:500])
 
+    def forget(self) -> None:
+        """Take back what :meth:`report` left."""
+        if self._store is not None:
+            self._store.set(f"failed/{self._rank}", "")
+
     def explain(self, error: BaseException, what: str) -> Exception:
         """The error to raise for an exchange that failed, naming the ranks that are to blame."""
         try:

@@ -1,0 +1,172 @@
+"""Which rows of other parts a rank is likely to want, and how many of them to keep."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+import hopflow.ops as ops
+
+if TYPE_CHECKING:
+    from hopflow.distributed.graph import PartitionedGraph
+
+_CHUNK = 1 << 22  # edges looked at, and rows fetched, at a time
+
+_UNITS = {"": 1, "b": 1}
+_UNITS |= {f"{prefix}b": 1000**i for i, prefix in enumerate("kmgt", 1)}
+_UNITS |= {f"{prefix}ib": 1024**i for i, prefix in enumerate("kmgt", 1)}
+
+
+@dataclass(frozen=True)
+class CacheReport:
+    """What a rank keeps of other parts.
+
+    Attributes
+    ----------
+    rows : dict
+        Rows kept of each node type.
+    bytes : int
+        Memory of these rows.
+    expected_hit_rate : float
+        Share of the remote rows of a batch that are expected to be among them.
+    """
+
+    rows: dict[str, int]
+    bytes: int
+    expected_hit_rate: float
+
+
+def size_in_bytes(name: str, size: object) -> int:
+    """A size such as 1000000, ``"500MB"`` or ``"2 GiB"``, in bytes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Something else, or a negative size.
+    """
+    if isinstance(size, str):
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", size)
+        if found is None or found[2].lower() not in _UNITS:
+            raise ValueError(f"{name}: expected a size such as '500MB' or '2GiB', got {size!r}")
+        return int(float(found[1]) * _UNITS[found[2].lower()])
+    number = ops.as_int(name, size)
+    if number < 0:
+        raise ValueError(f"{name}: expected at least 0 bytes, got {number}")
+    return number
+
+
+def expected_inclusion(
+    graph: PartitionedGraph, seeds: Sequence[Tensor], rate: float, fanouts: Sequence[Sequence[int]]
+) -> list[Tensor]:
+    """How likely each node is to be among those of a batch; every rank calls this.
+
+    The nodes of a batch are taken to be drawn independently of one another: with ``p`` the
+    probability that a node is reached, and ``k`` picks of its ``d`` in-edges, each of their sources
+    is reached from it with probability ``p * min(1, k / d)``.
+
+    Parameters
+    ----------
+    graph : PartitionedGraph
+        The graph.
+    seeds : sequence of Tensor
+        Of each type the nodes that batches begin with, the same on every rank.
+    rate : float
+        The probability of each to be in a batch.
+    fanouts : sequence
+        From the seeds outwards, of each hop one for each relation.
+
+    Returns
+    -------
+    list of Tensor
+        Of each type float32, shape [N].
+
+    References
+    ----------
+    Kaler et al., "Communication-efficient graph neural networks with probabilistic neighborhood
+    expansion analysis and caching", MLSys 2023, section 3.
+    """
+    part = graph.part
+    ntypes, relations = graph.schema.ntypes, graph.schema.relations
+    number = {ntype: t for t, ntype in enumerate(ntypes)}
+    reached = []
+    for t, own in enumerate(seeds):
+        chance = torch.zeros(part.num_nodes(t))
+        chance[own.long()] = min(rate, 1.0)
+        reached.append(chance)
+    for of_hop in fanouts:
+        # Sums over in-edges of log(1 - chance); the own part's edges, then those of all.
+        missed = [torch.zeros_like(chance) for chance in reached]
+        for (src, _, dst), edges, fanout in zip(relations, part.edges, of_hop):
+            if fanout == 0:
+                continue
+            degrees = edges.indptr.diff()
+            share = torch.ones(degrees.shape[0])
+            if fanout > 0:
+                share = (fanout / degrees.clamp(min=1).float()).clamp(max=1.0)
+            chance = reached[number[dst]][part.ids[number[dst]].long()] * share
+            # Not log(0): what is sure to be reached stays so to seven digits.
+            value = torch.log1p(-chance.clamp(max=1 - 1e-7))
+            for begin in range(0, edges.indices.shape[0], _CHUNK):
+                end = min(begin + _CHUNK, edges.indices.shape[0])
+                # The rows that these edges are of; the first and the last may have others too.
+                ends = torch.tensor([begin, end - 1])
+                first, last = torch.searchsorted(edges.indptr, ends, right=True).tolist()
+                counts = edges.indptr[first - 1 : last + 1].clamp(begin, end).diff()
+                per_edge = value[first - 1 : last].repeat_interleave(counts)
+                missed[number[src]].index_add_(0, edges.indices[begin:end].long(), per_edge)
+        for t, sums in enumerate(missed):
+            if graph.ranks()[1] > 1:
+                dist.all_reduce(sums, group=graph.lane().group)
+            reached[t] = 1 - (1 - reached[t]) * torch.exp(sums)
+    return reached
+
+
+def most_wanted(
+    graph: PartitionedGraph,
+    chances: Sequence[Tensor],
+    row_bytes: Sequence[int],
+    *,
+    size: int | None,
+    rows: int | None,
+) -> tuple[list[Tensor], float]:
+    """Nodes of other parts worth keeping, and the share of remote rows that they should be.
+
+    Parameters
+    ----------
+    graph : PartitionedGraph
+        The graph.
+    chances : sequence of Tensor
+        Of each type how likely a node is wanted, shape [N].
+    row_bytes : sequence of int
+        Of each type the bytes of a node's row; 0 for types of which nothing is kept.
+    size, rows : int or None
+        Bytes or rows to keep at most; the most chances a byte come first.
+    """
+    numbers, worth, kinds = [], [], []
+    for t, (chance, width) in enumerate(zip(chances, row_bytes)):
+        if not width:
+            continue
+        remote = chance.clone()
+        remote[graph.part.ids[t].long()] = 0
+        found = remote.nonzero().squeeze(1)
+        numbers.append(found)
+        worth.append(remote[found] / (width if size is not None else 1))
+        kinds.append(torch.full_like(found, t))
+    none = torch.empty(0, dtype=torch.int64)
+    ids, kind = torch.cat([none, *numbers]), torch.cat([none, *kinds])
+    value = torch.cat([torch.empty(0), *worth])
+    order = torch.argsort(value, descending=True, stable=True)
+    widths = torch.tensor([*row_bytes, 0])
+    order = order[:rows] if size is None else order[widths[kind[order]].cumsum(0) <= size]
+    kept = [ids[order[kind[order] == t]].sort().values for t in range(len(chances))]
+    hits, total = 0.0, 0.0
+    for t, (chance, own) in enumerate(zip(chances, kept)):
+        hits += float(chance[own].double().sum())
+        total += float(chance[ids[kind == t]].double().sum())
+    return kept, hits / total if total else 0.0
