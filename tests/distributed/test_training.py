@@ -140,9 +140,7 @@ def typed_layers():
     first = hf.nn.HeteroGraphConv(
         {e: hf.nn.SAGEConv((widths[e[0]], widths[e[2]]), 6, "mean") for e in relations}
     ).double()
-    second = hf.nn.HeteroGraphConv(
-        {e: hf.nn.SAGEConv(6, 4, "mean") for e in relations if e[2] == "b"}
-    ).double()
+    second = hf.nn.HeteroGraphConv({e: hf.nn.SAGEConv(6, 4, "mean") for e in relations}).double()
     return [first, second]
 
 
@@ -151,7 +149,7 @@ def infer_typed(rank, num):
     parts = PartitionedGraph(part_of(graph, assignment(graph, num, "hash"), rank, num))
     x = {ntype: parts.columns(ntype)["feat"].double() for ntype in ("a", "b")}
     out = layerwise_inference(parts, typed_layers(), x, chunk_edges=300)
-    ids = parts.owned("b")
+    ids = {ntype: parts.owned(ntype) for ntype in ("a", "b")}
     parts.close()
     return ids, {ntype: rows.detach() for ntype, rows in out.items()}
 
@@ -163,8 +161,9 @@ def test_inference_over_several_types(ranks, num):
     for layer in typed_layers():
         x = layer(graph, x)
     for ids, out in ranks.run(infer_typed, num, num=num):
-        assert list(out) == ["b"]
-        torch.testing.assert_close(out["b"], x["b"].detach()[ids], rtol=1e-9, atol=1e-11)
+        assert list(out) == ["a", "b"]
+        for ntype, own in ids.items():
+            torch.testing.assert_close(out[ntype], x[ntype].detach()[own], rtol=1e-9, atol=1e-11)
 
 
 def first_rows(rank, num):
