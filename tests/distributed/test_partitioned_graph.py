@@ -68,6 +68,7 @@ SAMPLERS = {
     "plain": lambda: NeighborSampler([4, 3]),
     "replace": lambda: NeighborSampler([4, 3], replace=True),
     "full": lambda: MultiLayerFullNeighborSampler(2),
+    "out": lambda: NeighborSampler([4, 3], edge_dir="out"),
     "mixed": lambda: NeighborSampler([-1, 3, 0, 2]),
     "weighted": lambda: NeighborSampler([4, 3], prob="w"),
     "masked": lambda: NeighborSampler([4, 3], mask="m"),
@@ -114,7 +115,8 @@ def loader_of(graph, kind, sampler, **options):
 def epochs_in_parts(rank, num, kind, how, sampler, idtype, options):
     graph = whole(kind, idtype)
     part = part_of(graph, assignment(graph, num, how), rank, num)
-    parts = PartitionedGraph(part, timeout=20)
+    topology = graph if options.pop("replicated", False) else None
+    parts = PartitionedGraph(part, topology=topology, timeout=20)
     try:
         if cache := options.pop("cache", None):
             seeds = loader_of(parts, kind, sampler, use_ddp=True).indices
@@ -131,6 +133,7 @@ def epochs_in_parts(rank, num, kind, how, sampler, idtype, options):
 def check(ranks, num, kind, how, sampler, idtype=torch.int64, **options):
     of_ranks = ranks.run(epochs_in_parts, num, kind, how, sampler, idtype, options, num=num)
     alone = loader_of(whole(kind, idtype), kind, sampler)
+    assert len(alone) == 10 + (kind == "typed")
     for epoch in range(2):
         steps = zip(*(found[epoch] for found in of_ranks), strict=True)
         every = [one[1:] for step in steps for one in step if not one[0]]
@@ -144,7 +147,7 @@ def test_batches_are_those_of_one_process(ranks, num, num_workers, how):
     check(ranks, num, "one", how, "plain", num_workers=num_workers)
 
 
-@pytest.mark.parametrize("sampler", sorted(set(SAMPLERS) - {"plain", "by_relation"}))
+@pytest.mark.parametrize("sampler", sorted(set(SAMPLERS) - {"plain", "out", "by_relation"}))
 def test_of_every_sampler(ranks, sampler):
     check(ranks, 3, "one", "hash", sampler, torch.int32, num_workers=1)
 
@@ -152,6 +155,15 @@ def test_of_every_sampler(ranks, sampler):
 @pytest.mark.parametrize("sampler", ["plain", "full", "weighted", "by_relation", "mixed"])
 def test_of_several_types(ranks, sampler):
     check(ranks, 3, "typed", "hash", sampler, num_workers=2)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize(
+    ("kind", "sampler"),
+    [("one", "plain"), ("one", "out"), ("one", "weighted"), ("typed", "by_relation")],
+)
+def test_with_all_edges_on_every_rank(ranks, kind, sampler, num_workers):
+    check(ranks, 2, kind, "hash", sampler, num_workers=num_workers, replicated=True)
 
 
 def test_one_part_is_the_whole_graph():

@@ -29,8 +29,11 @@ from hopflow.distributed.part import Part
 from hopflow.distributed.pools import PartPools
 from hopflow.distributed.watch import Watch
 from hopflow.graphs.block import Parent
+from hopflow.graphs.graph import Graph
+from hopflow.sampling.edge_pools import EdgePools, edge_pools
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import LazyColumn, Take
+from hopflow.structure.types import Schema
 
 
 class PartitionedGraph(GraphInParts):
@@ -45,6 +48,8 @@ class PartitionedGraph(GraphInParts):
     ----------
     part : Part
         This rank's part. Part ``p`` is rank ``p``'s.
+    topology : Graph, optional
+        All edges, if this rank has them: then it samples by itself and only columns are exchanged.
     timeout : float
         Seconds after which a rank that does not answer is given up.
 
@@ -62,8 +67,10 @@ class PartitionedGraph(GraphInParts):
     https://www.dgl.ai/dgl_docs/guide/distributed.html
     """
 
-    def __init__(self, part: Part, *, timeout: float = 60.0) -> None:
-        self.part, self.timeout = part, float(timeout)
+    def __init__(
+        self, part: Part, *, topology: Graph | None = None, timeout: float = 60.0
+    ) -> None:
+        self.part, self.topology, self.timeout = part, topology, float(timeout)
         self.schema, self.idtype = part.schema, part.idtype
         self.device = torch.device("cpu")
         self._rank, self._num_ranks = _ranks(part)
@@ -118,7 +125,7 @@ class PartitionedGraph(GraphInParts):
 
     def owned(self, ntype: Any = None) -> Tensor:
         """Ids of the nodes of a type that this rank owns, rising."""
-        return self.part.ids[self.number_of_type(ntype)]
+        return self.part.ids[self.number_of_type(ntype)].to(self.idtype)
 
     def columns(self, ntype: Any = None) -> dict[str, Tensor]:
         """Node columns of a type, a row for each node that this rank owns."""
@@ -158,7 +165,13 @@ class PartitionedGraph(GraphInParts):
 
     # --- what samplers ask for ---
 
-    def edge_pools(self, edge_dir: str, prob: Any, mask: Any) -> PartPools:
+    def edge_pools(self, edge_dir: str, prob: Any, mask: Any) -> EdgePools:
+        if self.topology is not None and prob is None and mask is None:
+            return edge_pools(self.topology, edge_dir)
+        return self.part_pools(edge_dir, prob, mask)
+
+    def part_pools(self, edge_dir: str = "in", prob: Any = None, mask: Any = None) -> PartPools:
+        """The edges that are drawn by the owners of their destinations."""
         if edge_dir != "in":
             raise ValueError(
                 "edge_dir: expected 'in' for a graph in parts, which hold in-edges, got"
@@ -181,8 +194,12 @@ class PartitionedGraph(GraphInParts):
         def unread(name: str) -> LazyColumn:
             return LazyColumn(lambda: _refuse(name))
 
+        schema = self.schema
+        if edge_dir == "out":  # blocks are those of the reversed graph
+            reverse = [(dst, name, src) for src, name, dst in schema.relations]
+            schema = Schema(schema.ntypes, reverse)
         return Parent(
-            self.schema.of_blocks(),
+            schema.of_blocks(),
             self.idtype,
             [{name: unread(name) for name in columns} for columns in self.part.columns],
             [{} for _ in self.part.edge_columns],
@@ -310,7 +327,7 @@ class PartitionedGraph(GraphInParts):
             {name: self.part.columns[t][name] for name in of_type}
             for t, of_type in enumerate(names)
         ]
-        fanouts = self.edge_pools("in", None, None).fanouts(sampler.fanouts)
+        fanouts = self.part_pools().fanouts(sampler.fanouts)
         of_type = [ids.cpu() for ids in Indices.of(self, seeds, "node").by_number()]
         chances = self._chances(of_type, batch_size, fanouts, by_part)
         widths = [sum(_row_bytes(x) for x in of.values()) for of in columns]

@@ -95,7 +95,7 @@ def _chunk(
     is_by_type: bool,
 ) -> dict[str, Tensor]:
     """A layer's rows for some rows of the part, of one type."""
-    part, pools = graph.part, graph.edge_pools("in", None, None)
+    part, pools = graph.part, graph.part_pools()
     ntypes = graph.schema.ntypes
     none = torch.empty(0, dtype=graph.idtype)
     seeds = [part.ids[t][nodes] if t == type_ else none for t in range(len(ntypes))]
