@@ -6,9 +6,11 @@ from hopflow.distributed.graph import PartitionedGraph
 from hopflow.distributed.inference import layerwise_inference
 from hopflow.distributed.lane import Traffic
 from hopflow.distributed.part import Part, PartEdges, part_of
+from hopflow.distributed.plan import ExchangePlan, plan_exchange
 
 __all__ = [
     "CacheReport",
+    "ExchangePlan",
     "NodeEmbedding",
     "Part",
     "PartEdges",
@@ -16,4 +18,5 @@ __all__ = [
     "Traffic",
     "layerwise_inference",
     "part_of",
+    "plan_exchange",
 ]

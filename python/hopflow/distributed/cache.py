@@ -128,7 +128,7 @@ def expected_inclusion(
 
 
 def most_wanted(
-    graph: PartitionedGraph,
+    owned: Sequence[Tensor],
     chances: Sequence[Tensor],
     row_bytes: Sequence[int],
     *,
@@ -139,8 +139,8 @@ def most_wanted(
 
     Parameters
     ----------
-    graph : PartitionedGraph
-        The graph.
+    owned : sequence of Tensor
+        Of each type the nodes of the own part.
     chances : sequence of Tensor
         Of each type how likely a node is wanted, shape [N].
     row_bytes : sequence of int
@@ -153,7 +153,7 @@ def most_wanted(
         if not width:
             continue
         remote = chance.clone()
-        remote[graph.part.ids[t].long()] = 0
+        remote[owned[t].long()] = 0
         found = remote.nonzero().squeeze(1)
         numbers.append(found)
         worth.append(remote[found] / (width if size is not None else 1))

@@ -67,9 +67,7 @@ class PartitionedGraph(GraphInParts):
     https://www.dgl.ai/dgl_docs/guide/distributed.html
     """
 
-    def __init__(
-        self, part: Part, *, topology: Graph | None = None, timeout: float = 60.0
-    ) -> None:
+    def __init__(self, part: Part, *, topology: Graph | None = None, timeout: float = 60.0) -> None:
         self.part, self.topology, self.timeout = part, topology, float(timeout)
         self.schema, self.idtype = part.schema, part.idtype
         self.device = torch.device("cpu")
@@ -331,7 +329,7 @@ class PartitionedGraph(GraphInParts):
         of_type = [ids.cpu() for ids in Indices.of(self, seeds, "node").by_number()]
         chances = self._chances(of_type, batch_size, fanouts, by_part)
         widths = [sum(_row_bytes(x) for x in of.values()) for of in columns]
-        kept, rate = most_wanted(self, chances, widths, size=most, rows=rows)
+        kept, rate = most_wanted(self.part.ids, chances, widths, size=most, rows=rows)
         del chances
         total = 0
         for t, ids in enumerate(kept):

@@ -87,6 +87,25 @@ class Part:
         return self.place[type_].shape[0]
 
 
+def only_part(graph: Graph) -> Part:
+    """A graph in memory as the only part of itself, without columns; nothing is copied."""
+    schema, relations = graph.schema, list(graph.relations.values())
+    counts = [graph.num_nodes(ntype) for ntype in schema.ntypes]
+    every = [torch.arange(count, dtype=ops.id_dtype(count)) for count in counts]
+    edges = []
+    for one in relations:
+        full = one.adjacency.full()
+        eids = full.eids
+        if eids is None:
+            eids = torch.arange(full.num_edges, dtype=ops.id_dtype(full.num_edges))
+        edges.append(PartEdges(full.indptr, full.indices, eids))
+    return Part(
+        0, 1, "in memory", schema, graph.idtype, [one.num_edges() for one in relations], every,
+        [torch.tensor([0, count]) for count in counts], every, [{} for _ in counts], edges,
+        [{} for _ in relations],
+    )  # fmt: skip
+
+
 def part_of(
     graph: Graph,
     assigned: Mapping[str, Tensor],
