@@ -30,6 +30,7 @@ FLOORS = [
     {"graphs"},
     {"functional", "udf"},
     {"dataloading", "nn", "datasets"},
+    {"distributed"},
     {"train", "benchmarks", "as_dgl"},
     {"commands"},
     {"__main__"},

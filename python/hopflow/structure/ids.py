@@ -70,6 +70,16 @@ class _Writeable:
         self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
 
 
+def shared_tensor(array: np.ndarray[Any, Any]) -> Tensor:
+    """A tensor over the memory of an array, also of one that is read-only or mapped from a file.
+
+    Nobody may write into it: a mapped file is not writeable, and the process would end.
+    """
+    if array.flags.writeable or not array.size:
+        return torch.from_numpy(array if array.flags.writeable else array.copy())
+    return torch.from_numpy(np.asarray(_Writeable(array)))
+
+
 def _array(value: object, shared: bool) -> Any:
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise TypeError("some are masked")
