@@ -1,11 +1,19 @@
-"""Graphs in parts, one for each rank of torch.distributed."""
+"""Graphs in parts, one for each rank of torch.distributed.
+
+:func:`write_parts` (the command ``hopflow partition``) cuts a graph into a folder, :func:`load`
+opens it on every rank.
+"""
 
 from hopflow.distributed.cache import CacheReport
 from hopflow.distributed.embedding import NodeEmbedding
 from hopflow.distributed.graph import PartitionedGraph
 from hopflow.distributed.inference import layerwise_inference
 from hopflow.distributed.lane import Traffic
+from hopflow.distributed.load import load
 from hopflow.distributed.part import Part, PartEdges, part_of
+from hopflow.distributed.parts_check import check_folder
+from hopflow.distributed.parts_folder import write_parts
+from hopflow.distributed.parts_reader import PartsFolder, open_folder
 from hopflow.distributed.plan import ExchangePlan, plan_exchange
 
 __all__ = [
@@ -15,8 +23,13 @@ __all__ = [
     "Part",
     "PartEdges",
     "PartitionedGraph",
+    "PartsFolder",
     "Traffic",
+    "check_folder",
     "layerwise_inference",
+    "load",
+    "open_folder",
     "part_of",
     "plan_exchange",
+    "write_parts",
 ]

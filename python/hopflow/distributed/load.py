@@ -125,7 +125,7 @@ def _topology(folder: PartsFolder, wanted: str, has_group: bool) -> Graph | None
     )
     fits = folder.has_topology and size <= _free_memory() / 2
     if has_group:
-        every = [None] * dist.get_world_size()
+        every: list[Any] = [None] * dist.get_world_size()
         dist.all_gather_object(every, fits)
         fits = all(every)
     return folder.topology() if fits else None
