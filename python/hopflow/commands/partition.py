@@ -181,7 +181,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """What each part holds."""
     num_parts = opened.num_parts
-    trained = torch.zeros(num_parts, dtype=torch.int64)
+    trained = torch.zeros(num_parts, dtype=torch.int64, device="cpu")
     for ntype, ids in train.items():
         trained += torch.bincount(owners[ntype][ids.long()].long(), minlength=num_parts)
     replicated = (opened.report or {}).get("replicated_rows")
