@@ -438,7 +438,8 @@ def test_a_file_that_is_another_is_refused(written, name, how):
         array = np.load(file)
         np.save(file, array.astype(np.float16) if how == "dtype" else array[:-1])
     message = {
-        "deleted": "no such file", "cut": "expected [0-9,]+ bytes, got", "longer": "expected [0-9,]+ bytes, got",
+        "deleted": "no such file", "cut": "expected [0-9,]+ bytes, got",
+        "longer": "expected [0-9,]+ bytes, got",
         "text": "expected an .npy file", "damaged": "its checksum is another",
         "dtype": "expected dtype", "shape": "expected shape",
     }[how]  # fmt: skip

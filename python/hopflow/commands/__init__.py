@@ -1,1 +1,1 @@
-"""The command ``hopflow``: train, infer, bench, doctor."""
+"""The command ``hopflow``: train, infer, partition, bench, doctor."""

@@ -11,6 +11,7 @@ import hopflow as hf
 from hopflow.commands.bench import bench
 from hopflow.commands.doctor import doctor
 from hopflow.commands.infer import infer
+from hopflow.commands.partition import partition
 from hopflow.commands.train import train
 
 app = typer.Typer(
@@ -36,7 +37,7 @@ def _main(
     pass
 
 
-for command in (train, infer, bench, doctor):
+for command in (train, infer, partition, bench, doctor):
     app.command()(command)
 
 
