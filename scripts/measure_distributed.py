@@ -421,16 +421,12 @@ def measure_kills(arguments: argparse.Namespace) -> list[dict[str, Any]]:
                 for rank in range(4)
                 if rank != victim
             }
-            # Rank 0 keeps the store that ranks are watched through: it may be named as that.
-            gone = "the store of torch.distributed is gone"
+            named = f"rank {victim} (", f"rank {victim}, which keeps the store"
             row = {
                 "victim": victim,
                 "workers": workers,
                 "codes": codes,
-                "named": [
-                    f"rank {victim} (" in e["error"] or (victim == 0 and gone in e["error"])
-                    for e in errors.values()
-                ],
+                "named": [any(text in e["error"] for text in named) for e in errors.values()],
                 "seconds": [e["time"] - at for e in errors.values()],
                 "errors": [e["error"] for e in errors.values()],
             }

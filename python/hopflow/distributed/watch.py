@@ -17,6 +17,9 @@ import hopflow.ops as ops
 # How often a rank says that it is alive, and for how long it may be silent before it is named.
 _INTERVAL = 0.5
 _SILENCE = 3.0
+# How long rank 0 stays after it has named another: the store often ends with it, and the others are
+# still looking.
+_LINGER = 1.5
 
 
 class Watch:
@@ -70,16 +73,18 @@ class Watch:
         """Take back what :meth:`report` left."""
         if self._store is not None:
             self._store.set(f"failed/{self._rank}", "")
+            self._store.set("blame", "")
 
     def explain(self, error: BaseException, what: str) -> Exception:
         """The error to raise for an exchange that failed, naming the ranks that are to blame."""
         try:
             told = self._blame()
+            if told is not None and self._rank == 0:
+                self._store.set("blame", told)
+                time.sleep(_LINGER)
         except Exception:
-            told = (
-                "the store of torch.distributed is gone, with the rank or launcher that kept it"
-                " (usually rank 0)"
-            )
+            keeper = "torchrun" if dist.is_torchelastic_launched() else "rank 0"
+            told = f"{keeper}, which keeps the store of torch.distributed, is gone"
         if told is None:
             told = (
                 "every rank is alive; one was slower than the limit, or the network failed"
@@ -99,6 +104,8 @@ class Watch:
             own = {r: text for r, text in failed.items() if text and "failed on rank" not in text}
             if own:
                 return "; ".join(f"rank {r} failed with {text}" for r, text in own.items())
+            if blame := self._read("blame"):
+                return blame
             silent = [r for r in others if self._read(f"beat/{r}") == before[r]]
             if not silent:
                 return None
