@@ -27,6 +27,7 @@ PYBIND11_MODULE(_native, module) {
   hopflow::BindGather(module);
   hopflow::BindGatv2Scores(module);
   hopflow::BindOwners(module);
+  hopflow::BindPartition(module);
   hopflow::BindSample(module);
   hopflow::BindSampleWeighted(module);
   hopflow::BindSddmm(module);

@@ -68,6 +68,14 @@ def split_by_owner(
 def join_rows(
     pieces: list[tuple[Tensor, Tensor | None, int]], slots: Tensor, out: Tensor
 ) -> None: ...
+def stream_parts(
+    edges: list[tuple[Tensor, Tensor, int, int, int]],
+    classes: Tensor,
+    caps: list[int],
+    num_parts: int,
+    only_full: bool,
+    parts: Tensor,
+) -> None: ...
 def compact_ids(
     seeds: Tensor,
     neighbors: Tensor,

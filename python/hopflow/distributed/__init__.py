@@ -4,6 +4,7 @@
 opens it on every rank.
 """
 
+from hopflow.distributed.assign import PartReport, assign_parts, report_on
 from hopflow.distributed.cache import CacheReport
 from hopflow.distributed.embedding import NodeEmbedding
 from hopflow.distributed.graph import PartitionedGraph
@@ -22,14 +23,17 @@ __all__ = [
     "NodeEmbedding",
     "Part",
     "PartEdges",
+    "PartReport",
     "PartitionedGraph",
     "PartsFolder",
     "Traffic",
+    "assign_parts",
     "check_folder",
     "layerwise_inference",
     "load",
     "open_folder",
     "part_of",
     "plan_exchange",
+    "report_on",
     "write_parts",
 ]

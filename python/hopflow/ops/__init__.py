@@ -53,6 +53,7 @@ from hopflow.ops.owners import (
     split_by_owner,
     split_by_owner_reference,
 )
+from hopflow.ops.partition import StreamedEdges, stream_parts, stream_parts_reference
 from hopflow.ops.pinned import Pin, RowCache, is_pinned, pin_memory, require_fit
 from hopflow.ops.pool import PoolUsage, empty, pool_usage, pooled, set_pool_limit, set_pool_pinned
 from hopflow.ops.relations import (
@@ -110,6 +111,7 @@ __all__ = [
     "ScratchCache",
     "SplitIds",
     "StartedBlocks",
+    "StreamedEdges",
     "Transpose",
     "TypedBatchLoader",
     "TypedHop",
@@ -183,5 +185,7 @@ __all__ = [
     "spmm_with_own_reference",
     "start_blocks",
     "stream_key",
+    "stream_parts",
+    "stream_parts_reference",
     "transpose_csc",
 ]
