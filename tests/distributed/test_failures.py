@@ -158,17 +158,28 @@ def test_an_error_on_one_rank_reaches_all(ranks, num_workers):
         assert again == [5, 5]
 
 
-def other_step(rank):
+OTHERS = {
+    "fanout": [lambda: NeighborSampler([3]), lambda: NeighborSampler([4])],
+    "columns": [
+        lambda: NeighborSampler([3], prefetch_labels=["label"]),
+        lambda: NeighborSampler([3], prefetch_node_feats=["feat"], prefetch_labels=["label"]),
+    ],
+    "hops": [lambda: NeighborSampler([3]), lambda: NeighborSampler([3, 3])],
+}
+
+
+def other_step(rank, what):
     graph = whole()
     parts = PartitionedGraph(part_of(graph, assignment(graph, 2, "hash"), rank, 2), timeout=LIMIT)
-    sampler = NeighborSampler([3 if rank else 4])
+    sampler = OTHERS[what][rank]()
     found = error_of(lambda: sampler.sample(parts, [1, 2]))
     parts.close()
     return found
 
 
-def test_ranks_at_different_steps_are_told_so(ranks):
-    for rank, error in enumerate(ranks.run(other_step, num=2)):
+@pytest.mark.parametrize("what", list(OTHERS))
+def test_ranks_at_different_steps_are_told_so(ranks, what):
+    for rank, error in enumerate(ranks.run(other_step, what, num=2)):
         assert error.startswith(
             f"HopflowError: rank {1 - rank} is at another step than rank {rank}"
         )
@@ -197,6 +208,22 @@ def test_ranks_may_leave_a_loop_together(ranks, num_workers):
     expected = [batch[0].tolist() for batch in alone]
     assert first == expected[::2]
     assert second[: len(expected) // 2] == expected[1::2]
+
+
+def close_in_a_loop(rank, num_workers):
+    graph = whole()
+    parts = PartitionedGraph(part_of(graph, assignment(graph, 2, "hash"), rank, 2), timeout=20)
+    loader = loader_of(parts, "one", "plain", use_ddp=True, num_workers=num_workers)
+    batches = iter(loader)
+    found = len([next(batches) for _ in range(2)])
+    parts.close()  # threads are at work on later batches
+    return found
+
+
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_a_graph_may_be_closed_in_a_loop(ranks, num_workers):
+    for _ in range(3):
+        assert ranks.run(close_in_a_loop, num_workers, num=2) == [2, 2]
 
 
 def wrong_parts(rank, change):

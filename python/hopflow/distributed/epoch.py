@@ -19,6 +19,7 @@ class PartsEpoch(RunningEpoch[Any]):
     through a lane of its own: on every rank the same thread exchanges the same batches in the same
     order. How far it goes ahead depends on the number of batches that the consumer has asked for
     and on nothing else, so ranks that leave a loop after as many batches have exchanged the same.
+    A graph has one epoch at a time: the next one ends it.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ class PartsEpoch(RunningEpoch[Any]):
         self._next = 0  # the step whose batch is yielded next
         self._lock = threading.Lock()  # several threads may consume one epoch
         self._is_closed = False
-        graph.settle()  # threads of earlier epochs are still in their lanes
+        graph.settle()  # one epoch at a time: its threads have the lanes for themselves
         graph.open_lanes(1 + num_workers)
         self._shared: _Shared | None = None
         if num_workers > 0 and self._num_steps > 0:
@@ -59,7 +60,7 @@ class PartsEpoch(RunningEpoch[Any]):
                 )
                 for w in range(num_workers)
             ]  # fmt: skip
-            graph.begin(threads)
+            graph.begin(self._shared.close, threads)
 
     def __next__(self) -> Any:
         with self._lock:
@@ -119,9 +120,13 @@ class _Shared:
         with self._changed:
             self._asked = max(self._asked, step + 1)
             self._changed.notify_all()
-            there = self._changed.wait_for(lambda: step in self._made, timeout or None)
+            there = self._changed.wait_for(
+                lambda: self._is_closed or step in self._made, timeout or None
+            )
             if not there:
                 raise timed_out(timeout)
+            if self._is_closed:
+                raise ops.HopflowError("the epoch was closed before its end")
             made, error = self._made.pop(step)
         if error is not None:
             raise error

@@ -89,6 +89,7 @@ class PartitionedGraph(GraphInParts):
         self._pools: dict[Any, PartPools] = {}
         self._lock = threading.Lock()
         self._closed = Traffic()  # of lanes that are gone
+        self._begun: list[Callable[[], None]] = []
         self._threads: list[threading.Thread] = []
         self._caches: dict[int, tuple[Tensor, dict[str, Tensor]]] = {}
         self.open_lanes(1)
@@ -245,9 +246,14 @@ class PartitionedGraph(GraphInParts):
         for i in broken:
             self._closed += self._lanes[i].traffic
             self._lanes[i].close()
-            self._lanes[i] = new_lane(self._rank, self._num_ranks, self._watch, self.timeout)
+            self._lanes[i] = self._new_lane()
         while len(self._lanes) < count:
-            self._lanes.append(new_lane(self._rank, self._num_ranks, self._watch, self.timeout))
+            self._lanes.append(self._new_lane())
+
+    def _new_lane(self) -> Lane:
+        # A key and counts by type: of nodes asked for, or of columns from up to three places.
+        width = 1 + 3 * len(self._numbers)
+        return new_lane(self._rank, self._num_ranks, self._watch, self.timeout, width)
 
     def lane(self, number: int | None = None) -> Lane:
         """The lane of this thread, or that of a number."""
@@ -262,17 +268,20 @@ class PartitionedGraph(GraphInParts):
         finally:
             del self._local.lane
 
-    def begin(self, threads: list[threading.Thread]) -> None:
-        """Start the threads of an epoch."""
+    def begin(self, stop: Callable[[], None], threads: list[threading.Thread]) -> None:
+        """Start the threads of an epoch; ``stop()`` ends what they wait for."""
+        self._begun.append(stop)
         self._threads += threads
         for thread in threads:
             thread.start()
 
     def settle(self) -> None:
-        """Wait for the threads of epochs that were left: each ends what other ranks count on."""
+        """End epochs under way, whose threads finish what other ranks count on; wait for them."""
+        for stop in self._begun:
+            stop()
         for thread in self._threads:
             thread.join()
-        self._threads = []
+        self._begun, self._threads = [], []
 
     # --- rows of other parts that are kept here ---
 
@@ -391,11 +400,11 @@ class PartitionedGraph(GraphInParts):
         return sum((lane.traffic for lane in self._lanes), self._closed)
 
     def close(self) -> None:
-        """Give back the process groups; ranks that still wait for this one get an error."""
+        """End what is under way and give back the process groups; every rank calls this."""
+        self.settle()  # threads of loops that were left are still in their lanes
         for lane in self._lanes:
             lane.close()
         self._watch.close()
-        self.settle()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a PartitionedGraph belongs to its rank; it cannot be copied or pickled")

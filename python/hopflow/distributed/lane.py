@@ -77,9 +77,12 @@ class Lane:
         Of this process in the group.
     watch : Watch
         What tells which rank is to blame.
+    width : int
+        Numbers that a header has room for, the same on every rank.
     """
 
-    def __init__(self, group: Any, rank: int, num_ranks: int, watch: Watch) -> None:
+    def __init__(self, group: Any, rank: int, num_ranks: int, watch: Watch, width: int) -> None:
+        self._width = width
         self.group, self.rank, self.num_ranks, self._watch = group, rank, num_ranks, watch
         self.traffic = Traffic()
         self.is_broken = False
@@ -132,7 +135,7 @@ class Lane:
         tag : int
             What is being done, the same on every rank.
         numbers : Tensor
-            int64, shape [P, K]: row ``p`` for rank ``p``.
+            int64, shape [P, K]: row ``p`` for rank ``p``; K up to the lane's width.
 
         Returns
         -------
@@ -144,8 +147,11 @@ class Lane:
         HopflowError
             A rank does something else, or does not answer.
         """
-        num_ranks = self.num_ranks
-        sent = torch.cat([torch.full((num_ranks, 1), tag), numbers], 1)
+        num_ranks, count = self.num_ranks, numbers.shape[1]
+        # Always as wide: Gloo ends a process that gets more than it expects.
+        sent = torch.zeros((num_ranks, 1 + self._width), dtype=torch.int64)
+        sent[:, 0] = tag
+        sent[:, 1 : 1 + count] = numbers
         ones = [1] * num_ranks
         received = self.exchange(sent, ones, ones, "headers").wait()
         wrong = (received[:, 0] != tag).nonzero()
@@ -155,7 +161,7 @@ class Lane:
                 f"rank {int(wrong[0])} is at another step than rank {self.rank}: every rank must"
                 " sample with the same sampler, as many batches, in the same order"
             )
-        return received[:, 1:]
+        return received[:, 1 : 1 + count]
 
     def _failed(self, error: RuntimeError, kind: str) -> Exception:
         self.is_broken = True
@@ -173,12 +179,12 @@ def tag_of(*what: object) -> int:
     return zlib.crc32(repr(what).encode())
 
 
-def new_lane(rank: int, num_ranks: int, watch: Watch, limit: float) -> Lane:
+def new_lane(rank: int, num_ranks: int, watch: Watch, limit: float, width: int) -> Lane:
     """Make a lane; every rank of the default group calls this."""
     if num_ranks == 1:
-        return Lane(None, rank, num_ranks, watch)
+        return Lane(None, rank, num_ranks, watch, width)
     group = dist.new_group(backend="gloo", timeout=timedelta(seconds=limit))
-    return Lane(group, rank, num_ranks, watch)
+    return Lane(group, rank, num_ranks, watch, width)
 
 
 def _row_bytes(x: Tensor) -> int:
