@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Annotated, Any, Optional
 
+import torch
+import torch.distributed as dist
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 import hopflow as hf
 from hopflow.train import TrainConfig
-from hopflow.train.loop import Interrupted
+from hopflow.train.loop import Diverged, Interrupted
 
 # Progress and errors go to stderr, so that a pipe gets results alone.
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -45,12 +49,58 @@ Debug = Annotated[bool, typer.Option(help="Show the traceback of an error.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
+def launched_rank() -> int | None:
+    """This process's number among those that torchrun started; None for one alone."""
+    if not dist.is_available() or not dist.is_torchelastic_launched():
+        return None
+    return int(os.environ["RANK"]) if int(os.environ["WORLD_SIZE"]) > 1 else None
+
+
+@contextmanager
+def process_group(device: str, timeout: float) -> Iterator[str]:
+    """The group of the processes that torchrun started, if it did; yields the own device's name.
+
+    Output is rank 0's.
+
+    Raises
+    ------
+    HopflowError
+        More processes than GPUs on this machine.
+    """
+    rank = launched_rank()
+    if rank is None:
+        yield device
+        return
+    backend = "gloo"
+    if torch.device(device).type == "cuda":
+        local = int(os.environ["LOCAL_RANK"])
+        if local >= torch.cuda.device_count():
+            raise hf.HopflowError(
+                f"device: {local + 1} processes or more on this machine, but torch finds"
+                f" {torch.cuda.device_count()} CUDA devices; lower --nproc-per-node"
+            )
+        torch.cuda.set_device(local)
+        backend = "cpu:gloo,cuda:nccl"
+    console.quiet = rank > 0
+    dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()
+
+
 @contextmanager
 def readable_errors(debug: bool) -> Iterator[None]:
-    """Turn what a user can mend into one line; exit with 2, or 1 for what the machine lacks."""
+    """Turn what a user can mend into one line; exit with 2, or 1 for what the machine lacks.
+
+    Of several processes rank 0 speaks, and others only of what went wrong with them alone.
+    """
+    rank = launched_rank()
     try:
         yield
     except Interrupted as stop:
+        if rank:
+            raise typer.Exit(130) from None
         console.print("[yellow]interrupted[/]; continue with: hopflow train --resume", end=" ")
         console.print(shlex.quote(str(stop.path)), markup=False)
         raise typer.Exit(130) from None
@@ -64,6 +114,11 @@ def readable_errors(debug: bool) -> Iterator[None]:
     except (*_USER_ERRORS, RuntimeError) as error:
         if debug or isinstance(error, typer.Exit):
             raise
+        if rank and isinstance(error, (*_USER_ERRORS, Diverged)):
+            raise typer.Exit(2 if isinstance(error, _USER_ERRORS) else 1) from None
+        if rank:
+            console.quiet = False
+            console.print(f"rank {rank}:", end=" ")
         # A KeyError's text is the repr of its message.
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         console.print("[bold red]error:[/]", end=" ")
@@ -93,7 +148,9 @@ def as_text(value: Any) -> str:
 
 def results(as_json: bool) -> Console:
     """Where results for people go: stdout, unless JSON has it."""
-    return console if as_json else Console(highlight=False, soft_wrap=True)
+    if as_json or console.quiet:
+        return console
+    return Console(highlight=False, soft_wrap=True)
 
 
 def load(config: TrainConfig) -> Any:

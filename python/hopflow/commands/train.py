@@ -24,6 +24,7 @@ from hopflow.commands.shared import (
     console,
     load,
     percent,
+    process_group,
     readable_errors,
     results,
 )
@@ -32,6 +33,7 @@ from hopflow.train.config import MODELS, Fanout
 from hopflow.train.data import check_device
 from hopflow.train.export import check_distinct, check_target
 from hopflow.train.loop import STAGES
+from hopflow.train.ranks import Ranks
 
 
 def train(
@@ -96,12 +98,18 @@ def train(
     plot: Annotated[
         Optional[Path], typer.Option(help="Draw loss and accuracies into this image.")  # noqa: UP045
     ] = None,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds that a process waits for the others of torchrun.")
+    ] = 300.0,
     as_json: Json = False,
     debug: Debug = False,
     *,
     context: typer.Context,
 ) -> None:
-    """Train a model by neighbour sampling; without options, GraphSAGE on the built-in graph."""
+    """Train a model by neighbour sampling; without options, GraphSAGE on the built-in graph.
+
+    Under torchrun its processes train together: torchrun --nproc-per-node 2 -m hopflow train
+    """
     with readable_errors(debug):
         given = {
             "data": data, "root": root, "scale": scale, "split": split, "model": model,
@@ -121,6 +129,8 @@ def train(
             save = save or resume
         config = TrainConfig.from_dict(given)
         # What can be refused is refused now, not when the training is done.
+        if not 0 < timeout < 1e9:
+            raise ValueError(f"timeout: expected seconds > 0, got {timeout:g}")
         check_device(config.device)
         check_distinct(data=config.data, save=save, plot=plot)
         for target in (save, plot):
@@ -132,34 +142,53 @@ def train(
                 f"[yellow]note:[/] {escape(str(save))} is replaced; --resume continues it"
             )
         if plot is not None:
-            from hopflow.train.plot import check_plot, plot_curves
+            from hopflow.train.plot import check_plot
 
             check_plot(plot)
-        dataset = load(config)
-        trainer = Trainer(config, dataset, resume=state, save=save)
-        console.print(
-            f"{trainer.task.describe()}; {len(trainer.split['train']):,} training nodes",
-            markup=False,
-        )
-        for note in trainer.task.notes(trainer.model):
-            console.print(f"[yellow]note:[/] {escape(note)}")
-        with closing(_Progress(config)) as progress:
-            result = trainer.run(progress)
-        if plot is not None:  # before anything goes to a pipe that may have closed
-            plot_curves(result, plot, f"{MODELS[config.model]} on {config.data}")
-        out = results(as_json)
-        out.print(_time_table(result))
-        out.print(
-            f"[bold]test accuracy {percent(result.test_accuracy).strip()}[/] at epoch"
-            f" {result.best_epoch}, the best on validation"
-            f" ({percent(result.valid_accuracy).strip()})"
-        )
-        if save is not None:
-            console.print(f"checkpoint: {escape(str(save))}")
-        if plot is not None:
-            console.print(f"plot: {escape(str(plot))}")
-        if as_json:
-            print(as_text({"config": config.to_dict(), **asdict(result)}))
+        with process_group(config.device, timeout):
+            _run(config, state, save, plot, as_json)
+
+
+def _run(
+    config: TrainConfig,
+    state: dict[str, Any] | None,
+    save: Path | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Train, alone or as one of several ranks, and tell of it."""
+    ranks = Ranks.now()
+    # What is downloaded or generated once is there for the others.
+    dataset = ranks.together(lambda: load(config), first_before=True)
+    trainer = ranks.together(lambda: Trainer(config, dataset, resume=state, save=save))
+    several = f"; {ranks.count} processes" if ranks.count > 1 else ""
+    console.print(
+        f"{trainer.task.describe()}; {len(trainer.split['train']):,} training nodes{several}",
+        markup=False,
+    )
+    for note in trainer.task.notes(trainer.model):
+        console.print(f"[yellow]note:[/] {escape(note)}")
+    with closing(_Progress(config, ranks)) as progress:
+        result = trainer.run(progress)
+    if not ranks.is_first:
+        return
+    if plot is not None:  # before anything goes to a pipe that may have closed
+        from hopflow.train.plot import plot_curves
+
+        plot_curves(result, plot, f"{MODELS[config.model]} on {config.data}")
+    out = results(as_json)
+    out.print(_time_table(result))
+    out.print(
+        f"[bold]test accuracy {percent(result.test_accuracy).strip()}[/] at epoch"
+        f" {result.best_epoch}, the best on validation"
+        f" ({percent(result.valid_accuracy).strip()})"
+    )
+    if save is not None:
+        console.print(f"checkpoint: {escape(str(save))}")
+    if plot is not None:
+        console.print(f"plot: {escape(str(plot))}")
+    if as_json:
+        print(as_text({"config": config.to_dict(), **asdict(result)}))
 
 
 def _was_typed(context: typer.Context, name: str) -> bool:
@@ -203,8 +232,8 @@ def _fanout_of(fanout: str | None, layers: int | None) -> tuple[Fanout, ...]:
 class _Progress(Observer):
     """A bar for the batches of an epoch and a line for each finished epoch."""
 
-    def __init__(self, config: TrainConfig) -> None:
-        self._config = config
+    def __init__(self, config: TrainConfig, ranks: Ranks) -> None:
+        self._config, self._ranks = config, ranks
         self._bar: Any = None
 
     def start_epoch(self, epoch: int, num_batches: int, first_batch: int) -> None:
@@ -214,13 +243,14 @@ class _Progress(Observer):
             desc=f"epoch {epoch}/{self._config.epochs}",
             unit="batch",
             leave=False,
-            disable=None,  # no bar where there is no terminal
+            disable=None if self._ranks.is_first else True,  # no bar where there is no terminal
             dynamic_ncols=True,
         )
 
     def batch(self, loss: float, num_nodes: int, nodes_per_second: float) -> None:
         self._bar.set_postfix_str(f"loss {loss:.3f}, {nodes_per_second:,.0f} nodes/s", False)
-        self._bar.update()
+        # A round has a batch of each rank, the last one perhaps of some.
+        self._bar.update(min(self._ranks.count, self._bar.total - self._bar.n))
 
     def close(self) -> None:
         """Clear the bar's line, for what is printed next."""

@@ -15,6 +15,7 @@ import hopflow.ops as ops
 from hopflow.dataloading import MultiLayerFullNeighborSampler
 from hopflow.graphs.graph import Graph
 from hopflow.train.model import GraphSAGE
+from hopflow.train.ranks import ALONE, Ranks
 
 # In-edges a chunk, each of which brings at most one row ...
 DEFAULT_CHUNK_EDGES = 1 << 20
@@ -30,6 +31,7 @@ def layerwise_inference(
     chunk_edges: int = DEFAULT_CHUNK_EDGES,
     scratch: Path | None = None,
     on_nodes: Callable[[int], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Tensor:
     """Compute the logits of every node, one layer at a time, so no neighbourhood is expanded twice.
 
@@ -52,6 +54,9 @@ def layerwise_inference(
         the files are removed at the end, and two runs may share the folder.
     on_nodes : callable, optional
         Called with the number of nodes just finished, N times the number of layers in all.
+    ranks : Ranks
+        Among which each layer's nodes are shared out; all of them call this and get all logits. Not
+        together with ``scratch``.
 
     Returns
     -------
@@ -89,13 +94,17 @@ def layerwise_inference(
                 file = None if scratch is None or is_last else scratch / f"layer-{i}.f32"
                 out = rows_for((graph.num_nodes(), width), file)
                 fit = max(_CHUNK_ELEMENTS // max(model.widths[i], 1), 1)
-                for nodes in _chunks(graph, min(chunk_edges, fit)):
+                work = work_of(graph)
+                begins = ranks.shares(work)
+                own = begins[ranks.rank], begins[ranks.rank + 1]
+                for nodes in chunks_of(work, min(chunk_edges, fit), *own):
                     src_ids, _, (block,) = sampler.sample(graph, nodes)
                     rows = ops.gather_rows(x, src_ids).to(device)
                     result = model.layer(i, block.to(device), rows)
                     out[nodes[0] : nodes[-1] + 1] = result.float().cpu()
                     if on_nodes is not None:
                         on_nodes(len(nodes))
+                ranks.share(out, begins)
                 x = out
     finally:
         model.train(was_training)
@@ -109,13 +118,20 @@ def rows_for(shape: tuple[int, ...], file: Path | None) -> Tensor:
     return torch.from_numpy(np.memmap(file, dtype=np.float32, mode="w+", shape=shape))
 
 
-def _chunks(graph: Graph, chunk_edges: int) -> Iterator[Tensor]:
-    """Ranges of nodes with at most ``chunk_edges`` in-edges plus nodes, at least one node each."""
-    indptr = graph.adjacency.full().indptr
-    work = indptr + torch.arange(indptr.shape[0])
-    begin = 0
-    while begin < graph.num_nodes():
-        end = int(torch.searchsorted(work, work[begin] + chunk_edges, right=True)) - 1
-        end = min(max(end, begin + 1), graph.num_nodes())
+def work_of(graph: Graph, ntype: str | None = None) -> Tensor:
+    """In-edges plus nodes of a type before each node, and of all at the end; shape [N + 1]."""
+    work = torch.arange(graph.num_nodes(ntype) + 1)
+    for relation, one in graph.relations.items():
+        if ntype is None or relation[2] == ntype:
+            work = work + one.adjacency.full().indptr
+    return work
+
+
+def chunks_of(work: Tensor, most: int, begin: int, last: int) -> Iterator[Tensor]:
+    """Ranges of the nodes from ``begin`` to ``last`` with at most so much work, of a node each at
+    least."""
+    while begin < last:
+        end = int(torch.searchsorted(work, work[begin] + most, right=True)) - 1
+        end = min(max(end, begin + 1), last)
         yield torch.arange(begin, end)
         begin = end

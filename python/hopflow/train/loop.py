@@ -16,19 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
 from hopflow.dataloading import DataLoader
 from hopflow.train.checkpoint import save_checkpoint
 from hopflow.train.config import TrainConfig
 from hopflow.train.data import accuracy, check_device
 from hopflow.train.export import check_target
-from hopflow.train.task import task_of
+from hopflow.train.ranks import Ranks
+from hopflow.train.task import TypedTask, task_of
 
 STAGES = ("sample", "gather", "forward", "backward", "step", "validate")
 # A resumed run may train longer and elsewhere, on more threads; the rest fixes its results.
 # The data may have moved: they are known by their size.
+# torchrun hands a Ctrl-C on to processes that have had it from the terminal.
+_ONE_CTRL_C = 5.0
 _MAY_CHANGE = {"epochs", "device", "num_workers", "root", "data"}
 
 
@@ -66,6 +70,10 @@ class Observer:
 
     def end_epoch(self, record: EpochRecord, is_best: bool) -> None:
         """An epoch is done and validated."""
+
+
+class Diverged(RuntimeError):
+    """The loss or the outputs are no longer numbers; on all ranks alike."""
 
 
 class Interrupted(Exception):
@@ -116,6 +124,13 @@ class Trainer:
     -----
     The run has a random stream of its own, fixed by ``config.seed``: it neither depends on torch's
     and hopflow's global generators nor moves them.
+
+    Where there is a process group (torch.distributed), its ranks train together: every one makes a
+    Trainer with the same arguments and runs it. Batches are shared out (``DataLoader`` with
+    ``use_ddp``; ``batch_size`` is a rank's), gradients averaged by DistributedDataParallel with the
+    weights that make them those of one process, metrics are of all ranks, nodes to validate are
+    shared out, and rank 0 alone writes checkpoints. Results depend on the number of ranks too. A
+    checkpoint may be taken up by any number of ranks; by as many the run goes on exactly.
     """
 
     def __init__(
@@ -131,12 +146,17 @@ class Trainer:
         if self.save is not None:
             check_target(self.save)
         self.device = device = check_device(config.device)
+        self.ranks = Ranks.now()
         self.task = task_of(config, dataset)
         self.graph, self.split = self.task.graph, self.task.split
         self._rng: dict[str, Tensor] = {}
         with self._own_randomness():
             self.model = self.task.model(self.task.sizes()).to(device)
+            if not self.ranks.is_first:
+                # Weights are alike; what is drawn from here on (dropout) is each rank's own.
+                torch.manual_seed(config.seed + 0x9E3779B97F4A7C15 * self.ranks.rank % 2**63)
         self.optimizers = self.task.optimizers(self.model)
+        self._parallel = self._in_parallel()
         self.loader = DataLoader(
             self.graph,
             self.task.seeds(),
@@ -146,7 +166,10 @@ class Trainer:
             shuffle=True,
             num_workers=config.num_workers,
             seed=config.seed,
+            use_ddp=self.ranks.count > 1,
         )
+        seeds = sum(ids.numel() for ids in self._seeds())
+        self.num_batches = -(-seeds // config.batch_size)  # of an epoch, of all ranks
         self.history: list[EpochRecord] = []
         self.best_model: dict[str, Tensor] = {}
         self.seconds = dict.fromkeys(STAGES, 0.0)
@@ -155,6 +178,24 @@ class Trainer:
         self._stop = False
         if resume is not None:
             self._load(resume)
+
+    def _in_parallel(self) -> nn.Module:
+        """The model as it is called: where there are several ranks, averaging gradients."""
+        if self.ranks.count == 1:
+            return self.model
+        several = isinstance(self.task, TypedTask)
+        if several and self.device.type == "cuda" and self.model.sparse_parameters():  # type: ignore[operator]
+            raise ValueError(
+                "device: types without features have rows that are learned, whose sparse gradients"
+                " NCCL does not average; expected cpu for several processes, got"
+                f" {self.config.device!r}"
+            )
+        # A batch may be without a relation's edges, and then without gradients for its weights.
+        return DistributedDataParallel(self.model, find_unused_parameters=several)
+
+    def _seeds(self) -> list[Tensor]:
+        seeds = self.task.seeds()
+        return list(seeds.values()) if isinstance(seeds, dict) else [seeds]
 
     @staticmethod
     def _no_progress() -> dict[str, float]:
@@ -173,6 +214,7 @@ class Trainer:
             "seconds": self.seconds,
             "loader": self.loader.state_dict(),
             "rng": self._rng_state(),
+            "rank_rngs": self.ranks.gathered(self._rng_state()) if self.ranks.count > 1 else [],
         }
 
     def _rng_state(self) -> dict[str, Tensor]:
@@ -224,7 +266,11 @@ class Trainer:
         self.progress = dict(state["progress"])
         self.seconds.update(state.get("seconds", {}))
         self.loader.load_state_dict(state["loader"])
-        self._rng = dict(state["rng"])
+        own = state.get("rank_rngs", [])
+        if len(own) == self.ranks.count:
+            self._rng = dict(own[self.ranks.rank])
+        elif self.ranks.is_first:
+            self._rng = dict(state["rng"])
 
     def run(self, observer: Observer | None = None) -> TrainResult:
         """Train up to the last epoch.
@@ -240,7 +286,7 @@ class Trainer:
         observer = observer or Observer()
         with self._ctrl_c(), self._own_randomness():
             for epoch in range(len(self.history) + 1, self.config.epochs + 1):
-                observer.start_epoch(epoch, len(self.loader), int(self.progress["batches"]))
+                observer.start_epoch(epoch, self.num_batches, int(self.progress["batches"]))
                 self._train_epoch(observer)
                 record = self._validate(epoch)
                 is_best = all(_score(record) > _score(r) for r in self.history)
@@ -249,17 +295,25 @@ class Trainer:
                 self.history.append(record)
                 self.progress = self._no_progress()
                 if self.save is not None:
-                    save_checkpoint(self.save, self._state())
+                    self._write(self.save)
                 observer.end_epoch(record, is_best)
         best = max(self.history, key=lambda r: (_score(r), -r.epoch))
         return TrainResult(
             best.epoch, best.valid_accuracy, best.test_accuracy, self.history, self.seconds
         )
 
+    def _write(self, path: Path) -> None:
+        """Write a checkpoint, once for all ranks."""
+        state = self._state()
+        if self.ranks.is_first:
+            save_checkpoint(path, state)
+        # A launcher ends the other processes when one ends: not before the file is whole.
+        self.ranks.gathered(None)
+
     def _train_epoch(self, observer: Observer) -> None:
         self.model.train()
-        seconds, progress = self.seconds, self.progress
-        if progress["batches"] >= len(self.loader):
+        seconds, progress, ranks = self.seconds, self.progress, self.ranks
+        if progress["batches"] >= self.num_batches:
             return  # the checkpoint was taken after the last batch
         batches = iter(self.loader)
         while True:
@@ -272,43 +326,51 @@ class Trainer:
             _, _, blocks = batch
             x, labels = self.task.inputs(self.model, blocks), self.task.batch_labels(blocks)
             gathered = time.perf_counter()
-            logits = self.model(blocks, x)
+            logits = self._parallel(blocks, x)
             loss = functional.cross_entropy(logits, labels)
             forward = time.perf_counter()
             for optimizer in self.optimizers:
                 optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            weighted = loss * blocks[-1].loss_weight if ranks.count > 1 else loss
+            weighted.backward()
             backward = time.perf_counter()
             for optimizer in self.optimizers:
                 optimizer.step()
-            value, num_nodes = loss.item(), labels.shape[0]
+            own = 0 if blocks[-1].is_padding else labels.shape[0]
+            right = int((logits.argmax(1) == labels).sum())
+            # Of all ranks; whoever was asked to stop stops all after the same batch.
+            total, correct, counted, stop = ranks.sums(
+                [loss.item() * own if own else 0.0, right if own else 0, own, float(self._stop)],
+                self.device,
+            )
+            num_nodes, value = int(counted), total / counted
             if not math.isfinite(value):
-                raise RuntimeError(
+                raise Diverged(
                     f"epoch {len(self.history) + 1}, batch {int(progress['batches']) + 1}: the loss"
                     f" is {value}; try a lower lr than {self.config.lr:g}, or normalize_features"
                 )
-            correct = int((logits.argmax(1) == labels).sum())
             done = time.perf_counter()
             seconds["gather"] += gathered - sampled
             seconds["forward"] += forward - gathered
             seconds["backward"] += backward - forward
             seconds["step"] += done - backward
-            progress["batches"] += 1
-            progress["loss"] += value * num_nodes
+            batches_done = progress["batches"] + ranks.count
+            progress["batches"] = min(batches_done, self.num_batches)
+            progress["loss"] += total
             progress["correct"] += correct
             progress["nodes"] += num_nodes
             progress["seconds"] += done - begin
             observer.batch(value, num_nodes, progress["nodes"] / progress["seconds"])
-            if self._stop:
-                path = self.save or _spare_path()
-                save_checkpoint(path, self._state())
+            if stop:
+                path = self.save or ranks.from_first(_spare_path())
+                self._write(path)
                 raise Interrupted(path)
 
     def _validate(self, epoch: int) -> EpochRecord:
         begin = time.perf_counter()
-        logits = self.task.predict(self.model)
+        logits = self.task.predict(self.model, ranks=self.ranks)
         if not bool(logits.isfinite().all()):
-            raise RuntimeError(
+            raise Diverged(
                 f"epoch {epoch}: the model's outputs are no longer finite; try a lower lr than"
                 f" {self.config.lr:g}, or normalize_features"
             )
@@ -336,9 +398,19 @@ class Trainer:
             return
         before = signal.getsignal(signal.SIGINT)
 
+        asked_at = 0.0
+
         def stop(*_: object) -> None:
-            self._stop = True
-            signal.signal(signal.SIGINT, before)
+            nonlocal asked_at
+            if self.ranks.count > 1 and self._stop and time.monotonic() < asked_at + _ONE_CTRL_C:
+                return
+            if self._stop:
+                signal.signal(signal.SIGINT, before)
+                signal.raise_signal(signal.SIGINT)
+                return
+            self._stop, asked_at = True, time.monotonic()
+            if self.ranks.count == 1:
+                signal.signal(signal.SIGINT, before)
 
         signal.signal(signal.SIGINT, stop)
         try:

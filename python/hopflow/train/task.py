@@ -18,6 +18,7 @@ from hopflow.train.config import MODELS, TrainConfig
 from hopflow.train.data import prepare
 from hopflow.train.inference import DEFAULT_CHUNK_EDGES, layerwise_inference
 from hopflow.train.model import GraphSAGE
+from hopflow.train.ranks import ALONE, Ranks
 from hopflow.train.typed_data import prepare_typed, resolve_fanouts
 from hopflow.train.typed_inference import planned_nodes, typed_layerwise_inference
 from hopflow.train.typed_model import Sizes, TypedModel
@@ -88,6 +89,7 @@ class Task(ABC):
         chunk_edges: int = DEFAULT_CHUNK_EDGES,
         scratch: Path | None = None,
         on_nodes: Callable[[int], None] | None = None,
+        ranks: Ranks = ALONE,
     ) -> Tensor:
         """Logits [N, num_classes], as :func:`layerwise_inference`."""
 
@@ -175,11 +177,12 @@ class OneTypeTask(Task):
         chunk_edges: int = DEFAULT_CHUNK_EDGES,
         scratch: Path | None = None,
         on_nodes: Callable[[int], None] | None = None,
+        ranks: Ranks = ALONE,
     ) -> Tensor:
         # The features as the loader leaves them: on the graph's device.
         return layerwise_inference(
             model, self.graph, self.graph.ndata["feat"],
-            chunk_edges=chunk_edges, scratch=scratch, on_nodes=on_nodes,
+            chunk_edges=chunk_edges, scratch=scratch, on_nodes=on_nodes, ranks=ranks,
         )  # fmt: skip
 
     def work(self) -> int:
@@ -263,11 +266,12 @@ class TypedTask(Task):
         chunk_edges: int = DEFAULT_CHUNK_EDGES,
         scratch: Path | None = None,
         on_nodes: Callable[[int], None] | None = None,
+        ranks: Ranks = ALONE,
     ) -> Tensor:
         found = typed_layerwise_inference(
             list(model.layers), self.graph, model.encoder.all_rows(self.graph),
             targets=[self.target_type], device=next(model.parameters()).device,
-            chunk_edges=chunk_edges, scratch=scratch, on_nodes=on_nodes,
+            chunk_edges=chunk_edges, scratch=scratch, on_nodes=on_nodes, ranks=ranks,
         )  # fmt: skip
         return found[self.target_type]
 

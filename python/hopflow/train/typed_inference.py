@@ -17,7 +17,8 @@ from hopflow.graphs.block import Block
 from hopflow.graphs.graph import Graph
 from hopflow.structure.frame import NID
 from hopflow.structure.types import told
-from hopflow.train.inference import DEFAULT_CHUNK_EDGES, rows_for
+from hopflow.train.inference import DEFAULT_CHUNK_EDGES, chunks_of, rows_for, work_of
+from hopflow.train.ranks import ALONE, Ranks
 from hopflow.train.typed_model import types_by_layer
 
 # Elements of the rows that a chunk brings: 0.5 GB in float32.
@@ -37,6 +38,7 @@ def typed_layerwise_inference(
     chunk_edges: int = DEFAULT_CHUNK_EDGES,
     scratch: Path | None = None,
     on_nodes: Callable[[int], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> dict[str, Tensor]:
     """Compute what a model gives for every node, one layer at a time, all node types.
 
@@ -74,6 +76,8 @@ def typed_layerwise_inference(
     on_nodes : callable, optional
         Called with the number of nodes just finished; :func:`planned_nodes` in all, if every layer
         gives rows for every type.
+    ranks : Ranks
+        As in :func:`layerwise_inference`.
 
     Returns
     -------
@@ -107,7 +111,10 @@ def typed_layerwise_inference(
             for number, ntype in enumerate(wanted):
                 file = scratch / f"layer-{i}-{number}.f32" if scratch is not None else None
                 out = None
-                for nodes in _chunks(graph, ntype, most):
+                work = work_of(graph, ntype)
+                begins = ranks.shares(work)
+                own = begins[ranks.rank], begins[ranks.rank + 1]
+                for nodes in chunks_of(work, most, *own):
                     _, _, (block,) = sampler.sample(graph, {ntype: nodes})
                     result = layer(block.to(device), _sources(block, rows, device)).get(ntype)
                     if result is None:
@@ -119,6 +126,11 @@ def typed_layerwise_inference(
                     out[nodes[0] : nodes[-1] + 1] = result.float().cpu()
                     if on_nodes is not None:
                         on_nodes(len(nodes))
+                found: tuple[int, ...] = () if out is None else tuple(out.shape)
+                if found := ranks.from_first(found):
+                    if out is None:  # a rank without nodes
+                        made[ntype] = out = rows_for(found, None)
+                    ranks.share(out, begins)
             rows = made
     return {ntype: rows[ntype] for ntype in targets if ntype in rows}
 
@@ -176,18 +188,3 @@ def _sources(block: Block, rows: Mapping[str, Tensor], device: torch.device) -> 
         ntype: ops.gather_rows(x, block.srcnodes[ntype].data[NID]).to(device)
         for ntype, x in rows.items()
     }
-
-
-def _chunks(graph: Graph, ntype: str, most: int) -> Iterator[Tensor]:
-    """Ranges of nodes with at most ``most`` in-edges plus nodes, at least one node each."""
-    num_nodes = graph.num_nodes(ntype)
-    work = torch.arange(num_nodes + 1)
-    for relation, one in graph.relations.items():
-        if relation[2] == ntype:
-            work = work + one.adjacency.full().indptr
-    begin = 0
-    while begin < num_nodes:
-        end = int(torch.searchsorted(work, work[begin] + most, right=True)) - 1
-        end = min(max(end, begin + 1), num_nodes)
-        yield torch.arange(begin, end)
-        begin = end
