@@ -293,19 +293,10 @@ TASKS = {
 
 def write_folder(graph: hf.Graph, train: Any, num: int, method: str, folder: Path) -> Any:
     """Partition a graph; the assignment."""
-    try:
-        from hopflow.distributed.assign import assign_parts, report_on
-    except ImportError:
-        parts = {"_N": torch.randint(num, (graph.num_nodes(),))}
-        hfd.write_parts(
-            graph, parts, folder, num_parts=num, splits={"train": train}, num_classes=47
-        )
-        return parts, {}, 0
-
     begin = time.perf_counter()
-    parts = assign_parts(graph, num, method=method, train=train)
+    parts = hfd.assign_parts(graph, num, method=method, train=train)
     seconds = time.perf_counter() - begin
-    report = report_on(graph, parts, num, train=train)
+    report = hfd.report_on(graph, parts, num, train=train)
     hfd.write_parts(
         graph, parts, folder, num_parts=num, splits={"train": train}, num_classes=47, report=report
     )

@@ -16,6 +16,13 @@ import torch
 TIMEOUT = 60.0
 
 
+def rank_context() -> Any:
+    """How ranks are started: from a process that has torch loaded and no threads yet."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch.distributed", "hopflow.distributed"])
+    return context
+
+
 def _serve(pipe: Any) -> None:
     """Run what comes until None comes."""
     import torch.distributed as dist
@@ -50,7 +57,7 @@ class Ranks:
         self, function: Callable[..., Any], *arguments: Any, num: int = 2, init: bool = True
     ) -> list[Any]:
         """``function(rank, *arguments)`` on each of so many ranks; with ``init`` in a group."""
-        context = multiprocessing.get_context("spawn")
+        context = rank_context()
         while len(self._processes) < num:
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs,), daemon=True)

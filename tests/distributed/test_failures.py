@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -12,7 +11,7 @@ from datetime import timedelta
 import pytest
 import torch
 import torch.distributed as dist
-from ranks import error_of
+from ranks import error_of, rank_context
 from test_partitioned_graph import assignment, loader_of, whole
 
 from hopflow.dataloading import BlockSampler, DataLoader, NeighborSampler
@@ -54,7 +53,7 @@ class World:
     """Processes that load batches for ever."""
 
     def __init__(self, folder, num, num_workers):
-        context = multiprocessing.get_context("spawn")
+        context = rank_context()
         self.processes, self.pipes = [], []
         file = folder / f"store-{time.monotonic_ns()}"
         for rank in range(num):

@@ -361,7 +361,7 @@ class Trainer:
             progress["nodes"] += num_nodes
             progress["seconds"] += done - begin
             observer.batch(value, num_nodes, progress["nodes"] / progress["seconds"])
-            if stop:
+            if stop or (ranks.count == 1 and self._stop):
                 path = self.save or ranks.from_first(_spare_path())
                 self._write(path)
                 raise Interrupted(path)
