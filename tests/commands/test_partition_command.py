@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from typer.testing import CliRunner
 
 import hopflow as hf
 from hopflow.commands.app import app
+from hopflow.distributed import assign
 from hopflow.distributed.parts_reader import open_folder
 from hopflow.train import TrainConfig
 from hopflow.train.data import prepare
@@ -42,7 +41,6 @@ class _Report:
 def calls(monkeypatch):
     """Nodes go to the parts in turn; what the partitioner was asked is noted."""
     noted: list[dict[str, Any]] = []
-    module = ModuleType("hopflow.distributed.assign")
 
     def assign_parts(graph, num_parts, **options):
         noted.append({"graph": graph, "num_parts": num_parts, **options})
@@ -51,9 +49,11 @@ def calls(monkeypatch):
             for ntype in graph.ntypes
         }
 
-    module.assign_parts = assign_parts
-    module.report_on = lambda graph, parts, num_parts, train=None: _Report(num_parts)
-    monkeypatch.setitem(sys.modules, "hopflow.distributed.assign", module)
+    def report_on(graph, parts, num_parts, train=None):
+        return _Report(num_parts)
+
+    monkeypatch.setattr(assign, "assign_parts", assign_parts)
+    monkeypatch.setattr(assign, "report_on", report_on)
     return noted
 
 
@@ -186,11 +186,11 @@ def test_one_line_says_what_is_wrong(run, calls, graph_file, tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_of_the_partitioner_leaves_nothing(run, calls, graph_file, tmp_path):
+def test_an_error_of_the_partitioner_leaves_nothing(run, graph_file, tmp_path, monkeypatch):
     def fail(*args, **options):
         raise ImportError("kaminpar is missing: pip install 'hopflow[partition]'")
 
-    sys.modules["hopflow.distributed.assign"].assign_parts = fail
+    monkeypatch.setattr(assign, "assign_parts", fail)
     done = run(graph_file, tmp_path / "p", "--parts", 2)
     assert done.exit_code == 2
     assert "kaminpar is missing" in done.stderr

@@ -12,6 +12,7 @@ from hopflow.commands.bench import bench
 from hopflow.commands.doctor import doctor
 from hopflow.commands.infer import infer
 from hopflow.commands.partition import partition
+from hopflow.commands.plan import plan
 from hopflow.commands.train import train
 
 app = typer.Typer(
@@ -37,7 +38,7 @@ def _main(
     pass
 
 
-for command in (train, infer, partition, bench, doctor):
+for command in (train, infer, partition, plan, bench, doctor):
     app.command()(command)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -24,19 +23,15 @@ from hopflow.commands.shared import (
     as_text,
     console,
     load,
+    prepared,
     readable_errors,
     results,
 )
+from hopflow.distributed import assign
 from hopflow.distributed.parts_check import check_folder
 from hopflow.distributed.parts_folder import check_place, write_parts
 from hopflow.distributed.parts_reader import PartsFolder, open_folder
-from hopflow.graphs.graph import Graph
 from hopflow.train import TrainConfig
-from hopflow.train.data import prepare
-from hopflow.train.typed_data import prepare_typed
-
-METHODS = ("auto", "kaminpar", "stream", "hash")
-MOST_PARTS = 1 << 15  # an assignment is int16
 
 
 def partition(
@@ -102,10 +97,12 @@ def partition(
             return
         if data is None or folder is None or parts is None:
             raise ValueError("expected DATA FOLDER --parts P, or --check FOLDER")
-        if not 1 <= parts <= MOST_PARTS:
-            raise ValueError(f"--parts: expected 1 to {MOST_PARTS}, got {parts}")
-        if method not in METHODS:
-            raise ValueError(f"--method: expected one of {', '.join(METHODS)}, got {method!r}")
+        if not 1 <= parts <= assign.MOST_PARTS:
+            raise ValueError(f"--parts: expected 1 to {assign.MOST_PARTS}, got {parts}")
+        if method not in assign.METHODS:
+            raise ValueError(
+                f"--method: expected one of {', '.join(assign.METHODS)}, got {method!r}"
+            )
         if not 0 <= imbalance < float("inf"):
             raise ValueError(f"--imbalance: expected a number >= 0, got {imbalance}")
         # What can be refused is refused now, not when the graph is assigned.
@@ -117,10 +114,8 @@ def partition(
         )  # fmt: skip
         dataset = load(config)
         with console.status("preparing the graph"):
-            graph, splits = _prepared(config, dataset)
+            graph, splits = prepared(config, dataset)
         train = splits.get("train", {})
-        # Loaded here: a partitioner may bring libraries that nothing else needs.
-        assign = importlib.import_module("hopflow.distributed.assign")
         with console.status(f"assigning {graph.num_nodes():,} nodes to {parts} parts"):
             owners = assign.assign_parts(
                 graph, parts, method=method, train=train or None, imbalance=imbalance, seed=seed
@@ -160,20 +155,6 @@ def partition(
             )
         if check:
             _check(folder, as_json, is_quiet=True)
-
-
-def _prepared(config: TrainConfig, dataset: Any) -> tuple[Graph, dict[str, dict[str, Tensor]]]:
-    """The graph that a run on this data has, and its splits by type."""
-    graph, labels = dataset[0]
-    if not isinstance(labels, Mapping):
-        graph, split = prepare(config, dataset, for_training=labels is not None)
-        return graph, {name: {graph.ntypes[0]: ids} for name, ids in split.items()}
-    # Without labels there is nothing to predict: any type will do for the preparation.
-    target = None if labels else graph.ntypes[0]
-    graph, target, split = prepare_typed(
-        config, dataset, target_type=target, for_training=bool(labels)
-    )
-    return graph, {name: {target: ids} for name, ids in split.items()}
 
 
 def _rows(

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated, Any, Optional
@@ -16,10 +16,14 @@ import torch.distributed as dist
 import typer
 from rich.console import Console
 from rich.markup import escape
+from torch import Tensor
 
 import hopflow as hf
+from hopflow.graphs.graph import Graph
 from hopflow.train import TrainConfig
+from hopflow.train.data import prepare
 from hopflow.train.loop import Diverged, Interrupted
+from hopflow.train.typed_data import prepare_typed
 
 # Progress and errors go to stderr, so that a pipe gets results alone.
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -162,3 +166,17 @@ def load(config: TrainConfig) -> Any:
         if is_mag_like and config.split is None:
             return hf.datasets.mag_like(scale=config.scale)
         return hf.datasets.load(config.data, config.root, split=config.split)
+
+
+def prepared(config: TrainConfig, dataset: Any) -> tuple[Graph, dict[str, dict[str, Tensor]]]:
+    """The graph that a run on this data has, and its splits by type."""
+    graph, labels = dataset[0]
+    if not isinstance(labels, Mapping):
+        graph, split = prepare(config, dataset, for_training=labels is not None)
+        return graph, {name: {graph.ntypes[0]: ids} for name, ids in split.items()}
+    # Without labels there is nothing to predict: any type will do for the preparation.
+    target = None if labels else graph.ntypes[0]
+    graph, target, split = prepare_typed(
+        config, dataset, target_type=target, for_training=bool(labels)
+    )
+    return graph, {name: {target: ids} for name, ids in split.items()}

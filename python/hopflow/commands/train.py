@@ -196,7 +196,8 @@ def _was_typed(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _parse_fanout(text: str) -> tuple[Fanout, ...]:
+def parse_fanout(text: str) -> tuple[Fanout, ...]:
+    """Fanouts by layer, as ``--fanout`` has them."""
     try:
         return tuple(_parse_layer(part) for part in text.split(","))
     except ValueError:
@@ -221,7 +222,7 @@ def _parse_layer(text: str) -> Fanout:
 def _fanout_of(fanout: str | None, layers: int | None) -> tuple[Fanout, ...]:
     if fanout is None:
         return DEFAULTS.fanout[:1] * (len(DEFAULTS.fanout) if layers is None else max(layers, 0))
-    parsed = _parse_fanout(fanout)
+    parsed = parse_fanout(fanout)
     if layers is not None and len(parsed) == 1:
         return parsed * layers
     if layers is not None and len(parsed) != layers:

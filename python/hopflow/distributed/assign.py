@@ -17,7 +17,7 @@ from hopflow.structure.by_type import nodes_by_type
 METHODS = ("auto", "kaminpar", "stream", "hash")
 _PASSES = 10  # of a stream over all nodes; the cut hardly changes any more
 _CHUNK = 1 << 22  # nodes or edges looked at at a time
-_MOST_PARTS = 32767
+MOST_PARTS = 32767
 
 
 def assign_parts(
@@ -70,8 +70,8 @@ def assign_parts(
     :func:`hopflow.ops.stream_parts`.
     """
     num_parts = ops.as_int("num_parts", num_parts)
-    if not 1 <= num_parts <= _MOST_PARTS:
-        raise ValueError(f"num_parts: expected 1 to {_MOST_PARTS}, got {num_parts}")
+    if not 1 <= num_parts <= MOST_PARTS:
+        raise ValueError(f"num_parts: expected 1 to {MOST_PARTS}, got {num_parts}")
     if method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
     if not 0 <= imbalance < float("inf"):

@@ -109,7 +109,7 @@ def plan_exchange(
     seeds_by_part : bool
         Whether batches have seeds of the rank's own part.
     num_batches : int
-        Batches to look at.
+        Batches to look at; with ``seeds_by_part`` a multiple of ``num_parts`` is best.
     seed : int
         Of the order of seeds and of the draws.
 
@@ -138,15 +138,21 @@ def plan_exchange(
     count = min(num_batches, total)
     # The middles of equal shares: the last batch, perhaps a small one, counts as one of many.
     looked_at = [(2 * i + 1) * total // (2 * count) for i in range(count)]
+    ranks: Sequence[int] = range(num_parts)
     sums = dict.fromkeys(
         ("ids", "edges", "rows", "asked", "drawn", "inputs", "remote", "hits"), 0.0
     )
-    for batch in looked_at:
+    for i, batch in enumerate(looked_at):
+        if seeds_by_part:  # all ranks' turn
+            batch = min(batch - batch % num_parts + i % num_parts, total - 1)
         ids = indices.ids[order[batch * batch_size : (batch + 1) * batch_size]]
         with rng.batch_stream(seed, 0, batch):
             _, _, blocks = sampler.sample(graph, indices.split(ids))
-        _count(sums, blocks, assigned, widths, cached, batch % num_parts, graph, replicated)
-    mean = {name: value / len(looked_at) for name, value in sums.items()}
+        if seeds_by_part:
+            ranks = [batch % num_parts]
+        for rank in ranks:  # whose batch it may be
+            _count(sums, blocks, assigned, widths, cached, rank, graph, replicated)
+    mean = {name: value / (len(looked_at) * len(ranks)) for name, value in sums.items()}
     return ExchangePlan(
         num_parts, mean["ids"], mean["edges"], mean["rows"], mean["asked"], mean["drawn"],
         mean["inputs"], mean["remote"] / max(mean["inputs"], 1e-12),
