@@ -162,7 +162,8 @@ def test_only_bindings_see_pybind11_and_no_file_sees_aten():
 ROOMS = [
     {"core"},
     {"cuda", "bindings"},
-    {"messages", "gather", "csc", "compact", "check_ids", "edge_softmax", "sample", "spmm"},
+    {"messages", "gather", "csc", "compact", "check_ids", "edge_softmax", "sample", "spmm"}
+    | {"owners", "partition"},
     {"blocks", "gatv2_scores", "sample_weighted", "sddmm", "sddmm_binary", "spmm_binary"},
     {"loader"},
     {""},  # module.cpp and cuda_stub.cpp, which know everything
@@ -204,6 +205,8 @@ def operators() -> list[str]:
     return sorted(p.parent.name for p in CSRC.glob("*/*_cpu.cpp"))
 
 
+# Operators of host memory, without a CUDA kernel.
+ON_CPU_ONLY = {"owners", "partition"}
 # Operators that are timed as a part of something larger.
 TIMED_WITH = {
     "edge_softmax": "attention",
@@ -224,6 +227,8 @@ def test_an_operator_is_whole(stem):
         ROOT / "tests" / "ops" / f"test_{stem}.py",
         BENCHMARKS / f"bench_{TIMED_WITH.get(stem, stem)}.py",
     ]
+    if stem in ON_CPU_ONLY:
+        wanted.remove(CSRC / stem / f"{stem}_cuda.cu")
     assert [p.name for p in wanted if not p.exists()] == []
 
 
@@ -272,8 +277,8 @@ def test_importing_hopflow_is_light():
 
 
 # Where tensors live on the CPU by intention: random seeds, the loader's order, parameters, and the
-# benchmarks, which an installed package brings along.
-ON_THE_CPU = {"nn", "datasets", "train", "benchmarks"}
+# benchmarks, which an installed package brings along. Parts of graphs are in host memory.
+ON_THE_CPU = {"nn", "datasets", "train", "distributed", "benchmarks"}
 FACTORIES = {"zeros", "ones", "empty", "full", "arange", "tensor"}
 
 

@@ -169,7 +169,7 @@ def test_check_of_a_folder(run, calls, graph_file, tmp_path):
         ([], "expected DATA FOLDER --parts P, or --check FOLDER"),
         (["DATA", "p"], "expected DATA FOLDER --parts P"),
         (["DATA", "--check", "--parts", 2], "--parts: expected DATA and FOLDER with it"),
-        (["DATA", "p", "--parts", 0], "--parts: expected 1 to 32768, got 0"),
+        (["DATA", "p", "--parts", 0], "--parts: expected 1 to 32767, got 0"),
         (["DATA", "p", "--parts", 2, "--method", "best"], "--method: expected one of auto"),
         (["DATA", "p", "--parts", 2, "--imbalance", -1], "--imbalance: expected a number >= 0"),
         (["DATA", "DATA", "--parts", 2, "--overwrite"], "is no partition to replace"),

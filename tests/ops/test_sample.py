@@ -196,3 +196,49 @@ def test_bad_indptr_is_found_before_anything_is_read(indptr):
 def test_fractional_fanout_is_refused():
     with pytest.raises(TypeError, match="fanout: expected an int, got float"):
         ops.sample_neighbors(torch.tensor([0, 1]), torch.tensor([0]), torch.tensor([0]), 1.9, key=0)
+
+
+# --- rows of a part draw as the nodes that they are ---
+
+
+@pytest.mark.parametrize("dtype", IDS)
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("fanout", [3, 60, -1])
+def test_rows_of_a_part_draw_as_their_nodes(fanout, replace, dtype):
+    degrees = torch.randint(150, (90,))
+    indptr = torch.cat([torch.zeros(1, dtype=torch.int64), degrees.cumsum(0)])
+    indices = torch.randint(90, (int(indptr[-1]),), dtype=dtype)
+    owned = torch.randperm(90)[:40].sort().values
+    part = torch.cat([indices[indptr[v] : indptr[v + 1]] for v in owned])
+    part_indptr = torch.cat([indptr[:1], degrees[owned].cumsum(0)])
+    rows = torch.randint(40, (70,), dtype=dtype)
+    nodes = owned[rows.long()].to(dtype)
+    whole = ops.sample_neighbors(indptr, indices, nodes, fanout, key=7, replace=replace)
+    options = {"key": 7, "replace": replace, "node_ids": nodes}
+    ours = ops.sample_neighbors(part_indptr, part, rows, fanout, **options)
+    assert torch.equal(ours[0], whole[0])
+    assert torch.equal(ours[1], whole[1])
+    theirs = ops.sample_neighbors_reference(part_indptr, part, rows, fanout, **options)
+    assert torch.equal(ours[1], theirs[1])
+    weights = torch.rand(indices.shape[0]) + 0.1
+    of_part = torch.cat([weights[indptr[v] : indptr[v + 1]] for v in owned])
+    drawn = ops.sample_weighted(
+        indptr, indices.shape[0], nodes, fanout, key=7, replace=replace,
+        weights=ops.row_weights(indptr, weights),
+    )  # fmt: skip
+    arguments = part_indptr, part.shape[0], rows, fanout
+    options["weights"] = ops.row_weights(part_indptr, of_part)
+    ours = ops.sample_weighted(*arguments, **options)
+    assert torch.equal(part[ours[1]], indices[drawn[1]])
+    assert torch.equal(ours[1], ops.sample_weighted_reference(*arguments, **options)[1])
+
+
+def test_node_ids_are_checked():
+    indptr, indices = torch.tensor([0, 1]), torch.tensor([0])
+    with pytest.raises(ValueError, match="node_ids: expected 1"):
+        ops.sample_neighbors(
+            indptr, indices, torch.tensor([0]), 1, key=0, node_ids=torch.tensor([0, 1])
+        )
+    ids = torch.tensor([0], dtype=torch.int32)
+    with pytest.raises(TypeError, match="node_ids: expected int64"):
+        ops.sample_neighbors(indptr, indices, torch.tensor([0]), 1, key=0, node_ids=ids)

@@ -60,7 +60,9 @@ def split_by_owner(
     cached = optional_ids("cached", cached)
     most = int(starts.diff().max()) if starts.shape[0] > 1 else 0
     rows_dtype = id_dtype(most if cached is None else max(most, 1))
-    offsets = torch.empty(starts.shape[0] + (cached is not None), dtype=torch.int64)
+    offsets = torch.empty(
+        starts.shape[0] + (cached is not None), dtype=torch.int64, device=ids.device
+    )
     rows = empty((ids.shape[0],), rows_dtype, ids.device)
     slots = empty((ids.shape[0],), torch.int32, ids.device)
     _native.split_by_owner(ids, place, starts, cached, offsets, rows, slots)
