@@ -256,8 +256,8 @@ def test_every_case_is_declared_well():
     found = case_module.discover(bench.find())
     assert {name.split(".")[0] for name in found} == {
         "attention", "blocks", "limits", "compact", "csc", "cuda", "epoch", "gather",
-        "growth", "loader", "overhead", "owners", "partition", "sample", "sample_weighted", "sddmm", "spmm",
-        "spmm_binary",
+        "growth", "loader", "overhead", "owners", "partition", "sample", "sample_weighted",
+        "sddmm", "spmm", "spmm_binary",
     }  # fmt: skip
     for _, case in found.values():
         assert case.what

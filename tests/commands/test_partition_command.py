@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import hopflow as hf
 from hopflow.commands.app import app
 from hopflow.distributed import assign
-from hopflow.distributed.parts_reader import open_folder
+from hopflow.distributed.folder.reader import open_folder
 from hopflow.train import TrainConfig
 from hopflow.train.data import prepare
 from hopflow.train.typed_data import prepare_typed

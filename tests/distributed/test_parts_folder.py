@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hopflow as hf
-from hopflow.distributed import parts_folder
-from hopflow.distributed.array_files import DTYPES
-from hopflow.distributed.manifest import MANIFEST
-from hopflow.distributed.parts_check import check_folder
-from hopflow.distributed.parts_folder import write_parts
-from hopflow.distributed.parts_reader import PartsFolder, open_folder
+from hopflow.distributed.folder import writer
+from hopflow.distributed.folder.array_files import DTYPES
+from hopflow.distributed.folder.check import check_folder
+from hopflow.distributed.folder.manifest import MANIFEST
+from hopflow.distributed.folder.reader import PartsFolder, open_folder
+from hopflow.distributed.folder.writer import write_parts
 
 
 def in_turn(graph: hf.Graph, num_parts: int) -> dict[str, torch.Tensor]:
@@ -324,7 +324,7 @@ def test_progress_ends_with_all(tmp_path):
 
 def failing_after(monkeypatch, files: int) -> None:
     """Let the writer fail in the middle, as on a full disk."""
-    real = parts_folder.ArrayWriter.write
+    real = writer.ArrayWriter.write
     left = [files]
 
     def write(self, rows):
@@ -333,7 +333,7 @@ def failing_after(monkeypatch, files: int) -> None:
             raise OSError(28, "No space left on device")
         real(self, rows)
 
-    monkeypatch.setattr(parts_folder.ArrayWriter, "write", write)
+    monkeypatch.setattr(writer.ArrayWriter, "write", write)
 
 
 @pytest.mark.parametrize("files", [0, 5, 15])

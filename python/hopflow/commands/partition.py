@@ -28,9 +28,9 @@ from hopflow.commands.shared import (
     results,
 )
 from hopflow.distributed import assign
-from hopflow.distributed.parts_check import check_folder
-from hopflow.distributed.parts_folder import check_place, write_parts
-from hopflow.distributed.parts_reader import PartsFolder, open_folder
+from hopflow.distributed.folder.check import check_folder
+from hopflow.distributed.folder.reader import PartsFolder, open_folder
+from hopflow.distributed.folder.writer import check_place, write_parts
 from hopflow.train import TrainConfig
 
 

@@ -7,14 +7,14 @@ opens it on every rank.
 from hopflow.distributed.assign import PartReport, assign_parts, report_on
 from hopflow.distributed.cache import CacheReport
 from hopflow.distributed.embedding import NodeEmbedding
+from hopflow.distributed.folder.check import check_folder
+from hopflow.distributed.folder.reader import PartsFolder, open_folder
+from hopflow.distributed.folder.writer import write_parts
 from hopflow.distributed.graph import PartitionedGraph
 from hopflow.distributed.inference import layerwise_inference
 from hopflow.distributed.lane import Traffic
 from hopflow.distributed.load import load
 from hopflow.distributed.part import Part, PartEdges, part_of
-from hopflow.distributed.parts_check import check_folder
-from hopflow.distributed.parts_folder import write_parts
-from hopflow.distributed.parts_reader import PartsFolder, open_folder
 from hopflow.distributed.plan import ExchangePlan, plan_exchange
 
 __all__ = [

@@ -141,7 +141,7 @@ def wanted_columns(graph: PartitionedGraph, sampler: Any, num_hops: int) -> list
                 continue  # a name alone means the types that have it
             known = ", ".join(map(repr, columns[t])) or "none"
             raise KeyError(f"no node column {name!r}; there is {known}")
-        is_cached = name in graph.cached_columns(t)
+        is_cached = name in graph.caches.columns(t)
         names = groups.setdefault((t, level, is_cached), [])
         if name not in names:
             names.append(name)
@@ -168,7 +168,7 @@ def _exchange(
     part, me, ranks = graph.part, lane.rank, range(lane.num_ranks)
     splits, groups = [], range(len(wanted))
     for one, nodes in zip(wanted, ids):
-        slots = graph.cache_slots(one.type) if one.is_cached else None
+        slots = graph.caches.slots(one.type) if one.is_cached else None
         split = ops.split_by_owner(nodes, part.place[one.type], part.starts[one.type], slots)
         splits.append((split, split.offsets.tolist()))
         sizes = split.offsets.diff()[: lane.num_ranks]
@@ -217,7 +217,7 @@ def _exchange(
                 (came[at[me] :], None),
             ]
             if one.is_cached:
-                pieces.append((graph.cached_rows(one.type, name), split.rows[at[lane.num_ranks] :]))
+                pieces.append((graph.caches.rows(one.type, name), split.rows[at[lane.num_ranks] :]))
             of_group[name] = ops.join_rows(pieces, split.slots)
         found.append(of_group)
     return found

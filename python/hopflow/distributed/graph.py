@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,18 +13,12 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.dataloading.epoch import Plan, RunningEpoch
-from hopflow.dataloading.indices import Indices
 from hopflow.dataloading.parts import GraphInParts
-from hopflow.distributed.cache import (
-    CacheReport,
-    expected_inclusion,
-    most_wanted,
-    size_in_bytes,
-)
-from hopflow.distributed.columns import bring_columns, fetch_in_chunks, wanted_columns
+from hopflow.distributed.cache import CacheReport, RowCaches
+from hopflow.distributed.columns import bring_columns
 from hopflow.distributed.epoch import PartsEpoch
 from hopflow.distributed.lane import Lane, Traffic, new_lane
-from hopflow.distributed.part import Part
+from hopflow.distributed.part import Part, check_parts, order_by_part, ranks_of
 from hopflow.distributed.pools import PartPools
 from hopflow.distributed.watch import Watch
 from hopflow.graphs.block import Parent
@@ -71,8 +64,8 @@ class PartitionedGraph(GraphInParts):
         self.part, self.topology, self.timeout = part, topology, float(timeout)
         self.schema, self.idtype = part.schema, part.idtype
         self.device = torch.device("cpu")
-        self._rank, self._num_ranks = _ranks(part)
-        _check_parts(part, self._num_ranks)
+        self._rank, self._num_ranks = ranks_of(part)
+        check_parts(part, self._num_ranks)
         numbers = {ntype: t for t, ntype in enumerate(self.schema.ntypes)}
         self._numbers = numbers
         # Of each relation: the part's edges by the part's rows and positions.
@@ -91,7 +84,7 @@ class PartitionedGraph(GraphInParts):
         self._closed = Traffic()  # of lanes that are gone
         self._begun: list[Callable[[], None]] = []
         self._threads: list[threading.Thread] = []
-        self._caches: dict[int, tuple[Tensor, dict[str, Tensor]]] = {}
+        self.caches = RowCaches()
         self.open_lanes(1)
 
     # --- sizes, by the names that graphs have for them ---
@@ -319,73 +312,9 @@ class PartitionedGraph(GraphInParts):
         ValueError, TypeError
             Both of ``size`` and ``rows``, or neither, or what is no size.
         """
-        if (size is None) == (rows is None):
-            raise ValueError("size, rows: expected one of them, got both or neither")
-        most = None if size is None else size_in_bytes("size", size)
-        if rows is not None and ops.as_int("rows", rows) < 0:
-            raise ValueError(f"rows: expected at least 0, got {rows}")
-        self._caches = {}
-        wanted = wanted_columns(self, sampler, len(sampler.fanouts))
-        names: list[list[str]] = [[] for _ in self._numbers]
-        for one in wanted:
-            if one.level:  # labels of seeds come along with them
-                names[one.type] += one.names
-        columns = [
-            {name: self.part.columns[t][name] for name in of_type}
-            for t, of_type in enumerate(names)
-        ]
-        fanouts = self.part_pools().fanouts(sampler.fanouts)
-        of_type = [ids.cpu() for ids in Indices.of(self, seeds, "node").by_number()]
-        chances = self._chances(of_type, batch_size, fanouts, by_part)
-        widths = [sum(_row_bytes(x) for x in of.values()) for of in columns]
-        kept, rate = most_wanted(self.part.ids, chances, widths, size=most, rows=rows)
-        del chances
-        total = 0
-        for t, ids in enumerate(kept):
-            if not columns[t]:
-                continue
-            found = fetch_in_chunks(self, self.lane(), ids.to(self.idtype), t, columns[t])
-            slots = torch.full((self.part.num_nodes(t),), -1, dtype=torch.int32)
-            slots[ids] = torch.arange(ids.shape[0], dtype=torch.int32)
-            self._caches[t] = slots, found
-            total += ids.shape[0] * widths[t]
-        counts = {ntype: kept[t].shape[0] for ntype, t in self._numbers.items()}
-        return CacheReport(counts, total, rate)
-
-    def _chances(
-        self,
-        seeds: list[Tensor],
-        batch_size: int,
-        fanouts: list[list[int]],
-        by_part: bool,
-    ) -> list[Tensor]:
-        """How likely a batch of this rank wants each node."""
-        if not by_part:
-            rate = batch_size / max(sum(ids.shape[0] for ids in seeds), 1)
-            return expected_inclusion(self, seeds, rate, fanouts)
-        mine: list[Tensor] = []
-        for rank in range(self._num_ranks):  # together: every rank has edges that matter to all
-            own = [
-                ids[(place[ids.long()] >= starts[rank]) & (place[ids.long()] < starts[rank + 1])]
-                for ids, place, starts in zip(seeds, self.part.place, self.part.starts)
-            ]
-            rate = batch_size / max(sum(ids.shape[0] for ids in own), 1)
-            found = expected_inclusion(self, own, rate, fanouts)
-            if rank == self._rank:
-                mine = found
-        return mine
-
-    def cached_columns(self, type_: int) -> set[str]:
-        """Names of the columns of a type of which rows are kept."""
-        return set(self._caches[type_][1]) if type_ in self._caches else set()
-
-    def cache_slots(self, type_: int) -> Tensor:
-        """Of each node of a type its row in the cache, or -1; int32, shape [N]."""
-        return self._caches[type_][0]
-
-    def cached_rows(self, type_: int, name: str) -> Tensor:
-        """Rows of a column that are kept, shape [rows, ...]."""
-        return self._caches[type_][1][name]
+        return self.caches.build(
+            self, sampler, seeds, size=size, rows=rows, batch_size=batch_size, by_part=by_part
+        )
 
     def give_up(self, error: BaseException) -> None:
         """Fail the exchanges of this thread's lane: other ranks wait for what will not come."""
@@ -417,80 +346,11 @@ class PartitionedGraph(GraphInParts):
         )
 
 
-def order_by_part(owner: Tensor, order: Tensor, num_parts: int, batch_size: int) -> Tensor:
-    """Seeds sorted so that full batches are of one part each, part after part in turn.
-
-    Parameters
-    ----------
-    owner : Tensor
-        Part of each seed of ``order``, shape [S].
-    order : Tensor
-        Seeds, shape [S]; those of a part keep their order.
-    num_parts, batch_size : int
-        Parts; seeds a batch.
-
-    Returns
-    -------
-    Tensor
-        Shape [S]. Batch ``b`` is of part ``b % num_parts`` while that has full batches left, else
-        of the part that has most. What fills no batch comes last, part by part.
-    """
-    of_part = [order[owner == p] for p in range(num_parts)]
-    left = [seeds.shape[0] // batch_size for seeds in of_part]
-    taken = [0] * num_parts
-    batches = []
-    for turn in range(sum(left)):
-        part = turn % num_parts
-        if not left[part]:
-            part = max(range(num_parts), key=lambda p: left[p])
-        batches.append(of_part[part][taken[part] : taken[part] + batch_size])
-        taken[part] += batch_size
-        left[part] -= 1
-    rests = [seeds[done:] for seeds, done in zip(of_part, taken)]
-    return torch.cat([*batches, *rests]) if order.shape[0] else order
-
-
-def _row_bytes(column: Tensor) -> int:
-    return column.element_size() * math.prod(column.shape[1:])
-
-
 def _refuse(name: str) -> NoReturn:
     raise KeyError(
         f"column {name!r} did not come with the batch: name it in the sampler's prefetch_node_feats"
         " or prefetch_labels (without any all columns come)"
     )
-
-
-def _ranks(part: Part) -> tuple[int, int]:
-    if part.num_parts == 1 and not (dist.is_available() and dist.is_initialized()):
-        return 0, 1
-    if not (dist.is_available() and dist.is_initialized()):
-        raise ops.HopflowError(
-            f"a graph in {part.num_parts} parts: expected a process group, got none; call"
-            " torch.distributed.init_process_group() first (torchrun sets what it needs)"
-        )
-    if dist.get_world_size() != part.num_parts:
-        raise ops.HopflowError(
-            f"a graph in {part.num_parts} parts: expected as many ranks, got"
-            f" {dist.get_world_size()}; partition it anew or start {part.num_parts} processes"
-        )
-    return dist.get_rank(), part.num_parts
-
-
-def _check_parts(part: Part, num_ranks: int) -> None:
-    """All ranks together: every part once, of one partitioning."""
-    if num_ranks == 1:
-        return
-    every: list[Any] = [None] * num_ranks
-    dist.all_gather_object(every, (part.number, part.partition_id))
-    for rank, (number, partition_id) in enumerate(every):
-        if partition_id != every[0][1]:
-            raise ValueError(
-                f"rank {rank} has a part of another partitioning than rank 0: {partition_id}, not"
-                f" {every[0][1]}"
-            )
-        if number != rank:
-            raise ValueError(f"rank {rank} has part {number}, expected part {rank}")
 
 
 _names = 0

@@ -10,9 +10,9 @@ import torch
 import torch.distributed as dist
 
 import hopflow.ops as ops
+from hopflow.distributed.folder.reader import PartsFolder, open_folder
 from hopflow.distributed.graph import PartitionedGraph
 from hopflow.distributed.part import Part, PartEdges
-from hopflow.distributed.parts_reader import PartsFolder, open_folder
 from hopflow.graphs.graph import Graph
 
 TOPOLOGIES = ("auto", "replicated", "parts")

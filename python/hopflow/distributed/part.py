@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 import hopflow.ops as ops
@@ -165,3 +166,75 @@ def part_of(
         [one.num_edges() for one in graph.relations.values()], place, starts, owned, columns,
         edges, edge_columns, named, num_classes,
     )  # fmt: skip
+
+
+def order_by_part(owner: Tensor, order: Tensor, num_parts: int, batch_size: int) -> Tensor:
+    """Seeds sorted so that full batches are of one part each, part after part in turn.
+
+    Parameters
+    ----------
+    owner : Tensor
+        Part of each seed of ``order``, shape [S].
+    order : Tensor
+        Seeds, shape [S]; those of a part keep their order.
+    num_parts, batch_size : int
+        Parts; seeds a batch.
+
+    Returns
+    -------
+    Tensor
+        Shape [S]. Batch ``b`` is of part ``b % num_parts`` while that has full batches left, else
+        of the part that has most. What fills no batch comes last, part by part.
+    """
+    of_part = [order[owner == p] for p in range(num_parts)]
+    left = [seeds.shape[0] // batch_size for seeds in of_part]
+    taken = [0] * num_parts
+    batches = []
+    for turn in range(sum(left)):
+        part = turn % num_parts
+        if not left[part]:
+            part = max(range(num_parts), key=lambda p: left[p])
+        batches.append(of_part[part][taken[part] : taken[part] + batch_size])
+        taken[part] += batch_size
+        left[part] -= 1
+    rests = [seeds[done:] for seeds, done in zip(of_part, taken)]
+    return torch.cat([*batches, *rests]) if order.shape[0] else order
+
+
+def ranks_of(part: Part) -> tuple[int, int]:
+    """This rank and their number, which must be that of the parts.
+
+    Raises
+    ------
+    HopflowError
+        No process group, or another number of ranks.
+    """
+    if part.num_parts == 1 and not (dist.is_available() and dist.is_initialized()):
+        return 0, 1
+    if not (dist.is_available() and dist.is_initialized()):
+        raise ops.HopflowError(
+            f"a graph in {part.num_parts} parts: expected a process group, got none; call"
+            " torch.distributed.init_process_group() first (torchrun sets what it needs)"
+        )
+    if dist.get_world_size() != part.num_parts:
+        raise ops.HopflowError(
+            f"a graph in {part.num_parts} parts: expected as many ranks, got"
+            f" {dist.get_world_size()}; partition it anew or start {part.num_parts} processes"
+        )
+    return dist.get_rank(), part.num_parts
+
+
+def check_parts(part: Part, num_ranks: int) -> None:
+    """All ranks together: every part once, of one partitioning."""
+    if num_ranks == 1:
+        return
+    every: list[Any] = [None] * num_ranks
+    dist.all_gather_object(every, (part.number, part.partition_id))
+    for rank, (number, partition_id) in enumerate(every):
+        if partition_id != every[0][1]:
+            raise ValueError(
+                f"rank {rank} has a part of another partitioning than rank 0: {partition_id}, not"
+                f" {every[0][1]}"
+            )
+        if number != rank:
+            raise ValueError(f"rank {rank} has part {number}, expected part {rank}")

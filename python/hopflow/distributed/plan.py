@@ -14,8 +14,8 @@ import hopflow.ops as ops
 from hopflow.dataloading.indices import Indices
 from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.distributed.cache import expected_inclusion, most_wanted
-from hopflow.distributed.graph import PartitionedGraph, order_by_part
-from hopflow.distributed.part import only_part
+from hopflow.distributed.graph import PartitionedGraph
+from hopflow.distributed.part import only_part, order_by_part
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
 

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hopflow.distributed.array_files import CHUNK_BYTES, as_array, dtype_name, spans
-from hopflow.distributed.manifest import SPLIT_NAME, Column, Layout, Manifest, plain
+from hopflow.distributed.folder.array_files import CHUNK_BYTES, as_array, dtype_name, spans
+from hopflow.distributed.folder.manifest import SPLIT_NAME, Column, Layout, Manifest, plain
 from hopflow.graphs.graph import Graph
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import Frame

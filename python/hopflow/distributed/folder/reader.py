@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hopflow.distributed.array_files import DTYPES, ArrayRecord, check_array, mapped
-from hopflow.distributed.manifest import Column, Manifest, part_name
-from hopflow.distributed.manifest_reader import read_manifest, read_part
+from hopflow.distributed.folder.array_files import DTYPES, ArrayRecord, check_array, mapped
+from hopflow.distributed.folder.manifest import Column, Manifest, part_name
+from hopflow.distributed.folder.manifest_reader import read_manifest, read_part
 from hopflow.graphs.graph import Graph
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import Columns, Frame
@@ -282,7 +282,7 @@ def open_folder(folder: str | os.PathLike[str]) -> PartsFolder:
     """Open the folder of a partitioned graph; parts need not be in it yet.
 
     Of each array outside the parts the size, the header and 64 KiB at each end are compared with
-    the manifest; `parts_check.check_folder` reads everything.
+    the manifest; `check_folder` reads everything.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import hopflow.ops as ops
-from hopflow.distributed.array_files import (
+from hopflow.distributed.folder.array_files import (
     CHUNK_BYTES,
     ArrayRecord,
     ArrayWriter,
@@ -25,7 +25,8 @@ from hopflow.distributed.array_files import (
     in_edge_positions,
     spans,
 )
-from hopflow.distributed.manifest import (
+from hopflow.distributed.folder.contents import checked_owners, checked_splits, planned, total_bytes
+from hopflow.distributed.folder.manifest import (
     MANIFEST,
     PART,
     Layout,
@@ -36,7 +37,6 @@ from hopflow.distributed.manifest import (
     part_name,
     write_json,
 )
-from hopflow.distributed.parts_plan import checked_owners, checked_splits, planned, total_bytes
 from hopflow.graphs.graph import Graph
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.graph_base import require_graph

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hopflow.distributed.array_files import DTYPES, ArrayRecord
-from hopflow.distributed.manifest import (
+from hopflow.distributed.folder.array_files import DTYPES, ArrayRecord
+from hopflow.distributed.folder.manifest import (
     FORMAT,
     MANIFEST,
     PART,

@@ -1,0 +1,1 @@
+"""The folder of a partitioned graph: written, opened, checked."""
