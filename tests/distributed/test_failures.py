@@ -111,6 +111,25 @@ def test_a_rank_that_is_killed_or_stopped_is_named(world, number, num_workers):
         assert when - at < NAMED
 
 
+def slow(rank):
+    graph = whole()
+    parts = PartitionedGraph(part_of(graph, assignment(graph, 2, "hash"), rank, 2), timeout=2)
+    sampler = NeighborSampler([3])
+    found = []
+    for seconds in (1, 4):
+        time.sleep(seconds * rank)
+        found.append(error_of(lambda: sampler.sample(parts, [1, 2])))
+    parts.close()
+    return found
+
+
+def test_a_slow_rank_is_waited_for_as_long_as_the_limit_says(ranks):
+    (first, late), (other, _) = ranks.run(slow, num=2)
+    assert first is None
+    assert other is None
+    assert "every rank is alive; one was slower than the limit" in late
+
+
 class Failing(BlockSampler):
     """Fails at one batch on one rank."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 import torch
 from ranks import error_of
@@ -10,6 +12,10 @@ from test_partitioned_graph import assignment, columns, loader_of, told, whole
 import hopflow.distributed as hfd
 
 NUM = 2
+needs_kaminpar = pytest.mark.skipif(
+    importlib.util.find_spec("kaminpar") is None, reason="kaminpar is not installed"
+)
+METHODS = ["hash", "stream", pytest.param("kaminpar", marks=needs_kaminpar)]
 
 
 @pytest.fixture(params=["one", "typed"])
@@ -17,13 +23,15 @@ def kind(request):
     return request.param
 
 
-def written(folder, kind, num=NUM, **options):
+def written(folder, kind, num=NUM, method=None, **options):
     graph = whole(kind)
+    parts = assignment(graph, num, "hash")
+    if method is not None:
+        parts = hfd.assign_parts(graph, num, method=method)
     ntype = "b" if kind == "typed" else "_N"
     splits = {"train": {ntype: torch.arange(0, 150, 3)}, "test": {ntype: torch.arange(150, 200)}}
     hfd.write_parts(
-        graph, assignment(graph, num, "hash"), folder, num_parts=num, splits=splits, num_classes=4,
-        **options,
+        graph, parts, folder, num_parts=num, splits=splits, num_classes=4, **options,
     )  # fmt: skip
     return folder
 
@@ -39,9 +47,10 @@ def epochs(rank, folder, kind, topology, num_workers):
     return found, split, graph.num_classes, graph.topology is not None, repr(graph)
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("topology", ["parts", "replicated", "auto"])
-def test_a_folders_batches_are_those_of_one_process(ranks, tmp_path, kind, topology):
-    folder = written(tmp_path / "parts", kind)
+def test_a_folders_batches_are_those_of_one_process(ranks, tmp_path, kind, topology, method):
+    folder = written(tmp_path / "parts", kind, method=method)
     of_ranks = ranks.run(epochs, folder, kind, topology, 2, num=NUM)
     alone = loader_of(whole(kind), kind, "plain")
     for epoch in range(2):

@@ -16,11 +16,17 @@ from test_partitioned_graph import columns, loader_of, told, whole
 HERE = Path(__file__).resolve().parent
 
 
-@pytest.mark.parametrize("options", [{"num_workers": 2}, {"num_workers": 1, "replicated": True}])
-def test_batches_are_those_of_one_process(tmp_path, options):
+@pytest.mark.parametrize(
+    ("num", "options"),
+    [
+        (2, {"num_workers": 2}),
+        (4, {"num_workers": 2, "cache": {"rows": 30}}),
+        (2, {"num_workers": 1, "replicated": True}),
+    ],
+)
+def test_batches_are_those_of_one_process(tmp_path, num, options):
     if why := why_not():
         pytest.skip(why)
-    num = 2
     paths = [str(HERE), str(HERE.parent), *filter(None, sys.path)]
     with SlowNetwork(num, delay=0.002, loss=0.01) as net:
         env = {**os.environ, **net.env(), "PYTHONPATH": os.pathsep.join(paths)}
