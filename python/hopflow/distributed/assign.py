@@ -39,8 +39,8 @@ def assign_parts(
     num_parts : int
         Parts, up to 32,767; some may stay empty.
     method : {"auto", "kaminpar", "stream", "hash"}
-        "kaminpar" (``pip install 'hopflow[partition]'``) cuts fewest edges; it holds the graph in
-        memory a second time: about 16 bytes an edge and 100 a node. "stream" looks at the
+        "kaminpar" (``pip install 'hopflow[partition]'``) cuts fewest edges; it needs about 55 bytes
+        of memory an edge and 100 a node. "stream" looks at the
         in-edges of one node after the other, in ten passes, where they are, and needs 11 bytes a
         node. "hash" looks at ids alone and cuts (P - 1) / P of the edges. "auto" is "kaminpar" if
         that is installed, else "stream".
@@ -61,6 +61,8 @@ def assign_parts(
     ------
     ImportError
         KaMinPar is asked for and not installed.
+    HopflowError
+        There is too little memory for KaMinPar.
     ValueError, TypeError, IndexError
         Bad arguments.
 

@@ -11,9 +11,12 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
+from hopflow.distributed.memory import free_memory
 from hopflow.graphs.graph import Graph
 
 _CHUNK = 1 << 22  # edges written at a time
+# Memory at the peak, measured on 12 million edges.
+_EDGE_BYTES, _NODE_BYTES = 55, 100
 # ParHIP's binary format, as KaMinPar reads it: bits of the version say what is *not* there or not
 # 64 bits wide.
 _NO_EDGE_WEIGHTS, _NARROW_IDS = 1, 8
@@ -36,6 +39,8 @@ def kaminpar_parts(
     ------
     ImportError
         KaMinPar is not installed.
+    HopflowError
+        There is not enough memory.
     """
     try:
         import kaminpar
@@ -45,6 +50,12 @@ def kaminpar_parts(
             " nothing"
         ) from None
     num_nodes = sum(counts)
+    needed, free = _EDGE_BYTES * graph.num_edges() + _NODE_BYTES * num_nodes, free_memory()
+    if free is not None and needed > free:
+        raise ops.HopflowError(
+            f"method 'kaminpar' needs about {needed / 1e9:.1f} GB for {graph.num_edges():,} edges,"
+            f" of which {free / 1e9:.1f} GB are free; 'stream' reads the edges where they are"
+        )
     if not num_nodes:
         return torch.empty(0, dtype=torch.int16)
     indptr, indices = _both_ways(graph, counts)

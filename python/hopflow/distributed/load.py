@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ import torch.distributed as dist
 import hopflow.ops as ops
 from hopflow.distributed.folder.reader import PartsFolder, open_folder
 from hopflow.distributed.graph import PartitionedGraph
+from hopflow.distributed.memory import free_memory
 from hopflow.distributed.part import Part, PartEdges
 from hopflow.graphs.graph import Graph
 
@@ -123,19 +123,9 @@ def _topology(folder: PartsFolder, wanted: str, has_group: bool) -> Graph | None
         8 * (folder.num_nodes[dst] + 1) + 4 * folder.num_edges[src, name, dst]
         for src, name, dst in folder.relations
     )
-    fits = folder.has_topology and size <= _free_memory() / 2
+    fits = folder.has_topology and size <= (free_memory() or 0) / 2
     if has_group:
         every: list[Any] = [None] * dist.get_world_size()
         dist.all_gather_object(every, fits)
         fits = all(every)
     return folder.topology() if fits else None
-
-
-def _free_memory() -> int:
-    """Bytes that are free for programs, as far as the system tells."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return 0
-    found = {line.split(":")[0]: line.split()[1] for line in lines if len(line.split()) > 1}
-    return int(found.get("MemAvailable", 0)) * 1024
