@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import torch
@@ -242,6 +245,29 @@ def close_in_a_loop(rank, num_workers):
 def test_a_graph_may_be_closed_in_a_loop(ranks, num_workers):
     for _ in range(3):
         assert ranks.run(close_in_a_loop, num_workers, num=2) == [2, 2]
+
+
+@pytest.mark.parametrize("how", ["left", "open", "destroy", "raise"])
+def test_a_program_may_end_without_closing_anything(tmp_path, how):
+    here = Path(__file__).resolve().parent
+    paths = [str(here), str(here.parent), *filter(None, sys.path)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, str(here / "left_open.py")]
+    running = [
+        subprocess.Popen(
+            [*command, str(rank), str(tmp_path / "store"), how], env=env, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    try:
+        for process in running:
+            out, err = process.communicate(timeout=60)
+            assert process.returncode == (3 if how == "raise" else 0), err
+            assert "end" in out or how == "raise"
+    finally:
+        for process in running:
+            process.kill()
 
 
 def wrong_parts(rank, change):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -27,6 +29,14 @@ from hopflow.sampling.edge_pools import EdgePools, edge_pools
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import LazyColumn, Take
 from hopflow.structure.types import Schema
+
+# Threads that exchange must be gone before torch takes its process groups down.
+_open: weakref.WeakSet[PartitionedGraph] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for graph in list(_open):
+        graph.close()
 
 
 class PartitionedGraph(GraphInParts):
@@ -86,6 +96,10 @@ class PartitionedGraph(GraphInParts):
         self._threads: list[threading.Thread] = []
         self.caches = RowCaches()
         self.open_lanes(1)
+        if not _open:
+            atexit.unregister(_close_all)
+            atexit.register(_close_all)
+        _open.add(self)
 
     # --- sizes, by the names that graphs have for them ---
 
@@ -334,6 +348,7 @@ class PartitionedGraph(GraphInParts):
         for lane in self._lanes:
             lane.close()
         self._watch.close()
+        _open.discard(self)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a PartitionedGraph belongs to its rank; it cannot be copied or pickled")

@@ -6,6 +6,7 @@ import itertools
 import socket
 import threading
 import time
+import weakref
 from contextlib import suppress
 from typing import Any
 
@@ -45,21 +46,13 @@ class Watch:
             return
         self._store = PrefixStore(f"hopflow/{name}", _own_store())
         self._store.set(f"host/{rank}", socket.gethostname())
-        self._tell(0)
-        self._thread = threading.Thread(target=self._beat, name="hopflow-watch", daemon=True)
+        self._store.set(f"beat/{rank}", "0")
+        self._thread = threading.Thread(
+            target=_beat, args=(self._store, rank, self._end), name="hopflow-watch", daemon=True
+        )
         self._thread.start()
-
-    def _tell(self, count: int) -> None:
-        self._store.set(f"beat/{self._rank}", str(count))
-
-    def _beat(self) -> None:
-        for count in itertools.count(1):
-            if self._end.wait(_INTERVAL):
-                return
-            try:
-                self._tell(count)
-            except Exception:
-                return  # the store is gone: explain() says so
+        # At exit too: a thread in the store when torch takes it down would crash the process.
+        self._finalizer = weakref.finalize(self, _stop, self._end, self._thread)
 
     def report(self, error: BaseException) -> None:
         """Leave word for the other ranks of what this one fails with."""
@@ -123,9 +116,24 @@ class Watch:
 
     def close(self) -> None:
         """End the thread."""
-        self._end.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(5)
+        _stop(self._end, self._thread)
+
+
+def _beat(store: Any, rank: int, end: threading.Event) -> None:
+    """Say again and again that the rank is alive."""
+    for count in itertools.count(1):
+        if end.wait(_INTERVAL):
+            return
+        try:
+            store.set(f"beat/{rank}", str(count))
+        except Exception:
+            return  # the store is gone: explain() says so
+
+
+def _stop(end: threading.Event, thread: threading.Thread | None) -> None:
+    end.set()
+    if thread is not None and thread is not threading.current_thread():
+        thread.join(5)
 
 
 def _own_store() -> Any:
