@@ -18,7 +18,12 @@ from ranks import error_of, rank_context
 from test_partitioned_graph import assignment, loader_of, whole
 
 from hopflow.dataloading import BlockSampler, DataLoader, NeighborSampler
-from hopflow.distributed import PartitionedGraph, part_of
+from hopflow.distributed import (
+    NodeEmbedding,
+    PartitionedGraph,
+    layerwise_inference,
+    part_of,
+)
 
 LIMIT = 4.0  # seconds that a rank may take to answer
 NAMED = 12.0  # the limit, the silence that makes a rank suspect, and time for a busy machine
@@ -55,13 +60,13 @@ def endless(rank, num, file, num_workers, pipe):
 class World:
     """Processes that load batches for ever."""
 
-    def __init__(self, folder, num, num_workers):
+    def __init__(self, folder, num, num_workers, work=endless):
         context = rank_context()
         self.processes, self.pipes = [], []
         file = folder / f"store-{time.monotonic_ns()}"
         for rank in range(num):
             ours, theirs = context.Pipe()
-            process = context.Process(target=endless, args=(rank, num, file, num_workers, theirs))
+            process = context.Process(target=work, args=(rank, num, file, num_workers, theirs))
             process.start()
             theirs.close()
             self.processes.append(process)
@@ -268,6 +273,110 @@ def test_a_program_may_end_without_closing_anything(tmp_path, how):
     finally:
         for process in running:
             process.kill()
+
+
+# --- ranks that want different things ---
+
+
+def at_odds(rank, what):
+    graph = whole()
+    assigned = assignment(graph, 2, "hash")
+    if what == "assigned" and rank == 1:
+        assigned["_N"] = assigned["_N"].flip(0)
+    if what == "dtype" and rank == 1:
+        graph.ndata["feat"] = graph.ndata["feat"].double()
+    part = part_of(graph, assigned, rank, 2)
+    try:
+        parts = PartitionedGraph(part, timeout=LIMIT)
+    except ValueError as error:
+        return f"ValueError: {error}"
+    options = {"use_ddp": True}
+    if what == "by_part":
+        options["seeds_by_part"] = rank == 0
+    if what == "num_workers":
+        options["num_workers"] = rank
+    if what == "prefetch_factor":
+        options |= {"num_workers": 1, "prefetch_factor": 1 + rank}
+    if what == "width":
+        found = error_of(lambda: NodeEmbedding(parts, 3 + rank)(torch.tensor([1, 2])))
+    elif what == "inference":
+        x = parts.columns()["feat"].to(torch.float64 if rank else torch.float32)
+        found = error_of(lambda: layerwise_inference(parts, [lambda block, x: x[:0]], x))
+    else:
+        found = error_of(lambda: next(iter(loader_of(parts, "one", "plain", **options))))
+    parts.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("by_part", "seeds_by_part is None on rank 1"),
+        ("num_workers", "num_workers is 1 on rank 1 and 0 on rank 0"),
+        ("prefetch_factor", "prefetch_factor is 2 on rank 1 and 1 on rank 0"),
+        ("assigned", "has a part of another partitioning than rank 0"),
+        ("dtype", "has a part of another partitioning than rank 0"),
+        ("width", "is at another step"),
+        ("inference", "is at another step"),
+    ],
+)
+def test_ranks_at_odds_are_told_so(ranks, what, message):
+    for error in ranks.run(at_odds, what, num=2):
+        assert message in error
+
+
+def closed(rank):
+    graph = whole()
+    parts = PartitionedGraph(part_of(graph, assignment(graph, 2, "hash"), rank, 2), timeout=LIMIT)
+    loader = DataLoader(parts, range(150), Failing(1), batch_size=10, use_ddp=True, seed=1)
+    first = error_of(lambda: list(loader))  # on both ranks
+    sampler = NeighborSampler([2])
+    found = [first, error_of(lambda: sampler.sample(parts, [1]))]
+    parts.cache_rows(sampler, [1, 2], rows=3)  # opens it again
+    found.append(error_of(lambda: sampler.sample(parts, [1])))
+    parts.close()
+    return [*found, error_of(lambda: sampler.sample(parts, [1]))]
+
+
+def test_a_closed_exchange_says_so_and_opens_again(ranks):
+    for first, second, third, last in ranks.run(closed, num=2):
+        assert first == "LookupError: no such thing"
+        assert second.startswith("HopflowError: the exchange of rank")
+        assert third is None
+        assert last.startswith("HopflowError: the exchange of rank")
+
+
+def killed_between(rank, num, file, num_workers, pipe):
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{file}",
+        rank=rank,
+        world_size=num,
+        timeout=timedelta(seconds=60),
+    )
+    graph = whole()
+    parts = PartitionedGraph(
+        part_of(graph, assignment(graph, num, "hash"), rank, num), timeout=LIMIT
+    )
+    pipe.send("ready")
+    if rank == 1:
+        time.sleep(100)
+    time.sleep(1)
+    loader = loader_of(parts, "one", "plain", use_ddp=True)
+    pipe.send((error_of(lambda: iter(loader)), time.time()))
+    os._exit(1)
+
+
+def test_a_rank_stopped_between_loops_is_named(tmp_path):
+    running = World(tmp_path, 2, 0, killed_between)
+    try:
+        at = running.send(1, signal.SIGSTOP)
+        error, when = running.errors([0])[0]
+        assert "what ranks agree on failed on rank 0: rank 1 (" in error
+        assert when - at < NAMED
+    finally:
+        running.end()
 
 
 def wrong_parts(rank, change):

@@ -115,6 +115,16 @@ def test_another_number_of_ranks_than_parts_is_refused(ranks, tmp_path):
     assert "expected a process group, got none" in refused(0, folder)
 
 
+def at_odds(rank, folder):
+    return error_of(lambda: hfd.load(folder, topology=("auto", "parts")[rank]))
+
+
+def test_ranks_that_want_other_topologies_are_told_so(ranks, tmp_path):
+    folder = written(tmp_path / "parts", "one")
+    for error in ranks.run(at_odds, folder, num=NUM):
+        assert "rank 1 has 2 parts and topology='parts', rank 0 2 and 'auto'" in error
+
+
 def test_bad_topologies_are_refused(tmp_path):
     folder = written(tmp_path / "parts", "one", 1, with_topology=False)
     assert refused(0, folder, "some").startswith("ValueError: topology: expected one of auto")

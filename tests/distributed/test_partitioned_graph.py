@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from ranks import error_of
 
 import hopflow as hf
-from hopflow.dataloading import DataLoader, MultiLayerFullNeighborSampler, NeighborSampler
+from hopflow.dataloading import (
+    DataLoader,
+    MultiLayerFullNeighborSampler,
+    NeighborSampler,
+    as_edge_prediction_sampler,
+)
 from hopflow.distributed import PartitionedGraph, part_of
 
 NUM_NODES = 200
@@ -285,6 +292,44 @@ def test_seeds_by_part_are_the_ranks_own(ranks, how):
     assert [batch[0][1] for batch in real] == theirs
 
 
+def resumed_elsewhere(rank):
+    graph, found = whole(), []
+    state = None
+    for how in ("ranges", "hash"):
+        part = part_of(graph, assignment(graph, 2, how), rank, 2)
+        parts = PartitionedGraph(part, timeout=20)
+        loader = loader_of(parts, "one", "plain", use_ddp=True, seeds_by_part=True)
+        if state is None:
+            batches = iter(loader)
+            next(batches)
+            state = loader.state_dict()
+        else:
+            found.append(error_of(partial(loader.load_state_dict, state)))
+        parts.close()
+    found.append(error_of(lambda: loader_of(graph, "one", "plain").load_state_dict(state)))
+    return found
+
+
+def test_a_state_of_seeds_by_part_is_of_its_partitioning(ranks):
+    for errors in ranks.run(resumed_elsewhere, num=2):
+        for error in errors:
+            assert error == "ValueError: state: it is of seeds by another partitioning, or by none"
+
+
+def started(rank):
+    numbers = []
+    graph = whole()
+    parts = PartitionedGraph(part_of(graph, assignment(graph, 2, "hash"), rank, 2), timeout=20)
+    options = {"use_ddp": True, "num_workers": 2, "worker_init_fn": numbers.append}
+    list(loader_of(parts, "one", "plain", **options))
+    parts.close()
+    return sorted(numbers)
+
+
+def test_threads_call_worker_init_fn(ranks):
+    assert ranks.run(started, num=2) == [[0, 1], [0, 1]]
+
+
 def test_seeds_by_part_needs_parts():
     with pytest.raises(ValueError, match="seeds_by_part: expected False for a graph that is not"):
         loader_of(whole(), "one", "plain", seeds_by_part=True)
@@ -311,7 +356,18 @@ def refusals(rank):
         error_of(lambda: NeighborSampler([2]).sample(parts, [200])),
         error_of(lambda: NeighborSampler([2]).sample(parts, [1], exclude_eids=[1])),
         error_of(lambda: parts.owned("x")),
+        error_of(
+            lambda: DataLoader(
+                parts, [1], as_edge_prediction_sampler(NeighborSampler([2])), use_ddp=True
+            )
+        ),
+        error_of(lambda: PartitionedGraph(parts.part, timeout=0)),
     ]
+    # A column asked for at both ends comes once, for all nodes.
+    both = {"prefetch_node_feats": ["feat", "label"], "prefetch_labels": ["label"]}
+    blocks = sample(**both)()[2]
+    assert blocks[0].srcdata["label"].shape[0] == blocks[0].num_src_nodes()
+    assert blocks[-1].dstdata["label"].tolist() == graph.ndata["label"][[1, 2]].tolist()
     parts.close()
     return found
 
@@ -328,6 +384,8 @@ def test_what_parts_cannot_do_is_said(ranks):
         "IndexError: seed_nodes[0] is 200",
         "ValueError: exclude_eids: expected None for a graph in parts",
         "ValueError: ntype: expected one of '_N', got 'x'",
+        "ValueError: graph_sampler: expected one of batches of nodes for a graph in parts",
+        "ValueError: timeout: expected seconds > 0, got 0",
     ]
     for errors in ranks.run(refusals, num=2):
         for error, start in zip(errors, expected, strict=True):

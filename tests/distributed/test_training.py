@@ -170,7 +170,7 @@ def first_rows(rank, num):
     graph = whole()
     parts = PartitionedGraph(part_of(graph, assignment(graph, num, "hash"), rank, num))
     embedding = NodeEmbedding(parts, 3, seed=1)
-    other = NodeEmbedding(parts, 3, seed=2)
+    other = NodeEmbedding(parts, 3, seed=2**70)
     ones = NodeEmbedding(parts, 2, init=torch.nn.init.ones_)
     errors = [
         error_of(lambda: NodeEmbedding(parts, 0)),

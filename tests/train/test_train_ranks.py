@@ -132,6 +132,43 @@ def test_more_ranks_than_nodes(ranks):
         torch.testing.assert_close(ours, alone)
 
 
+class Made:
+    """A data set of several types."""
+
+    num_classes = 3
+
+    def __init__(self, graph, labels):
+        self.graph, self.labels = graph, labels
+
+    def __getitem__(self, index):
+        return self.graph, self.labels
+
+    def get_idx_split(self):
+        return {name: {"b": torch.arange(60)} for name in ("train", "valid", "test")}
+
+
+def sparse_types(rank, model):
+    """Types c -> a -> b: a batch of b without an a never uses the rows learned for c."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(5, (9,), generator=generator)
+    graph = hf.heterograph(
+        {("a", "to", "b"): (ids, torch.arange(9)), ("c", "of", "a"): (ids, ids)},
+        {"a": 5, "b": 60, "c": 5},
+    )
+    graph.nodes["b"].data["feat"] = torch.randn(60, 4, generator=generator)
+    dataset = Made(graph, {"b": torch.randint(3, (60, 1), generator=generator)})
+    config = replace(TYPED, model=model, batch_size=8, undirected=False, heads=2)
+    trainer = Trainer(config, dataset)
+    return [r["loss"] for r in results(trainer.run().history)]
+
+
+@pytest.mark.parametrize("model", ["rgcn", "hgt", "sage"])
+def test_types_that_a_batch_does_not_reach(ranks, model):
+    first, second = ranks.run(sparse_types, model, num=2)
+    assert first == second
+    assert first[-1] < first[0]
+
+
 @pytest.mark.parametrize("model", ["rgcn", "hgt", "sage"])
 def test_several_types(ranks, model):
     first, second = ranks.run(run, replace(TYPED, model=model), True, num=2)

@@ -21,6 +21,7 @@ from hopflow.dataloading.options import (
     as_timeout,
     pins_batches,
     refuse_device_options,
+    refuse_for_parts,
     refuse_replacements,
     refuse_unknown,
     require_bool,
@@ -35,7 +36,7 @@ from hopflow.dataloading.parts import GraphInParts
 from hopflow.dataloading.read_history import ReadHistory
 from hopflow.dataloading.sampler import Sampler
 from hopflow.dataloading.state import checked_state
-from hopflow.dataloading.turns import Turns, agreed, this_rank
+from hopflow.dataloading.turns import Turns, agreed, gathered, this_rank
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
 from hopflow.sampling.edge_pools import EdgePools
@@ -202,8 +203,8 @@ class DataLoader:
         use_uva = use_uva is not None and require_bool("use_uva", use_uva)
         if use_uva and graph.device.type != "cpu":
             raise ValueError(f"use_uva: expected a graph on the CPU, got one on {graph.device}")
-        if isinstance(graph, GraphInParts) and graph.ranks()[1] > 1 and not use_ddp:
-            raise ValueError("use_ddp: expected True for a graph in parts, got False")
+        if isinstance(graph, GraphInParts):
+            refuse_for_parts(graph, graph_sampler, use_ddp, use_uva)
         for name, value in (("use_uva", use_uva), ("gpu_cache", gpu_cache)):
             if value and not graph.is_homogeneous:
                 raise ValueError(
@@ -323,8 +324,9 @@ class DataLoader:
             self._position = self._next_epoch()
         if self.use_ddp:
             this_rank()
-            leads = dict(self._position)
-            self._position = agreed("use_ddp", self._shared_by_ranks(), leads)
+            gather = self.graph.gather if isinstance(self.graph, GraphInParts) else gathered
+            ours, leads = self._shared_by_ranks(), dict(self._position)
+            self._position = agreed("use_ddp", ours, leads, gather)
         self._resume = False
         turns = self._turns(self._position["batch"])
         self._end = turns.num_batches
@@ -357,6 +359,7 @@ class DataLoader:
             epoch = self.graph.epoch(
                 plan, self._position, num_workers=self.num_workers,
                 prefetch_factor=self.prefetch_factor, timeout=self.timeout,
+                worker_init_fn=self.worker_init_fn,
             )  # fmt: skip
             self._running.add(epoch)
             return epoch
@@ -413,7 +416,14 @@ class DataLoader:
             "epoch": position["epoch"],
             "batch": position["batch"],
             "resumed": self._resume,
+            **self._threads_of_ranks(),
         }
+
+    def _threads_of_ranks(self) -> dict[str, int]:
+        """Threads that exchange with those of other ranks, and how far ahead."""
+        if not isinstance(self.graph, GraphInParts):
+            return {}
+        return {"num_workers": self.num_workers, "prefetch_factor": self.prefetch_factor}
 
     def close(self) -> None:
         """Stop every epoch under way and its workers; the loader can be iterated again."""
@@ -453,8 +463,15 @@ class DataLoader:
             "batch_size": self.batch_size,
             "shuffle": int(self.shuffle),
             "drop_last": int(self.drop_last),
-            **({"seeds_by_part": 1} if self.seeds_by_part else {}),
+            **self._order_by_part(),
         }
+
+    def _order_by_part(self) -> dict[str, int]:
+        """Which partitioning the order of seeds depends on, if it does."""
+        if not self.seeds_by_part:
+            return {}
+        assert isinstance(self.graph, GraphInParts)
+        return {"seeds_by_part": self.graph.partition_number}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Make the next epoch go on where ``state`` was taken.
@@ -466,6 +483,8 @@ class DataLoader:
         TypeError
             A value in it is no int, or the generator's state no tensor.
         """
+        if state.get("seeds_by_part", 0) != self._order_by_part().get("seeds_by_part", 0):
+            raise ValueError("state: it is of seeds by another partitioning, or by none")
         full, rest = divmod(len(self._indices), self.batch_size)
         most = full + (rest > 0 and not self.drop_last)
         state = checked_state(state, self._identity(), most, self.generator)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 import hopflow.ops as ops
+from hopflow.dataloading.parts import GraphInParts
 from hopflow.graphs.graph import Graph
 
 # What torch's loader takes and this one has no place for: what to do instead.
@@ -65,6 +66,19 @@ def refuse_device_options(**given: object) -> None:
             raise ValueError(
                 f"{name}: expected None or False for batches on the CPU, got {value!r}"
             )
+
+
+def refuse_for_parts(graph: GraphInParts, sampler: Any, use_ddp: object, use_uva: object) -> None:
+    """Raise for what a graph in parts cannot do."""
+    if graph.ranks()[1] > 1 and not use_ddp:
+        raise ValueError("use_ddp: expected True for a graph in parts, got False")
+    if use_uva:
+        raise ValueError("use_uva: expected False for a graph in parts, got True")
+    if getattr(sampler, "index_kind", None) != "node":
+        raise ValueError(
+            "graph_sampler: expected one of batches of nodes for a graph in parts, got"
+            f" {type(sampler).__name__}; edge prediction is not possible there yet"
+        )
 
 
 def require_sampler(sampler: Any, base: type) -> None:

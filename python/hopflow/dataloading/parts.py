@@ -69,6 +69,15 @@ class GraphInParts(ABC):
     def bring(self, sampler: Any, sampled: ops.SampledTypedBlocks) -> Callable[[int, str], Take]:
         """Get the columns of a batch from their owners; what its blocks read them with."""
 
+    @property
+    @abstractmethod
+    def partition_number(self) -> int:
+        """A number that another partitioning of the graph hardly has."""
+
+    @abstractmethod
+    def gather(self, value: Any) -> list[Any]:
+        """A value of every rank's; all ranks call this."""
+
     @abstractmethod
     def ranks(self) -> tuple[int, int]:
         """The number of this process, and how many hold parts."""
@@ -96,5 +105,6 @@ class GraphInParts(ABC):
         num_workers: int,
         prefetch_factor: int,
         timeout: float,
+        worker_init_fn: Callable[[int], Any] | None,
     ) -> RunningEpoch[Any]:
         """The iterator of an epoch; the arguments are those of the loader's other epochs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +84,19 @@ def this_rank() -> tuple[int, int]:
     return dist.get_rank(), dist.get_world_size()
 
 
-def agreed(what: str, ours: Mapping[str, Any], leads: Mapping[str, Any]) -> dict[str, Any]:
+def gathered(value: Any) -> list[Any]:
+    """A value of every rank's of the default process group; all ranks call this."""
+    every: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(every, value)
+    return every
+
+
+def agreed(
+    what: str,
+    ours: Mapping[str, Any],
+    leads: Mapping[str, Any],
+    gather: Callable[[Any], list[Any]] = gathered,
+) -> dict[str, Any]:
     """What rank 0 leads with, once it is known that the ranks are alike; all ranks call this.
 
     Parameters
@@ -95,20 +107,21 @@ def agreed(what: str, ours: Mapping[str, Any], leads: Mapping[str, Any]) -> dict
         What must be the same on every rank.
     leads : mapping
         What the ranks take from rank 0.
+    gather : callable
+        ``gather(value)`` returns those of all ranks.
 
     Raises
     ------
     ValueError
         Something is not the same; on every rank alike.
     """
-    every: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(every, (dict(ours), dict(leads)))
+    every = gather((dict(ours), dict(leads)))
     first, lead = every[0]
     for rank, (theirs, _) in enumerate(every):
-        for name, value in theirs.items():
-            if value != first.get(name):
+        for name in {**first, **theirs}:
+            if theirs.get(name) != first.get(name):
                 raise ValueError(
-                    f"{what}: expected the same on every rank, but {name} is {value!r} on rank"
-                    f" {rank} and {first.get(name)!r} on rank 0"
+                    f"{what}: expected the same on every rank, but {name} is"
+                    f" {theirs.get(name)!r} on rank {rank} and {first.get(name)!r} on rank 0"
                 )
     return dict(lead)

@@ -124,8 +124,7 @@ def expected_inclusion(
                 per_edge = value[first - 1 : last].repeat_interleave(counts)
                 missed[number[src]].index_add_(0, edges.indices[begin:end].long(), per_edge)
         for t, sums in enumerate(missed):
-            if graph.ranks()[1] > 1:
-                dist.all_reduce(sums, group=graph.lane().group)
+            sums = graph.lane().reduced(sums, dist.ReduceOp.SUM)
             reached[t] = 1 - (1 - reached[t]) * torch.exp(sums)
     return reached
 

@@ -72,8 +72,7 @@ def fetch_in_chunks(
 ) -> dict[str, Tensor]:
     """:func:`fetch_rows` of many rows, so many at a time that buffers stay small."""
     most = torch.tensor([ids.shape[0]])
-    if lane.num_ranks > 1:
-        dist.all_reduce(most, dist.ReduceOp.MAX, group=lane.group)
+    most = lane.reduced(most, dist.ReduceOp.MAX)
     found = {name: x.new_empty((ids.shape[0], *x.shape[1:])) for name, x in columns.items()}
     for begin in range(0, int(most), _CHUNK_ROWS):
         rows = fetch_rows(graph, lane, ids[begin : begin + _CHUNK_ROWS], type_, columns)
@@ -132,6 +131,11 @@ def wanted_columns(graph: PartitionedGraph, sampler: Any, num_hops: int) -> list
     keys = [(t, level, name) for level, t, name in explicit_columns(sampler, graph.schema.ntypes)]
     if not keys:
         keys = [(t, num_hops, name) for t, of in zip(ntypes, columns) for name in of]
+    # A column is got once, for the nodes that most hops reach.
+    deepest: dict[tuple[str, str], int] = {}
+    for ntype, level, name in keys:
+        deepest[ntype, name] = max(level, deepest.get((ntype, name), 0))
+    keys = [(ntype, level, name) for (ntype, name), level in deepest.items()]
     groups: dict[tuple[int, int, bool], list[str]] = {}
     every = len(ntypes) > 1 and not isinstance(sampler.prefetch_node_feats, dict)
     for ntype, level, name in keys:
@@ -181,7 +185,12 @@ def _exchange(
         [[at[p + 1] - at[p] if p != me else 0 for _, at in splits] for p in ranks],
         dtype=torch.int64,
     ).view(lane.num_ranks, len(wanted))
-    tag = tag_of("columns", [(one.type, one.level, one.names) for one in wanted])
+    kinds = [
+        (one.type, one.level, name, str(x.dtype), tuple(x.shape[1:]))
+        for one in wanted
+        for name, x in ((name, column_of(one.type, name)) for name in one.names)
+    ]
+    tag = tag_of("columns", kinds)
     asked = lane.header(tag, counts).tolist()
     wide = any(split.rows.dtype == torch.int64 for split, _ in splits)
     dtype = torch.int64 if wide else torch.int32

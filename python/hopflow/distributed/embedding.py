@@ -80,7 +80,9 @@ class NodeEmbedding(nn.Module):
                 ).tolist()
                 if first == last:
                     continue
-                torch.manual_seed(seed * 0x9E3779B1 + begin // _CHUNK)
+                # The CPU's generator alone: torch.manual_seed would seed GPUs as well.
+                number = (ops.as_int("seed", seed) * 0x9E3779B1 + begin // _CHUNK) % 2**63
+                torch.random.default_generator.manual_seed(number)  # type: ignore[attr-defined]
                 rows = torch.empty(_CHUNK, self.dim)
                 fill(rows)
                 weight[first:last] = rows[ids[first:last] - begin]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import hopflow.ops as ops
@@ -29,7 +30,7 @@ class PartsEpoch(RunningEpoch[Any]):
         What fixes the batches.
     position : dict
         ``position["batch"]`` counts the batches yielded, those of all ranks.
-    num_workers, prefetch_factor, timeout
+    num_workers, prefetch_factor, timeout, worker_init_fn
         As in the loader.
     """
 
@@ -42,6 +43,7 @@ class PartsEpoch(RunningEpoch[Any]):
         num_workers: int,
         prefetch_factor: int,
         timeout: float,
+        worker_init_fn: Callable[[int], Any] | None = None,
     ) -> None:
         self._graph, self._plan, self._position = graph, plan, position
         self._num_steps, self._timeout = len(plan.turns), timeout
@@ -55,7 +57,7 @@ class PartsEpoch(RunningEpoch[Any]):
             self._shared = _Shared(num_workers * prefetch_factor)
             threads = [
                 threading.Thread(
-                    target=_work, args=(self._shared, graph, plan, w, num_workers),
+                    target=_work, args=(self._shared, graph, plan, w, num_workers, worker_init_fn),
                     name="hopflow-worker", daemon=True,
                 )
                 for w in range(num_workers)
@@ -139,7 +141,14 @@ class _Shared:
             self._changed.notify_all()
 
 
-def _work(shared: _Shared, graph: PartitionedGraph, plan: Plan, number: int, count: int) -> None:
+def _work(
+    shared: _Shared,
+    graph: PartitionedGraph,
+    plan: Plan,
+    number: int,
+    count: int,
+    init: Callable[[int], Any] | None,
+) -> None:
     """Make the batches of one thread."""
     # One batch a thread: the threads are the parallelism.
     ops.set_num_threads(1)
@@ -148,6 +157,8 @@ def _work(shared: _Shared, graph: PartitionedGraph, plan: Plan, number: int, cou
             if not shared.may_make(step):
                 return
             try:
+                if init is not None and step == number:
+                    init(number)
                 shared.put(step, plan.prepare(plan.turns.number(step)), None)
             except BaseException as error:
                 graph.give_up(error)

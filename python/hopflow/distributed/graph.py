@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import numbers
 import threading
 import weakref
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 import hopflow.ops as ops
@@ -71,7 +72,7 @@ class PartitionedGraph(GraphInParts):
     """
 
     def __init__(self, part: Part, *, topology: Graph | None = None, timeout: float = 60.0) -> None:
-        self.part, self.topology, self.timeout = part, topology, float(timeout)
+        self.part, self.topology, self.timeout = part, topology, _as_limit(timeout)
         self.schema, self.idtype = part.schema, part.idtype
         self.device = torch.device("cpu")
         self._rank, self._num_ranks = ranks_of(part)
@@ -87,6 +88,12 @@ class PartitionedGraph(GraphInParts):
             for (src, _, _), edges in zip(self.schema.relations, part.edges)
         ]  # fmt: skip
         self._watch = Watch(self._rank, self._num_ranks, _next_name())
+        try:
+            # What ranks agree on goes through a lane of its own, which no failed batch closes.
+            self._control = self._new_lane()
+        except BaseException:
+            self._watch.close()
+            raise
         self._lanes: list[Lane] = []
         self._local = threading.local()
         self._pools: dict[Any, PartPools] = {}
@@ -166,6 +173,13 @@ class PartitionedGraph(GraphInParts):
     def some_array(self) -> Tensor:
         return self.part.place[0]
 
+    @property
+    def partition_number(self) -> int:
+        return zlib.crc32(self.part.partition_id.encode()) + 1
+
+    def gather(self, value: Any) -> list[Any]:
+        return self._control.gather(value)
+
     def ranks(self) -> tuple[int, int]:
         return self._rank, self._num_ranks
 
@@ -235,19 +249,17 @@ class PartitionedGraph(GraphInParts):
         num_workers: int,
         prefetch_factor: int,
         timeout: float,
+        worker_init_fn: Callable[[int], Any] | None,
     ) -> RunningEpoch[Any]:
         return PartsEpoch(
             self, plan, position, num_workers=num_workers, prefetch_factor=prefetch_factor,
-            timeout=timeout,
+            timeout=timeout, worker_init_fn=worker_init_fn,
         )  # fmt: skip
 
     def open_lanes(self, count: int) -> None:
         """See to it that there are so many sound lanes; every rank calls this."""
         broken = [i for i, lane in enumerate(self._lanes) if lane.is_broken]
-        if self._num_ranks > 1 and self._lanes:
-            every: list[Any] = [None] * self._num_ranks
-            dist.all_gather_object(every, broken)
-            broken = sorted({i for of_rank in every for i in of_rank})
+        broken = sorted({i for of_rank in self._control.gather(broken) for i in of_rank})
         if broken:
             self._watch.forget()
         for i in broken:
@@ -326,6 +338,7 @@ class PartitionedGraph(GraphInParts):
         ValueError, TypeError
             Both of ``size`` and ``rows``, or neither, or what is no size.
         """
+        self.open_lanes(1)
         return self.caches.build(
             self, sampler, seeds, size=size, rows=rows, batch_size=batch_size, by_part=by_part
         )
@@ -345,7 +358,7 @@ class PartitionedGraph(GraphInParts):
     def close(self) -> None:
         """End what is under way and give back the process groups; every rank calls this."""
         self.settle()  # threads of loops that were left are still in their lanes
-        for lane in self._lanes:
+        for lane in [*self._lanes, self._control]:
             lane.close()
         self._watch.close()
         _open.discard(self)
@@ -359,6 +372,14 @@ class PartitionedGraph(GraphInParts):
             f" {self.num_owned():,} of {self.num_nodes():,} nodes, {self.num_edges():,} edges in"
             " all)"
         )
+
+
+def _as_limit(timeout: object) -> float:
+    """Seconds that a rank may take to answer."""
+    is_number = isinstance(timeout, numbers.Real) and not isinstance(timeout, bool)
+    if not is_number or not 0 < float(timeout) < 1e8:  # type: ignore[arg-type]
+        raise ValueError(f"timeout: expected seconds > 0, got {timeout!r}")
+    return float(timeout)  # type: ignore[arg-type]
 
 
 def _refuse(name: str) -> NoReturn:

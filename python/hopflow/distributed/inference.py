@@ -62,6 +62,7 @@ def layerwise_inference(
                 f"x: expected a row for each of the {graph.num_owned(ntype)} nodes of"
                 f" {ntype!r} that the rank owns, got {value.shape[0]}"
             )
+    graph.open_lanes(1)
     for layer in layers:
         rows = _apply(graph, layer, rows, chunk_edges, is_by_type)
     return rows if is_by_type else rows[ntypes[0]]
@@ -137,6 +138,4 @@ def _chunks(graph: PartitionedGraph, type_: int, chunk_edges: int) -> list[Tenso
 def _most(graph: PartitionedGraph, count: int) -> int:
     """The largest of the ranks' numbers, at least 1."""
     most = torch.tensor([max(count, 1)])
-    if graph.ranks()[1] > 1:
-        dist.all_reduce(most, dist.ReduceOp.MAX, group=graph.lane().group)
-    return int(most)
+    return int(graph.lane().reduced(most, dist.ReduceOp.MAX))

@@ -101,6 +101,11 @@ class Lane:
         kind : str
             What is counted in :attr:`traffic`.
         """
+        if self.is_broken or (self.group is None and self.num_ranks > 1):
+            raise ops.HopflowError(
+                f"the exchange of rank {self.rank} is closed, by close() or an earlier failure; a"
+                " new loop, cache_rows() or open_lanes(1) on every rank opens it again"
+            )
         received = ops.empty((sum(expected), *sent.shape[1:]), sent.dtype, sent.device)
         if self.num_ranks == 1:
             received.copy_(sent)
@@ -126,6 +131,26 @@ class Lane:
             work.wait()
         except RuntimeError as error:
             raise self._failed(error, kind) from error
+
+    def gather(self, value: Any) -> list[Any]:
+        """A value of every rank's, pickled."""
+        every: list[Any] = [None] * self.num_ranks
+        if self.num_ranks == 1:
+            return [value]
+        try:
+            dist.all_gather_object(every, value, group=self.group)
+        except RuntimeError as error:
+            raise self._failed(error, "what ranks agree on") from error
+        return every
+
+    def reduced(self, values: Tensor, how: Any) -> Tensor:
+        """Sums or maxima over the ranks; ``values`` is changed in place and returned."""
+        if self.num_ranks > 1:
+            try:
+                dist.all_reduce(values, how, group=self.group)
+            except RuntimeError as error:
+                raise self._failed(error, "sums over ranks") from error
+        return values
 
     def header(self, tag: int, numbers: Tensor) -> Tensor:
         """Tell every rank some numbers, and check that all are at the same place.
@@ -183,7 +208,10 @@ def new_lane(rank: int, num_ranks: int, watch: Watch, limit: float, width: int) 
     """Make a lane; every rank of the default group calls this."""
     if num_ranks == 1:
         return Lane(None, rank, num_ranks, watch, width)
-    group = dist.new_group(backend="gloo", timeout=timedelta(seconds=limit))
+    try:
+        group = dist.new_group(backend="gloo", timeout=timedelta(seconds=limit))
+    except RuntimeError as error:
+        raise watch.explain(error, "opening a process group") from error
     return Lane(group, rank, num_ranks, watch, width)
 
 

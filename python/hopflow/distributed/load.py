@@ -67,14 +67,15 @@ def load(
     except Exception as own:
         error = own
     if has_group:
-        _all_or_none(rank, error)
+        _all_or_none(rank, error, topology, None if opened is None else opened.num_parts)
     elif error is not None:
         raise error
     assert opened is not None
-    if part is None:
+    if part is None or (has_group and opened.num_parts != dist.get_world_size()):
         raise ops.HopflowError(
             f"{opened.path}: a graph in {opened.num_parts} parts: expected as many ranks, got"
-            f" {dist.get_world_size()}; partition it anew or start {opened.num_parts} processes"
+            f" {dist.get_world_size() if has_group else 1}; partition it anew or start"
+            f" {opened.num_parts} processes"
         )
     whole = _topology(opened, topology, has_group)
     return PartitionedGraph(part, topology=whole, timeout=timeout)
@@ -101,16 +102,21 @@ def _part(folder: PartsFolder, number: int) -> Part:
     )
 
 
-def _all_or_none(rank: int, error: Exception | None) -> None:
-    """Raise on every rank if one of them has failed."""
+def _all_or_none(rank: int, error: Exception | None, topology: str, num_parts: int | None) -> None:
+    """Raise on every rank if one of them has failed, or wants something else."""
     every: list[Any] = [None] * dist.get_world_size()
     told = None if error is None else f"{type(error).__name__}: {error}"
-    dist.all_gather_object(every, told)
+    dist.all_gather_object(every, (told, topology, num_parts))
     if error is not None:
         raise error
-    for other, text in enumerate(every):
+    for other, (text, wanted, count) in enumerate(every):
         if text is not None:
             raise ops.HopflowError(f"rank {other} could not open its part: {text}")
+        if (wanted, count) != every[0][1:]:
+            raise ValueError(
+                f"load: expected the same on every rank, but rank {other} has {count} parts and"
+                f" topology={wanted!r}, rank 0 {every[0][2]} and {every[0][1]!r}"
+            )
 
 
 def _topology(folder: PartsFolder, wanted: str, has_group: bool) -> Graph | None:

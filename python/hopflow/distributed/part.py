@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -161,9 +162,17 @@ def part_of(
         name: dict(ids) if isinstance(ids, Mapping) else {schema.ntypes[0]: ids}
         for name, ids in (splits or {}).items()
     }
+    kinds = [
+        [(name, str(x.dtype), tuple(x.shape[1:])) for name, x in of.items()]
+        for of in [*columns, *edge_columns]
+    ]
+    num_edges = [one.num_edges() for one in graph.relations.values()]
+    digest = hashlib.sha256(repr((schema, str(graph.idtype), num_edges, kinds)).encode())
+    for x in place:
+        digest.update(x.numpy().tobytes())
     return Part(
-        number, num_parts, "in memory", schema, graph.idtype,
-        [one.num_edges() for one in graph.relations.values()], place, starts, owned, columns,
+        number, num_parts, f"in memory {digest.hexdigest()[:32]}", schema, graph.idtype,
+        num_edges, place, starts, owned, columns,
         edges, edge_columns, named, num_classes,
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from hopflow.train.data import accuracy, check_device
 from hopflow.train.export import check_target
 from hopflow.train.ranks import Ranks
 from hopflow.train.task import TypedTask, task_of
+from hopflow.train.typed_model import TypedModel
 
 STAGES = ("sample", "gather", "forward", "backward", "step", "validate")
 # A resumed run may train longer and elsewhere, on more threads; the rest fixes its results.
@@ -190,6 +191,8 @@ class Trainer:
                 " NCCL does not average; expected cpu for several processes, got"
                 f" {self.config.device!r}"
             )
+        if several:
+            cast(TypedModel, self.model).ties_tables = True
         # A batch may be without a relation's edges, and then without gradients for its weights.
         return DistributedDataParallel(self.model, find_unused_parameters=several)
 
@@ -305,10 +308,13 @@ class Trainer:
     def _write(self, path: Path) -> None:
         """Write a checkpoint, once for all ranks."""
         state = self._state()
-        if self.ranks.is_first:
-            save_checkpoint(path, state)
-        # A launcher ends the other processes when one ends: not before the file is whole.
-        self.ranks.gathered(None)
+
+        def write() -> None:
+            if self.ranks.is_first:
+                save_checkpoint(path, state)
+
+        # Together: a launcher ends the other processes when one ends, not before the file is whole.
+        self.ranks.together(write)
 
     def _train_epoch(self, observer: Observer) -> None:
         self.model.train()

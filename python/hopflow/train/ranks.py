@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -49,12 +50,15 @@ class Ranks:
         dist.all_reduce(total)
         return [float(x) for x in total.tolist()]
 
-    def gathered(self, value: T) -> list[T]:
-        """A value of every rank's, in their order."""
+    def gathered(self, value: T, *, patient: bool = False) -> list[T]:
+        """A value of every rank's, in their order; ``patient`` waits up to a day for them."""
         if self.count == 1:
             return [value]
         every: list[Any] = [None] * self.count
-        dist.all_gather_object(every, value)
+        group = dist.new_group(backend="gloo", timeout=timedelta(days=1)) if patient else None
+        dist.all_gather_object(every, value, group=group)
+        if group is not None:
+            dist.destroy_process_group(group)
         return every
 
     def together(self, act: Callable[[], T], *, first_before: bool = False) -> T:
@@ -85,7 +89,8 @@ class Ranks:
         if self.is_first or not first_before:
             attempt()
         if first_before:
-            failed = any(self.gathered(own is not None))
+            # As long as it takes: rank 0 may be downloading.
+            failed = any(self.gathered(own is not None, patient=True))
             if not self.is_first and not failed:
                 attempt()
         told = self.gathered(None if own is None else f"{type(own).__name__}: {own}")

@@ -114,6 +114,13 @@ class Encoder(nn.Module):
         modules = zip([*self.featured, *self.learned], [*self.linears, *self.tables])
         return {ntype: module(inputs[ntype]) for ntype, module in modules}
 
+    def no_rows(self, like: Tensor) -> Tensor:
+        """A zero that depends on every table, on none of its rows."""
+        zero, none = like.new_zeros(()), torch.empty(0, dtype=torch.int64, device=like.device)
+        for table in self._tables():
+            zero = zero + table(none).sum()
+        return zero
+
     @torch.no_grad()
     def all_rows(self, graph: Graph) -> Rows:
         """Rows of every node of a graph, on the CPU; learned ones share the parameters' memory."""
@@ -134,11 +141,16 @@ class TypedModel(nn.Module):
 
     Attributes
     ----------
+    ties_tables : bool
+        Whether every table gets a gradient, an empty one if need be, from every batch: what
+        DistributedDataParallel needs of sparse gradients.
     encoder : Encoder
         Makes the rows that the first layer takes.
     layers : nn.ModuleList
         :class:`TypedLayer` each, as :func:`typed_layerwise_inference` takes them.
     """
+
+    ties_tables = False
 
     def __init__(self, config: TrainConfig, sizes: Sizes) -> None:
         super().__init__()
@@ -161,6 +173,8 @@ class TypedModel(nn.Module):
         for layer, block in zip(self.layers, blocks):
             x = layer(block, x)
         logits: Tensor = x[self.target_type]
+        if self.ties_tables:
+            logits = logits + self.encoder.no_rows(logits)
         return logits
 
     def sparse_parameters(self) -> list[nn.Parameter]:
