@@ -36,6 +36,8 @@ def _serve(pipe: Any) -> None:
                     "gloo", init_method=f"file://{file}", rank=rank, world_size=num_ranks,
                     timeout=timedelta(seconds=TIMEOUT),
                 )  # fmt: skip
+                # Or a rank with little to do is gone before the others have found it.
+                dist.barrier()
             try:
                 result = function(rank, *arguments)
             finally:
@@ -76,6 +78,7 @@ class Ranks:
             results.append(pipe.recv())
         failed = [f"rank {rank}: {text}" for rank, (ok, text) in enumerate(results) if not ok]
         if failed:
+            self.close()  # what went wrong may have left them out of step
             raise AssertionError("\n".join(failed))
         return [result for _, result in results]
 

@@ -210,6 +210,8 @@ def new_lane(rank: int, num_ranks: int, watch: Watch, limit: float, width: int) 
         return Lane(None, rank, num_ranks, watch, width)
     try:
         group = dist.new_group(backend="gloo", timeout=timedelta(seconds=limit))
+        # Or a rank that closes at once is gone before the others have found it.
+        dist.barrier(group)
     except RuntimeError as error:
         raise watch.explain(error, "opening a process group") from error
     return Lane(group, rank, num_ranks, watch, width)
