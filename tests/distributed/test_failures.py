@@ -29,20 +29,21 @@ LIMIT = 4.0  # seconds that a rank may take to answer
 NAMED = 12.0  # the limit, the silence that makes a rank suspect, and time for a busy machine
 
 
-def endless(rank, num, file, num_workers, pipe):
-    """Load batches until something fails; tell what, and when."""
+def begin(rank, num, file):
+    """A process group, and the rank's part of the graph."""
     torch.set_num_threads(1)
     dist.init_process_group(
-        "gloo",
-        init_method=f"file://{file}",
-        rank=rank,
-        world_size=num,
-        timeout=timedelta(seconds=30),
-    )
+        "gloo", init_method=f"file://{file}", rank=rank, world_size=num,
+        timeout=timedelta(seconds=60),
+    )  # fmt: skip
     graph = whole()
-    parts = PartitionedGraph(
-        part_of(graph, assignment(graph, num, "hash"), rank, num), timeout=LIMIT
-    )
+    part = part_of(graph, assignment(graph, num, "hash"), rank, num)
+    return PartitionedGraph(part, timeout=LIMIT)
+
+
+def endless(rank, num, file, num_workers, pipe):
+    """Load batches until something fails; tell what, and when."""
+    parts = begin(rank, num, file)
     loader = loader_of(parts, "one", "plain", use_ddp=True, num_workers=num_workers)
     pipe.send("ready")
 
@@ -347,18 +348,7 @@ def test_a_closed_exchange_says_so_and_opens_again(ranks):
 
 
 def killed_between(rank, num, file, num_workers, pipe):
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{file}",
-        rank=rank,
-        world_size=num,
-        timeout=timedelta(seconds=60),
-    )
-    graph = whole()
-    parts = PartitionedGraph(
-        part_of(graph, assignment(graph, num, "hash"), rank, num), timeout=LIMIT
-    )
+    parts = begin(rank, num, file)
     pipe.send("ready")
     if rank == 1:
         time.sleep(100)
