@@ -34,9 +34,9 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ranks]:
+def ranks() -> Iterator[Ranks]:
     """Processes of a torch.distributed group."""
-    made = Ranks(tmp_path_factory.mktemp("ranks"))
+    made = Ranks()
     yield made
     made.close()
 

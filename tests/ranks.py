@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
+import socket
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,11 +28,11 @@ def _serve(pipe: Any) -> None:
 
     torch.set_num_threads(1)
     while (task := pipe.recv()) is not None:
-        function, arguments, file, rank, num_ranks = task
+        function, arguments, address, rank, num_ranks = task
         try:
-            if file is not None:
+            if address is not None:
                 dist.init_process_group(
-                    "gloo", init_method=f"file://{file}", rank=rank, world_size=num_ranks,
+                    "gloo", init_method=address, rank=rank, world_size=num_ranks,
                     timeout=timedelta(seconds=TIMEOUT),
                 )  # fmt: skip
                 # Or a rank with little to do is gone before the others have found it.
@@ -51,8 +50,7 @@ def _serve(pipe: Any) -> None:
 class Ranks:
     """At most so many processes, started when they are first needed."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._count = folder, 0
+    def __init__(self) -> None:
         self._processes: list[tuple[Any, Any]] = []
 
     def run(
@@ -66,10 +64,10 @@ class Ranks:
             process.start()
             theirs.close()
             self._processes.append((process, ours))
-        self._count += 1
-        file = self._folder / f"group-{os.getpid()}-{self._count}" if init else None
+        # Not a file: torch removes it when as many groups have gone as there are ranks.
+        address = f"tcp://127.0.0.1:{_free_port()}" if init else None
         for rank, (_, pipe) in enumerate(self._processes[:num]):
-            pipe.send((function, arguments, file, rank, num))
+            pipe.send((function, arguments, address, rank, num))
         results = []
         for rank, (_, pipe) in enumerate(self._processes[:num]):
             if not pipe.poll(2 * TIMEOUT):
@@ -94,6 +92,12 @@ class Ranks:
                 process.join()
             pipe.close()
         self._processes = []
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def error_of(function: Callable[[], Any]) -> str | None:

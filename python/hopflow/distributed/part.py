@@ -167,7 +167,9 @@ def part_of(
         for of in [*columns, *edge_columns]
     ]
     num_edges = [one.num_edges() for one in graph.relations.values()]
-    digest = hashlib.sha256(repr((schema, str(graph.idtype), num_edges, kinds)).encode())
+    # Lists alone: the order of a set differs from process to process.
+    types = [*schema.ntypes], [*schema.relations]
+    digest = hashlib.sha256(repr((types, str(graph.idtype), num_edges, kinds)).encode())
     for x in place:
         digest.update(x.numpy().tobytes())
     return Part(

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 import torch.distributed as dist
-from torch.distributed import PrefixStore  # type: ignore[attr-defined]
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 import hopflow.ops as ops
 
@@ -89,6 +89,8 @@ class Watch:
 
     def _blame(self) -> str | None:
         others = [rank for rank in range(self._num_ranks) if rank != self._rank]
+        if not self._read(f"beat/{self._rank}"):
+            return "the store of torch.distributed has lost what ranks wrote, so none can be named"
         before = {rank: self._read(f"beat/{rank}") for rank in others}
         begin = time.monotonic()
         while True:
@@ -144,4 +146,5 @@ def _own_store() -> Any:
     store = dist.distributed_c10d._get_default_store()
     while isinstance(store, PrefixStore):
         store = store.underlying_store
-    return store.clone() if hasattr(store, "clone") else store
+    # torch removes the file of a file store when as many of its copies are gone as there are ranks.
+    return store.clone() if isinstance(store, TCPStore) and hasattr(store, "clone") else store
