@@ -76,7 +76,7 @@ class PartitionedGraph(GraphInParts):
         self.schema, self.idtype = part.schema, part.idtype
         self.device = torch.device("cpu")
         self._rank, self._num_ranks = ranks_of(part)
-        check_parts(part, self._num_ranks)
+        name = check_parts(part, self._num_ranks, _next_name())
         numbers = {ntype: t for t, ntype in enumerate(self.schema.ntypes)}
         self._numbers = numbers
         # Of each relation: the part's edges by the part's rows and positions.
@@ -87,7 +87,7 @@ class PartitionedGraph(GraphInParts):
             )
             for (src, _, _), edges in zip(self.schema.relations, part.edges)
         ]  # fmt: skip
-        self._watch = Watch(self._rank, self._num_ranks, _next_name())
+        self._watch = Watch(self._rank, self._num_ranks, name)
         try:
             # What ranks agree on goes through a lane of its own, which no failed batch closes.
             self._control = self._new_lane()
@@ -393,7 +393,7 @@ _names = 0
 
 
 def _next_name() -> str:
-    """A name for the next graph, the same on ranks that load the same."""
+    """A name that no other graph of this process has."""
     global _names
     _names += 1
     return f"graph-{_names}"

@@ -235,13 +235,16 @@ def ranks_of(part: Part) -> tuple[int, int]:
     return dist.get_rank(), part.num_parts
 
 
-def check_parts(part: Part, num_ranks: int) -> None:
-    """All ranks together: every part once, of one partitioning."""
+def check_parts(part: Part, num_ranks: int, name: str) -> str:
+    """All ranks together: every part once, of one partitioning; returns rank 0's ``name``.
+
+    Ranks may have made other numbers of graphs before, and so have other names for this one.
+    """
     if num_ranks == 1:
-        return
+        return name
     every: list[Any] = [None] * num_ranks
-    dist.all_gather_object(every, (part.number, part.partition_id))
-    for rank, (number, partition_id) in enumerate(every):
+    dist.all_gather_object(every, (part.number, part.partition_id, name))
+    for rank, (number, partition_id, _) in enumerate(every):
         if partition_id != every[0][1]:
             raise ValueError(
                 f"rank {rank} has a part of another partitioning than rank 0: {partition_id}, not"
@@ -249,3 +252,4 @@ def check_parts(part: Part, num_ranks: int) -> None:
             )
         if number != rank:
             raise ValueError(f"rank {rank} has part {number}, expected part {rank}")
+    return str(every[0][2])
