@@ -18,6 +18,9 @@ from hopflow.dataloading import (
 )
 from hopflow.dataloading.turns import Turns
 
+# Ranks are processes of their own, in which no kernel is emulated.
+pytestmark = pytest.mark.cpu_only
+
 
 def graph_of(*, typed=False):
     generator = torch.Generator().manual_seed(3)
