@@ -82,15 +82,15 @@ HOPFLOW_FOR_ID(HOPFLOW_STUB)
 HOPFLOW_FOR_IDS2(HOPFLOW_STUB)
 #undef HOPFLOW_STUB
 
-#define HOPFLOW_STUB(A, B, C)                                                  \
-  template <>                                                                  \
-  void CooToCsc(I, I, const A*, const A*, I*, B*, C*, Workspace&) {            \
-    NotBuilt();                                                                \
-  }                                                                            \
-  template <>                                                                  \
+#define HOPFLOW_STUB(A, B, C)                                                            \
+  template <>                                                                            \
+  void CooToCsc(I, I, const A*, const A*, I*, B*, C*, Workspace&) {                      \
+    NotBuilt();                                                                          \
+  }                                                                                      \
+  template <>                                                                            \
   void SampleNeighbors(I, I, const I*, const A*, const C*, const B*, const B*, const I*, \
-                       const SampleOptions&, A*, C*, Workspace&) {             \
-    NotBuilt();                                                                \
+                       const SampleOptions&, A*, C*, Workspace&) {                       \
+    NotBuilt();                                                                          \
   }
 HOPFLOW_FOR_IDS3(HOPFLOW_STUB)
 #undef HOPFLOW_STUB
