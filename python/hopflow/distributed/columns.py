@@ -168,9 +168,9 @@ def _exchange(
     ids: list[Tensor],
     column_of: Callable[[int, str], Tensor],
 ) -> list[dict[str, Tensor]]:
-    """Rows of each group; one exchange of sizes, one of ids, and those of rows side by side."""
+    """Rows of each group; ids in one message, then the exchanges of rows side by side."""
     part, me, ranks = graph.part, lane.rank, range(lane.num_ranks)
-    splits, groups = [], range(len(wanted))
+    splits = []
     for one, nodes in zip(wanted, ids):
         slots = graph.caches.slots(one.type) if one.is_cached else None
         split = ops.split_by_owner(nodes, part.place[one.type], part.starts[one.type], slots)
@@ -191,21 +191,15 @@ def _exchange(
         for name, x in ((name, column_of(one.type, name)) for name in one.names)
     ]
     tag = tag_of("columns", kinds)
-    asked = lane.header(tag, counts).tolist()
-    wide = any(split.rows.dtype == torch.int64 for split, _ in splits)
-    dtype = torch.int64 if wide else torch.int32
-    sent = [
-        split.rows[at[p] : at[p + 1]].to(dtype) for p in ranks if p != me for split, at in splits
-    ]
-    received = lane.exchange(
-        torch.cat([torch.empty(0, dtype=dtype), *sent]),
-        [sum(x) for x in counts.tolist()], [sum(x) for x in asked], "ids",
-    ).wait()  # fmt: skip
-    ends = torch.tensor([0, *(n for of_rank in asked for n in of_rank)]).cumsum(0).tolist()
+    told, bodies = lane.tell(
+        tag, counts,
+        [[split.rows[at[p] : at[p + 1]] for split, at in splits] if p != me else [] for p in ranks],
+        "ids",
+    )  # fmt: skip
+    asked = told.tolist()
     exchanges = []
-    for g in groups:
-        parts = [received[ends[p * len(wanted) + g] : ends[p * len(wanted) + g + 1]] for p in ranks]
-        rows = torch.cat(parts) if len(wanted) > 1 else received
+    for g, (split, _) in enumerate(splits):
+        rows = torch.cat([bodies[p].take(asked[p][g], split.rows.dtype) for p in ranks])
         for name in wanted[g].names:
             answer = ops.gather_rows(column_of(wanted[g].type, name), rows)
             exchanges.append(

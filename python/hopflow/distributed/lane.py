@@ -15,6 +15,10 @@ from torch import Tensor
 import hopflow.ops as ops
 from hopflow.distributed.watch import Watch
 
+_WORD = 8  # bytes; tensors in a message begin at a multiple
+_HEAD = 3  # words of a message ahead of its numbers
+_MOST_ROOM = 1 << 16  # bytes; for more than that an exchange of its own costs little
+
 
 @dataclass
 class Traffic:
@@ -23,7 +27,8 @@ class Traffic:
     Attributes
     ----------
     headers, ids, edges, rows : int
-        Bytes sent: sizes told ahead, ids asked for, edges drawn for others, column rows for others.
+        Bytes sent: sizes told ahead and room that was not filled, ids asked for, edges drawn for
+        others, column rows for others.
     local_rows, cached_rows, remote_rows : int
         Rows of columns that this rank's batches took from its part, its cache, other parts.
     """
@@ -39,10 +44,27 @@ class Traffic:
     def __add__(self, other: Traffic) -> Traffic:
         return Traffic(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
+    def count(self, kind: str, num_bytes: int) -> None:
+        """Add bytes of a kind."""
+        setattr(self, kind, getattr(self, kind) + num_bytes)
+
     @property
     def bytes(self) -> int:
         """All bytes sent."""
         return self.headers + self.ids + self.edges + self.rows
+
+
+class Body:
+    """The tensors that a rank sent with some numbers, in their order."""
+
+    def __init__(self, data: Tensor) -> None:
+        self._data, self._at = data, 0
+
+    def take(self, count: int, dtype: torch.dtype) -> Tensor:
+        """The next tensor, of ``count`` numbers."""
+        begin, size = self._at, count * dtype.itemsize
+        self._at += _round_up(size, _WORD)
+        return self._data[begin : begin + size].view(dtype)
 
 
 class Exchange:
@@ -86,6 +108,9 @@ class Lane:
         self.group, self.rank, self.num_ranks, self._watch = group, rank, num_ranks, watch
         self.traffic = Traffic()
         self.is_broken = False
+        # Room for bodies, in bytes, in the message that follows the one with a tag; and that tag.
+        self._rooms: dict[int, int] = {}
+        self._last = 0
 
     def exchange(
         self, sent: Tensor, counts: Sequence[int], expected: Sequence[int], kind: str
@@ -112,7 +137,7 @@ class Lane:
             return Exchange(self, None, received, sent, kind)
         row_bytes = sent.element_size() * (sent.numel() // sent.shape[0] if sent.shape[0] else 0)
         others = sum(counts) - counts[self.rank]
-        setattr(self.traffic, kind, getattr(self.traffic, kind) + others * row_bytes)
+        self.traffic.count(kind, others * row_bytes)
         # As bytes: Gloo does not know every dtype.
         to, of = _bytes(received), _bytes(sent)
         width = _row_bytes(received)
@@ -152,8 +177,14 @@ class Lane:
                 raise self._failed(error, "sums over ranks") from error
         return values
 
-    def header(self, tag: int, numbers: Tensor) -> Tensor:
-        """Tell every rank some numbers, and check that all are at the same place.
+    def tell(
+        self, tag: int, numbers: Tensor, bodies: Sequence[Sequence[Tensor]], kind: str
+    ) -> tuple[Tensor, list[Body]]:
+        """Send each rank some numbers and tensors; check that all ranks are at the same place.
+
+        A message has room for small tensors, so that they arrive with the numbers that say how
+        large they are; how much, ranks know from the message that followed the same one before.
+        Larger ones take an exchange of their own.
 
         Parameters
         ----------
@@ -161,23 +192,34 @@ class Lane:
             What is being done, the same on every rank.
         numbers : Tensor
             int64, shape [P, K]: row ``p`` for rank ``p``; K up to the lane's width.
+        bodies : sequence of sequences of Tensor
+            For each rank its tensors, contiguous, on the CPU.
+        kind : str
+            What the tensors count as in :attr:`traffic`.
 
         Returns
         -------
-        Tensor
+        numbers : Tensor
             What the ranks told this one, int64, shape [P, K].
+        bodies : list of Body
+            What each of them sent; its size and dtypes follow from the numbers.
 
         Raises
         ------
         HopflowError
             A rank does something else, or does not answer.
         """
-        num_ranks, count = self.num_ranks, numbers.shape[1]
-        # Always as wide: Gloo ends a process that gets more than it expects.
-        sent = torch.zeros((num_ranks, 1 + self._width), dtype=torch.int64)
-        sent[:, 0] = tag
-        sent[:, 1 : 1 + count] = numbers
-        ones = [1] * num_ranks
+        count, sizes = numbers.shape[1], [sum(map(_padded, body)) for body in bodies]
+        head, room = _HEAD + self._width, self._rooms.get(self._last, 0)
+        # As large for every rank, whatever it does: Gloo ends a process that gets more than it
+        # expects.
+        sent = torch.zeros((self.num_ranks, head + room // _WORD), dtype=torch.int64)
+        sent[:, 0], sent[:, 1], sent[:, 2] = tag, max(sizes), torch.tensor(sizes)
+        sent[:, _HEAD : _HEAD + count] = numbers
+        if max(sizes) <= room:
+            for row, body in zip(sent, bodies):
+                _pack(body, _bytes(row[head:]))
+        ones = [1] * self.num_ranks
         received = self.exchange(sent, ones, ones, "headers").wait()
         wrong = (received[:, 0] != tag).nonzero()
         if wrong.shape[0]:
@@ -186,7 +228,29 @@ class Lane:
                 f"rank {int(wrong[0])} is at another step than rank {self.rank}: every rank must"
                 " sample with the same sampler, as many batches, in the same order"
             )
-        return received[:, 1 : 1 + count]
+        most, coming = int(received[:, 1].max()), received[:, 2].tolist()
+        if most <= room:
+            found = [_bytes(row[head:])[:size] for row, size in zip(received, coming)]
+            others = sum(sizes) - sizes[self.rank]
+            self.traffic.count(kind, others)
+            self.traffic.count("headers", -others)
+        else:
+            packed = ops.empty((sum(sizes),), torch.uint8, sent.device)
+            for body, into in zip(bodies, torch.split(packed, sizes)):
+                _pack(body, into)
+            received_bodies = self.exchange(packed, sizes, coming, kind).wait()
+            found = list(torch.split(received_bodies, coming))
+        # Some room to spare; it shrinks slowly, as batches differ.
+        wanted = _round_up(most + most // 8)
+        self._rooms[self._last] = (
+            0 if wanted > _MOST_ROOM else max(wanted, _round_up(room * 15 // 16))
+        )
+        self._last = tag
+        return received[:, _HEAD : _HEAD + count], [Body(x) for x in found]
+
+    def header(self, tag: int, numbers: Tensor) -> Tensor:
+        """Tell every rank some numbers alone, as :meth:`tell` does."""
+        return self.tell(tag, numbers, [[] for _ in range(self.num_ranks)], "headers")[0]
 
     def _failed(self, error: RuntimeError, kind: str) -> Exception:
         self.is_broken = True
@@ -227,3 +291,20 @@ def _row_bytes(x: Tensor) -> int:
 def _bytes(x: Tensor) -> Tensor:
     """The memory of a contiguous tensor, as bytes."""
     return x.view(-1).view(torch.uint8)
+
+
+def _pack(tensors: Sequence[Tensor], into: Tensor) -> None:
+    """Lay contiguous tensors into bytes, one behind the other."""
+    begin = 0
+    for x in tensors:
+        size = x.numel() * x.element_size()
+        into[begin : begin + size] = _bytes(x)
+        begin += _round_up(size, _WORD)
+
+
+def _padded(x: Tensor) -> int:
+    return _round_up(x.numel() * x.element_size(), _WORD)
+
+
+def _round_up(value: int, step: int = 64) -> int:
+    return -(-value // step) * step

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
-from hopflow.distributed.lane import Exchange, Lane, tag_of
+from hopflow.distributed.lane import Lane, tag_of
 from hopflow.sampling.edge_pool import EdgePool, pool_of
 from hopflow.sampling.edge_pools import EdgePools
 from hopflow.structure.frame import LazyColumn
 
 if TYPE_CHECKING:
     from hopflow.distributed.graph import PartitionedGraph
+
+_Edges = tuple[Tensor, Tensor, Tensor]  # of some nodes: degrees, int32, then sources and edge ids
 
 
 class PartPools(EdgePools):
@@ -156,53 +158,29 @@ class _Hop:
         split = {
             t: ops.split_by_owner(self._nodes[t], part.place[t], part.starts[t]) for t in types
         }
-        counts = torch.stack([split[t].offsets.diff() for t in types] or [torch.empty(0)], 1).long()
-        if not types:
-            counts = torch.empty((len(self._ranks), 0), dtype=torch.int64)
+        wanted = [split[t].offsets.tolist() for t in types]
+        counts = torch.tensor(
+            [[at[p + 1] - at[p] for at in wanted] for p in self._ranks], dtype=torch.int64
+        ).view(len(self._ranks), len(types))
         keys = torch.full((len(self._ranks), 1), _signed(key))
-        told = self._lane.header(tag, torch.cat([keys, counts], 1))
-        asked = told[:, 1:].tolist()  # [rank][type]
-        wanted = counts.tolist()
-        rows = self._ask(split, wanted, asked)
-        drawn = [
-            self._draw_for(int(told[p, 0]), rows[p]) for p in self._ranks
-        ]  # of each rank, of each relation
-        got = self._answer(drawn, wanted, asked)
-        return self._merged(split, got)
+        # Of each rank, of each type, rows in its part.
+        own = [
+            [split[t].rows[at[p] : at[p + 1]] for t, at in zip(types, wanted)] for p in self._ranks
+        ]
+        told, bodies = self._lane.tell(
+            tag, torch.cat([keys, counts], 1), self._for_others(own), "ids"
+        )
+        asked = [
+            own[p]
+            if p == self._me
+            else [bodies[p].take(n, split[t].rows.dtype) for n, t in zip(of_rank[1:], types)]
+            for p, of_rank in enumerate(told.tolist())
+        ]
+        drawn = [self._draw_for(int(told[p, 0]), asked[p]) for p in self._ranks]
+        return self._merged(split, self._answer(tag + 1, drawn, counts.tolist()))
 
-    def _ask(
-        self,
-        split: Mapping[int, ops.SplitIds],
-        wanted: list[list[int]],
-        asked: list[list[int]],
-    ) -> list[list[Tensor]]:
-        """Rows of this part that each rank asks for, by type; its own among them."""
-        types, me = self._types, self._me
-        dtype = torch.int32
-        for t in types:
-            if split[t].rows.dtype == torch.int64:
-                dtype = torch.int64
-        at = {t: split[t].offsets.tolist() for t in types}
-
-        def own(p: int) -> list[Tensor]:
-            return [split[t].rows[at[t][p] : at[t][p + 1]] for t in types]
-
-        sent = [rows for p in self._ranks if p != me for rows in own(p)]
-        packed = torch.cat([x.to(dtype) for x in sent]) if sent else torch.empty(0, dtype=dtype)
-        counts = [0 if p == me else sum(wanted[p]) for p in self._ranks]
-        expected = [0 if p == me else sum(asked[p]) for p in self._ranks]
-        received = self._lane.exchange(packed, counts, expected, "ids").wait()
-        found, begin = [], 0
-        for p in self._ranks:
-            if p == me:
-                found.append(own(p))
-                continue
-            of_rank = []
-            for count in asked[p]:
-                of_rank.append(received[begin : begin + count])
-                begin += count
-            found.append(of_rank)
-        return found
+    def _for_others(self, of_ranks: list[list[Tensor]]) -> list[list[Tensor]]:
+        return [[] if p == self._me else tensors for p, tensors in enumerate(of_ranks)]
 
     def _draw_for(self, key: int, rows: Sequence[Tensor]) -> list[ops.Drawn]:
         """What a rank's nodes draw from this part's edges, of each relation."""
@@ -223,67 +201,42 @@ class _Hop:
         return drawn
 
     def _answer(
-        self,
-        drawn: list[list[ops.Drawn]],
-        wanted: list[list[int]],
-        asked: list[list[int]],
-    ) -> list[list[tuple[Tensor, Tensor, Tensor]]]:
+        self, tag: int, drawn: list[list[ops.Drawn]], wanted: list[list[int]]
+    ) -> list[list[_Edges]]:
         """Of each rank, of each relation: degrees, sources and ids of the edges asked for."""
-        me, lane, relations = self._me, self._lane, self._relations
-        column = {t: i for i, t in enumerate(self._types)}
-        ends = [column[self._pools._ends[r][1]] for r in relations]  # of each relation, its type
-        degrees = [[indptr.diff().int() for indptr, _, _ in of_rank] for of_rank in drawn]
-        others = [p for p in self._ranks if p != me]
-        sent = [x for p in others for x in degrees[p]]
-        counts = [0 if p == me else sum(asked[p][t] for t in ends) for p in self._ranks]
-        expected = [0 if p == me else sum(wanted[p][t] for t in ends) for p in self._ranks]
-        none = torch.empty(0, dtype=torch.int32)
-        exchange = lane.exchange(torch.cat([none, *sent]), counts, expected, "edges")
-        received = exchange.wait()
-        found_degrees: list[list[Tensor]] = []
-        begin = 0
-        for p in self._ranks:
-            if p == me:
-                found_degrees.append(degrees[p])
+        pools, lane, relations = self._pools, self._lane, self._relations
+        own = [
+            [(indptr.diff().int(), sources, eids) for indptr, sources, eids in of_rank]
+            for of_rank in drawn
+        ]
+        sizes = [[edges[1].shape[0] for edges in of_rank] for of_rank in own]
+        told, bodies = lane.tell(
+            tag, torch.tensor(sizes, dtype=torch.int64).view(lane.num_ranks, len(relations)),
+            self._for_others([[x for edges in of_rank for x in edges] for of_rank in own]), "edges",
+        )  # fmt: skip
+        found: list[list[_Edges]] = []
+        for p, num_edges in enumerate(told.tolist()):
+            if p == self._me:
+                found.append(own[p])
                 continue
-            of_rank = []
-            for t in ends:
-                of_rank.append(received[begin : begin + wanted[p][t]])
-                begin += wanted[p][t]
-            found_degrees.append(of_rank)
-        num_edges = [[int(x.sum()) for x in of_rank] for of_rank in found_degrees]
-        exchanges: list[Exchange] = []
-        # Sources of all relations in one exchange; ids likewise, the widest dtype for all.
-        eid_dtype = torch.int32
-        for r in relations:
-            if self._pools._eid_dtype[r] == torch.int64:
-                eid_dtype = torch.int64
-        for which, dtype in ((1, self._pools._dtype), (2, eid_dtype)):
-            parts = [of_relation[which].to(dtype) for p in others for of_relation in drawn[p]]
-            packed = torch.cat([torch.empty(0, dtype=dtype), *parts])
-            sizes = [0 if p == me else sum(x[1].shape[0] for x in drawn[p]) for p in self._ranks]
-            totals = [0 if p == me else sum(num_edges[p]) for p in self._ranks]
-            exchanges.append(lane.exchange(packed, sizes, totals, "edges"))
-        sources, eids = (exchange.wait() for exchange in exchanges)
-        found: list[list[tuple[Tensor, Tensor, Tensor]]] = []
-        begin = 0
-        for p in self._ranks:
-            if p == me:
-                found.append([(d, x[1], x[2]) for d, x in zip(degrees[p], drawn[p])])
-                continue
-            edges: list[tuple[Tensor, Tensor, Tensor]] = []
-            for i, r in enumerate(relations):
-                rows = slice(begin, begin + num_edges[p][i])
-                begin = rows.stop
-                own = eids[rows].to(self._pools._eid_dtype[r])
-                edges.append((found_degrees[p][i], sources[rows], own))
-            found.append(edges)
+            found.append(
+                [
+                    (
+                        bodies[p].take(
+                            wanted[p][self._types.index(pools._ends[r][1])], torch.int32
+                        ),
+                        bodies[p].take(count, pools._dtype),
+                        bodies[p].take(count, pools._eid_dtype[r]),
+                    )
+                    for r, count in zip(relations, num_edges)
+                ]
+            )
         return found
 
     def _merged(
         self,
         split: Mapping[int, ops.SplitIds],
-        got: list[list[tuple[Tensor, Tensor, Tensor]]],
+        got: list[list[_Edges]],
     ) -> list[ops.Drawn]:
         """Of each relation the edges in the order of the nodes that they were asked for."""
         merged: list[ops.Drawn] = []
