@@ -22,14 +22,19 @@ struct Classes {
   std::vector<std::int64_t> caps;  // of each class: nodes of it in a part, at most
 };
 
+struct StreamOptions {
+  std::int64_t num_passes;
+  bool only_full;  // nodes stay, but for those of classes that exceed their cap in their part
+};
+
 // Takes every node out of its part, if it has one (parts[v] >= 0), and puts it where most of its
-// in-neighbours are, less the more that part is filled with nodes of its class; parts that are full
-// for its class are left out. Ties go to the part with fewest nodes of the class, then to the
-// first. `only_full`: nodes stay, but for those of classes that exceed their cap in their part.
-// Nodes in rising order: the result depends on the arguments alone. num_parts * cap must be as
-// large as each class.
+// neighbours are, less the more that part is filled with nodes of its class; parts that are full
+// for its class are left out. In-neighbours are counted; of the out-neighbours that chose since the
+// node last did, the running majority is. Ties go to the part with fewest nodes of the class, then
+// to the first. Nodes in rising order: the result depends on the arguments alone. num_parts * cap
+// must be as large as each class.
 void StreamParts(std::int64_t num_nodes, const std::vector<StreamedEdges>& edges,
-                 const Classes& classes, std::int64_t num_parts, bool only_full,
+                 const Classes& classes, std::int64_t num_parts, const StreamOptions& options,
                  std::int16_t* parts);  // [num_nodes], in and out
 
 }  // namespace hopflow::cpu

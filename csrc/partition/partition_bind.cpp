@@ -19,10 +19,12 @@ void StreamBinding(
     const std::vector<std::tuple<TensorView, TensorView, std::int64_t, std::int64_t, std::int64_t>>&
         edges,
     const TensorView& classes, std::vector<std::int64_t> caps, std::int64_t num_parts,
-    bool only_full, const TensorView& parts) {
+    std::int64_t num_passes, bool only_full, const TensorView& parts) {
   const std::int64_t num_nodes = classes.numel();
   CheckValue(1 <= num_parts && num_parts <= 32767, "num_parts: expected 1 to 32767, got ",
              num_parts);
+  CheckValue(1 <= num_passes && num_passes <= 1000, "num_passes: expected 1 to 1000, got ",
+             num_passes);
   const Operand of_node{"classes", classes}, out{"parts", parts};
   of_node.OfDim(1).Contiguous().OnCpu(kStreamOp);
   out.OfSize(num_nodes).Contiguous().OnCpu(kStreamOp);
@@ -65,14 +67,14 @@ void StreamBinding(
                "] is ", caps[c], ", too few for ", counts[c], " nodes in ", num_parts, " parts");
   }
   cpu::StreamParts(num_nodes, views, {.of_node = kinds, .caps = std::move(caps)}, num_parts,
-                   only_full, chosen);
+                   {.num_passes = num_passes, .only_full = only_full}, chosen);
 }
 
 }  // namespace
 
 void BindPartition(py::module_& module) {
   module.def("stream_parts", &StreamBinding, py::arg("edges"), py::arg("classes"), py::arg("caps"),
-             py::arg("num_parts"), py::arg("only_full"), py::arg("parts"));
+             py::arg("num_parts"), py::arg("num_passes"), py::arg("only_full"), py::arg("parts"));
 }
 
 }  // namespace hopflow

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 
 #include "core/prefetch.h"
 
@@ -15,9 +16,10 @@ class Votes {
  public:
   explicit Votes(std::int64_t num_parts) : counts_(num_parts) {}
 
-  void Add(std::int16_t part) {
-    if (part < 0) return;
-    if (counts_[part]++ == 0) touched_.push_back(part);
+  void Add(std::int16_t part, std::int64_t votes) {
+    if (part < 0 || votes == 0) return;
+    if (counts_[part] == 0) touched_.push_back(part);
+    counts_[part] += votes;
   }
   std::int64_t Of(std::int16_t part) const { return counts_[part]; }
   const std::vector<std::int16_t>& touched() const { return touched_; }
@@ -31,13 +33,45 @@ class Votes {
   std::vector<std::int16_t> touched_;
 };
 
-template <typename Index>
-void Count(const StreamedEdges& edges, std::int64_t row, const std::int16_t* parts, Votes& votes) {
+// The running majority of the parts that a node's out-neighbours chose (Boyer, Moore 1981): edges
+// are stored by their destination, and a node has no list of those that it leads to.
+struct Majority {
+  std::int16_t part = 0;
+  std::uint16_t votes = 0;
+
+  void Vote(std::int16_t vote) {
+    if (votes == 0) part = vote;
+    if (part != vote) {
+      --votes;
+    } else if (votes < std::numeric_limits<std::uint16_t>::max()) {
+      ++votes;
+    }
+  }
+};
+
+template <typename Index, typename Visit>
+void VisitSources(const StreamedEdges& edges, std::int64_t row, const std::int16_t* parts,
+                  Visit visit) {
   const Index* const indices = static_cast<const Index*>(edges.indices);
   const std::int64_t end = edges.indptr[row + 1];
   for (std::int64_t e = edges.indptr[row]; e < end; ++e) {
     if (e + kAhead < end) Prefetch(parts + edges.first_src + indices[e + kAhead]);
-    votes.Add(parts[edges.first_src + indices[e]]);
+    visit(edges.first_src + indices[e]);
+  }
+}
+
+// Calls visit(u) for each in-edge u -> v.
+template <typename Visit>
+void VisitSources(const std::vector<StreamedEdges>& edges, std::int64_t v,
+                  const std::int16_t* parts, Visit visit) {
+  for (const StreamedEdges& of : edges) {
+    const std::int64_t row = v - of.first_dst;
+    if (row < 0 || row >= of.num_rows) continue;
+    if (of.wide) {
+      VisitSources<std::int64_t>(of, row, parts, visit);
+    } else {
+      VisitSources<std::int32_t>(of, row, parts, visit);
+    }
   }
 }
 
@@ -50,6 +84,9 @@ class Loads {
   std::int64_t& At(std::uint8_t kind, std::int64_t part) {
     return loads_[kind * num_parts_ + part];
   }
+  std::int64_t At(std::uint8_t kind, std::int64_t part) const {
+    return loads_[kind * num_parts_ + part];
+  }
   std::int16_t Emptiest(std::uint8_t kind) const {
     const auto begin = loads_.begin() + static_cast<std::ptrdiff_t>(kind * num_parts_);
     return static_cast<std::int16_t>(std::min_element(begin, begin + num_parts_) - begin);
@@ -60,48 +97,52 @@ class Loads {
   std::vector<std::int64_t> loads_;
 };
 
+// votes * (1 - load / cap), without a division: all have the cap in common.
+std::int16_t Best(const Votes& votes, const Loads& loads, std::uint8_t kind, std::int64_t cap) {
+  std::int16_t best = loads.Emptiest(kind);
+  std::int64_t most = votes.Of(best) * (cap - loads.At(kind, best));
+  for (const std::int16_t part : votes.touched()) {
+    const std::int64_t load = loads.At(kind, part);
+    const std::int64_t score = votes.Of(part) * (cap - load);
+    if (load >= cap || score < most) continue;
+    const std::int64_t rival = loads.At(kind, best);
+    if (score > most || load < rival || (load == rival && part < best)) {
+      most = score;
+      best = part;
+    }
+  }
+  return best;
+}
+
 }  // namespace
 
 void StreamParts(std::int64_t num_nodes, const std::vector<StreamedEdges>& edges,
-                 const Classes& classes, std::int64_t num_parts, bool only_full,
+                 const Classes& classes, std::int64_t num_parts, const StreamOptions& options,
                  std::int16_t* parts) {
   Votes votes(num_parts);
   Loads loads(num_parts, classes);
+  std::vector<Majority> majorities(num_nodes);
   for (std::int64_t v = 0; v < num_nodes; ++v) {
     if (parts[v] >= 0) ++loads.At(classes.of_node[v], parts[v]);
   }
-  for (std::int64_t v = 0; v < num_nodes; ++v) {
+  for (std::int64_t i = 0; i < options.num_passes * num_nodes; ++i) {
+    const std::int64_t v = i % num_nodes;
     const std::uint8_t kind = classes.of_node[v];
     const std::int64_t cap = classes.caps[kind];
     if (parts[v] >= 0) {
-      if (only_full && loads.At(kind, parts[v]) <= cap) continue;
+      if (options.only_full && loads.At(kind, parts[v]) <= cap) continue;
       --loads.At(kind, parts[v]);
     }
-    for (const StreamedEdges& of : edges) {
-      const std::int64_t row = v - of.first_dst;
-      if (row < 0 || row >= of.num_rows) continue;
-      if (of.wide) {
-        Count<std::int64_t>(of, row, parts, votes);
-      } else {
-        Count<std::int32_t>(of, row, parts, votes);
-      }
-    }
-    // votes * (1 - load / cap), without a division: all have the cap in common.
-    std::int16_t best = loads.Emptiest(kind);
-    std::int64_t most = votes.Of(best) * (cap - loads.At(kind, best));
-    for (const std::int16_t part : votes.touched()) {
-      const std::int64_t load = loads.At(kind, part);
-      const std::int64_t score = votes.Of(part) * (cap - load);
-      if (load >= cap || score < most) continue;
-      const std::int64_t rival = loads.At(kind, best);
-      if (score > most || load < rival || (load == rival && part < best)) {
-        most = score;
-        best = part;
-      }
-    }
+    VisitSources(edges, v, parts, [&](std::int64_t u) { votes.Add(parts[u], 1); });
+    votes.Add(majorities[v].part, majorities[v].votes);
+    majorities[v] = {};
+    const std::int16_t best = Best(votes, loads, kind, cap);
     votes.Clear();
     parts[v] = best;
     ++loads.At(kind, best);
+    VisitSources(edges, v, parts, [&](std::int64_t u) {
+      if (u != v) majorities[u].Vote(best);
+    });
   }
 }
 

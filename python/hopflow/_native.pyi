@@ -73,6 +73,7 @@ def stream_parts(
     classes: Tensor,
     caps: list[int],
     num_parts: int,
+    num_passes: int,
     only_full: bool,
     parts: Tensor,
 ) -> None: ...

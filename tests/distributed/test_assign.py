@@ -72,6 +72,17 @@ def test_communities_are_found(method):
 
 
 @pytest.mark.parametrize("method", BALANCED)
+def test_edges_that_all_lead_from_older_nodes_to_newer_ones_are_cut_no_more(method):
+    graph, _ = communities()
+    src, dst = graph.edges()
+    newer = hf.graph((src[src < dst], dst[src < dst]), num_nodes=graph.num_nodes())
+    both, one = (
+        report_on(g, assign_parts(g, 4, method=method), 4).edge_cut_share for g in (graph, newer)
+    )
+    assert one < 1.2 * both
+
+
+@pytest.mark.parametrize("method", BALANCED)
 def test_a_real_graph_is_cut_well(method, shared_data):
     graph = hf.datasets.load(shared_data / "facebook-page-page")[0][0]
     graph = hf.add_reverse_edges(graph)

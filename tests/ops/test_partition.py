@@ -32,10 +32,11 @@ def test_equals_reference_over_several_passes(num_parts, dtype):
     classes = (torch.arange(60) % 3 == 0).to(torch.uint8)
     caps = [-(-40 // num_parts) + 1, -(-20 // num_parts)]
     ours = theirs = fresh(60)
-    for only_full in (False, False, True):
+    for num_passes, only_full in ((1, False), (3, False), (1, True)):
         arguments = edges, classes, caps, num_parts
-        ours = ops.stream_parts(*arguments, ours, only_full=only_full)
-        theirs = ops.stream_parts_reference(*arguments, theirs, only_full=only_full)
+        options = {"num_passes": num_passes, "only_full": only_full}
+        ours = ops.stream_parts(*arguments, ours, **options)
+        theirs = ops.stream_parts_reference(*arguments, theirs, **options)
         assert torch.equal(ours, theirs)
 
 
@@ -56,11 +57,11 @@ def test_caps_hold_and_the_reference_agrees(data):
         data.draw(st.lists(st.integers(-1, num_parts - 1), min_size=num_nodes, max_size=num_nodes)),
         dtype=torch.int16,
     )
+    num_passes = data.draw(st.integers(1, 4))
     for only_full in (False, True):
-        parts = ops.stream_parts(edges, classes, caps, num_parts, start, only_full=only_full)
-        reference = ops.stream_parts_reference(
-            edges, classes, caps, num_parts, start, only_full=only_full
-        )
+        options = {"num_passes": num_passes, "only_full": only_full}
+        parts = ops.stream_parts(edges, classes, caps, num_parts, start, **options)
+        reference = ops.stream_parts_reference(edges, classes, caps, num_parts, start, **options)
         assert torch.equal(parts, reference)
         if only_full or bool((start == -1).all()):
             for load, cap in zip(loads(parts, classes, num_parts), caps):
@@ -89,6 +90,7 @@ def test_parts_of_several_types_have_numbers_of_their_own():
         ({"caps": []}, ValueError, r"classes\[0\] is 0, but there are 0 caps"),
         ({"num_parts": 0}, ValueError, "num_parts: expected 1 to 32767, got 0"),
         ({"num_parts": 40000}, ValueError, "num_parts: expected 1 to 32767"),
+        ({"num_passes": 0}, ValueError, "num_passes: expected 1 to 1000, got 0"),
         ({"parts": torch.full((4,), 2, dtype=torch.int16)}, ValueError, r"parts\[0\] is 2"),
         ({"parts": fresh(3)}, ValueError, "parts: expected one for each"),
         ({"parts": torch.zeros(4)}, TypeError, "parts: expected int16"),

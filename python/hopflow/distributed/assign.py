@@ -99,8 +99,7 @@ def assign_parts(
             every = ops.stream_parts(edges, classes, caps, num_parts, every, only_full=True)
         else:
             every = torch.full((sum(counts),), -1, dtype=torch.int16)
-            for _ in range(_PASSES):
-                every = ops.stream_parts(edges, classes, caps, num_parts, every)
+            every = ops.stream_parts(edges, classes, caps, num_parts, every, num_passes=_PASSES)
     return dict(zip(graph.schema.ntypes, torch.split(every, counts)))
 
 

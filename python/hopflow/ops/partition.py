@@ -41,18 +41,21 @@ def stream_parts(
     num_parts: int,
     parts: Tensor,
     *,
+    num_passes: int = 1,
     only_full: bool = False,
 ) -> Tensor:
-    """One pass over the nodes, each of which goes to the part that has most of its in-neighbours.
+    """Passes over the nodes, each of which goes to the part that has most of its neighbours.
 
     A part counts the less the more nodes of the node's class it has, and not at all when it is full
-    for them. Nodes that have a part are taken out of it first: a second pass mends what the first
-    could not know. O(edges + nodes x parts), in one thread; edges are read where they are.
+    for them. In-neighbours are counted. Of the out-neighbours, which no list names, a node knows
+    the running majority of those that chose since it did. Nodes that have a part are taken out of
+    it first: a second pass mends what the first could not know. O(passes x (edges + nodes x
+    parts)), in one thread, four bytes a node; edges are read where they are.
 
     Parameters
     ----------
     edges : sequence of StreamedEdges
-        In-edges; those in the other direction are not looked for.
+        In-edges.
     classes : Tensor
         Class of each node, uint8, shape [N].
     caps : sequence of int
@@ -61,6 +64,8 @@ def stream_parts(
         P, up to 32,767.
     parts : Tensor
         Part of each node or -1, int16, shape [N].
+    num_passes : int
+        Passes, 1 to 1,000.
     only_full : bool
         Move nodes only out of parts that have more of their class than the cap.
 
@@ -77,7 +82,8 @@ def stream_parts(
     References
     ----------
     Stanton, Kliot, "Streaming graph partitioning for large distributed graphs", KDD 2012 (linear
-    deterministic greedy); Nishimura, Ugander, "Restreaming graph partitioning", KDD 2013.
+    deterministic greedy); Nishimura, Ugander, "Restreaming graph partitioning", KDD 2013; Boyer,
+    Moore, "MJRTY: a fast majority vote algorithm", 1981.
     """
     classes, parts = require_tensor("classes", classes), require_tensor("parts", parts)
     if classes.dtype != torch.uint8:
@@ -95,7 +101,7 @@ def stream_parts(
     chosen = parts.clone()
     _native.stream_parts(
         given, classes.contiguous(), [as_int("caps", cap) for cap in caps],
-        as_int("num_parts", num_parts), bool(only_full), chosen,
+        as_int("num_parts", num_parts), as_int("num_passes", num_passes), bool(only_full), chosen,
     )  # fmt: skip
     return chosen
 
@@ -107,6 +113,7 @@ def stream_parts_reference(
     num_parts: int,
     parts: Tensor,
     *,
+    num_passes: int = 1,
     only_full: bool = False,
 ) -> Tensor:
     """What :func:`stream_parts` computes, one node at a time in Python."""
@@ -115,22 +122,34 @@ def stream_parts_reference(
     for part, kind in zip(chosen, kinds):
         if part >= 0:
             loads[kind][part] += 1
-    for v, kind in enumerate(kinds):
-        load, cap = loads[kind], caps[kind]
+    majority, count = [0] * len(kinds), [0] * len(kinds)
+    for v in [*range(len(kinds))] * num_passes:
+        load, cap = loads[kinds[v]], caps[kinds[v]]
         if chosen[v] >= 0:
             if only_full and load[chosen[v]] <= cap:
                 continue
             load[chosen[v]] -= 1
-        votes = [0] * num_parts
+        sources = []
         for indptr, indices, first_dst, first_src, _ in edges:
             row = v - first_dst
             if 0 <= row < indptr.shape[0] - 1:
-                for src in indices[indptr[row] : indptr[row + 1]].tolist():
-                    if chosen[first_src + src] >= 0:
-                        votes[chosen[first_src + src]] += 1
+                own = indices[indptr[row] : indptr[row + 1]].tolist()
+                sources += [first_src + src for src in own]
         # The node's own vote, by a self-loop, is for the part that it leaves.
+        votes = [sum(chosen[u] == p for u in sources) for p in range(num_parts)]
+        votes[majority[v]] += count[v]
+        count[v] = 0
         fits = [p for p in range(num_parts) if load[p] < cap or p == load.index(min(load))]
         best = min(fits, key=lambda p: (-votes[p] * (cap - load[p]), load[p], p))
         chosen[v] = best
         load[best] += 1
+        for u in sources:
+            if u == v:
+                continue
+            if count[u] == 0:
+                majority[u] = best
+            if majority[u] == best:
+                count[u] = min(count[u] + 1, 2**16 - 1)
+            else:
+                count[u] -= 1
     return torch.tensor(chosen, dtype=torch.int16)
