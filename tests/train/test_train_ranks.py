@@ -12,11 +12,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+import typer
 from ranks import error_of
 from test_train import CONFIG, StopAfter, results
 from torch.nn import functional
 
 import hopflow as hf
+from hopflow.commands import shared
 from hopflow.dataloading import DataLoader
 from hopflow.train import Trainer, layerwise_inference, load_checkpoint
 from hopflow.train.loop import Interrupted
@@ -247,10 +249,10 @@ def test_what_fails_on_one_rank_fails_on_all(ranks):
 _started = []
 
 
-def torchrun(*options, num=2, **more):
+def torchrun(*options, num=2, program=("-m", "hopflow"), **more):
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(num),
-        "--standalone", "-m", "hopflow", "train", "--scale", "0.003", "--data", "mag-like",
+        "--standalone", *program, "train", "--scale", "0.003", "--data", "mag-like",
         "--epochs", "2", "--hidden", "8", "--fanout", "2,2", "--batch-size", "200", *options,
     ]  # fmt: skip
     package = os.path.dirname(os.path.dirname(hf.__file__))
@@ -285,11 +287,28 @@ def test_under_torchrun_one_process_speaks(tmp_path):
     assert (tmp_path / "run.png").stat().st_size > 1000
 
 
-def test_a_mistake_is_told_once():
-    running = torchrun("--model", "gpt")
+def test_a_mistake_is_told_once_however_late_rank_0_is(tmp_path):
+    program = tmp_path / "late.py"
+    program.write_text(
+        "import os, time\n"
+        "from hopflow.commands.app import main\n"
+        "time.sleep(0 if int(os.environ['RANK']) else 4)\n"
+        "main()\n"
+    )
+    running = torchrun("--model", "gpt", program=[str(program)])
     _, err = running.communicate(timeout=120)
     assert running.returncode != 0
     assert err.count("model: expected one of sage, rgcn, hgt, got 'gpt'") == 1
+
+
+def test_a_mistake_of_one_rank_alone_is_told_by_it(monkeypatch, capsys):
+    monkeypatch.setattr(shared, "launched_rank", lambda: 1)
+    monkeypatch.setattr(shared, "_PATIENCE", 0.1)
+    monkeypatch.setattr(shared.console, "quiet", True)
+    with pytest.raises(typer.Exit) as stop, shared.readable_errors(False):
+        raise ValueError("only here")
+    assert stop.value.exit_code == 2
+    assert "rank 1: error: only here" in capsys.readouterr().err
 
 
 def test_ctrl_c_leaves_a_checkpoint_that_goes_on(tmp_path):

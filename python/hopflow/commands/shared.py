@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shlex
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -33,6 +34,7 @@ MAG_LIKE = ("mag-like", "mag_like")
 _USER_ERRORS = (ValueError, TypeError, IndexError, KeyError, OSError, ImportError, hf.HopflowError)
 # Types that a mistake of hopflow's own raises too: point to the traceback.
 _MAYBE_OURS = (TypeError, IndexError, KeyError)
+_PATIENCE = 30.0  # seconds that rank 0 has to say what went wrong with all
 
 # typer reads the annotations at run time, hence Optional and not `|`.
 Data = Annotated[
@@ -119,7 +121,9 @@ def readable_errors(debug: bool) -> Iterator[None]:
         if debug or isinstance(error, typer.Exit):
             raise
         if rank and isinstance(error, (*_USER_ERRORS, Diverged)):
-            raise typer.Exit(2 if isinstance(error, _USER_ERRORS) else 1) from None
+            # Most likely rank 0 fails alike. When it has said so torchrun ends this process; if
+            # this one left first, torchrun would end rank 0, perhaps before it has said anything.
+            time.sleep(_PATIENCE)
         if rank:
             console.quiet = False
             console.print(f"rank {rank}:", end=" ")
