@@ -15,6 +15,8 @@ from hopflow import ops
 
 FLOATS = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 IDS = [torch.int32, torch.int64]
+# Numbers of threads, of which kernels for CUDA know nothing.
+THREADS = [1, *(pytest.param(n, marks=pytest.mark.cpu_only) for n in (2, 5))]
 
 
 class Csc(NamedTuple):

@@ -117,7 +117,9 @@ def test_what_the_tutorial_prints(loader):
     assert mfg.srcdata["h"].shape == (mfg.num_src_nodes(), 10)
 
 
-@pytest.mark.parametrize("conv", [SAGEConv, SAGEConvForBoth])
+@pytest.mark.parametrize(
+    "conv", [SAGEConv, pytest.param(SAGEConvForBoth, marks=pytest.mark.cpu_only)]
+)
 def test_the_loop(loader, conv):
     model = Model(conv, NUM_FEATURES, 128, NUM_CLASSES)
     with tqdm.tqdm(loader, disable=True) as tq:

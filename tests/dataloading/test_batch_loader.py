@@ -298,6 +298,7 @@ def test_fork():
     assert (done.stdout, done.stderr) == ("0 True\n", "")
 
 
+@pytest.mark.cpu_only
 def test_memory_stays_flat_over_ten_epochs():
     graph = hf.graph(
         (torch.randint(5000, (200_000,)), torch.randint(5000, (200_000,))), num_nodes=5000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import IDS, random_csc
+from helpers import IDS, THREADS, random_csc
 
 from hopflow import ops
 
@@ -42,7 +42,7 @@ def test_bits_of_the_reference(dtype, replace, fanouts):
         assert_equal(ours, ops.sample_blocks_reference(*given, **options))
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("threads", THREADS)
 def test_bits_of_the_operators_in_turn_on_a_batch_large_enough_for_threads(threads):
     csc = random_csc(40_000, 40_000, 800_000, hub=50_000)
     seeds = torch.randperm(40_000)[:12_000].to(csc.indices.dtype)

@@ -73,6 +73,7 @@ def test_extreme_scores():
     assert got[6] == 1
 
 
+@pytest.mark.cpu_only
 def test_same_bits_for_any_threads_and_instruction_set():
     csc = random_csc(300, 200, 9000, hub=2000)
     x = torch.randn(csc.num_edges, 3)

@@ -41,6 +41,7 @@ def test_gradients(width, with_eids):
     assert torch.autograd.gradgradcheck(function, args)
 
 
+@pytest.mark.cpu_only
 def test_same_bits_for_any_threads_and_instruction_set():
     csc = random_csc(300, 200, 9000, hub=2000)
     results = []

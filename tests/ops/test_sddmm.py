@@ -37,6 +37,7 @@ def test_gradients(with_eids):
     assert torch.autograd.gradgradcheck(function, (u, v))
 
 
+@pytest.mark.cpu_only
 def test_same_bits_for_any_threads_and_instruction_set():
     csc = random_csc(300, 200, 9000, hub=2000)
     u, v = torch.randn(300, 3, 45), torch.randn(200, 3, 45)
@@ -71,6 +72,7 @@ def test_no_edges():
     assert not v.grad.any()
 
 
+@pytest.mark.cpu_only
 def test_registered_for_compilers():
     csc = random_csc()
     u = torch.randn(csc.num_src, 2, 3, requires_grad=True)

@@ -66,6 +66,7 @@ def test_gradients_are_differentiable_too(op):
         assert torch.autograd.gradgradcheck(function, (lhs, rhs))
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize("op", [*OPS, "dot"])
 def test_same_bits_for_any_threads_and_instruction_set(op):
     csc = random_csc(300, 200, 9000, hub=2000)

@@ -150,6 +150,7 @@ def test_transpose_at_hand_gives_the_same_gradient():
         assert torch.equal(*grads)
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize("reduce", REDUCERS)
 def test_same_bits_for_any_threads_and_instruction_set(reduce):
     csc = random_csc(500, 400, 20_000, hub=3000)
@@ -291,6 +292,7 @@ def test_no_edges_and_no_nodes(reduce):
     assert e.grad.shape == (0, 2)
 
 
+@pytest.mark.cpu_only
 def test_registered_for_compilers():
     csc = random_csc()
     csc = csc._replace(eids=csc.eids)

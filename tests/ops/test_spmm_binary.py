@@ -69,6 +69,7 @@ def test_gradients_are_differentiable_too(op, reduce):
         assert torch.autograd.gradgradcheck(function, (lhs, rhs))
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize("reduce", ops.REDUCERS)
 @pytest.mark.parametrize("op", [*OPS, "dot"])
 def test_same_bits_for_any_threads_and_instruction_set(op, reduce):

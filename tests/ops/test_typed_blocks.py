@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import IDS, random_csc
+from helpers import IDS, THREADS, random_csc
 from scipy import stats
 
 from hopflow import ops
@@ -164,7 +164,7 @@ def test_one_type_and_relation_are_a_graph_without(dtype, replace):
     assert_equal(typed, ops.SampledTypedBlocks([nodes], hops))
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("threads", THREADS)
 def test_bits_of_the_operators_in_turn_on_a_batch_large_enough_for_threads(threads):
     torch.set_num_threads(threads)
     users, items = 30_000, 20_000

@@ -100,6 +100,7 @@ def test_a_part_of_a_part_names_its_own_parent(graph):
     assert part.edata["w"].tolist() == [3, 9]
 
 
+@pytest.mark.cpu_only
 def test_parts_of_parts_of_parts_stay_flat(graph):
     """However deep: columns that nobody has read are gathered from the first graph at once."""
     graph.ndata["y"] = torch.arange(7.0) * 2
