@@ -41,7 +41,7 @@ def assign_parts(
     method : {"auto", "kaminpar", "stream", "hash"}
         "kaminpar" (``pip install 'hopflow[partition]'``) cuts fewest edges; it needs about 55 bytes
         of memory an edge and 100 a node. "stream" looks at the
-        in-edges of one node after the other, in ten passes, where they are, and needs 11 bytes a
+        in-edges of one node after the other, in ten passes, where they are, and needs 15 bytes a
         node. "hash" looks at ids alone and cuts (P - 1) / P of the edges. "auto" is "kaminpar" if
         that is installed, else "stream".
     train : Tensor, mask or dict, optional
