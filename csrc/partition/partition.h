@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace hopflow::cpu {
@@ -32,9 +33,10 @@ struct StreamOptions {
 // for its class are left out. In-neighbours are counted; of the out-neighbours that chose since the
 // node last did, the running majority is. Ties go to the part with fewest nodes of the class, then
 // to the first. Nodes in rising order: the result depends on the arguments alone. num_parts * cap
-// must be as large as each class.
+// must be as large as each class. `now_and_then` may throw, which ends it.
 void StreamParts(std::int64_t num_nodes, const std::vector<StreamedEdges>& edges,
                  const Classes& classes, std::int64_t num_parts, const StreamOptions& options,
+                 const std::function<void()>& now_and_then,
                  std::int16_t* parts);  // [num_nodes], in and out
 
 }  // namespace hopflow::cpu

@@ -14,6 +14,12 @@ namespace {
 
 constexpr const char* kStreamOp = "stream_parts";
 
+// Ctrl-C, which a call that takes minutes would hear only at its end.
+void RaiseIfInterrupted() {
+  const py::gil_scoped_acquire acquire;
+  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+}
+
 // edges: [(indptr, indices, first_dst, first_src, num_src)].
 void StreamBinding(
     const std::vector<std::tuple<TensorView, TensorView, std::int64_t, std::int64_t, std::int64_t>>&
@@ -67,7 +73,7 @@ void StreamBinding(
                "] is ", caps[c], ", too few for ", counts[c], " nodes in ", num_parts, " parts");
   }
   cpu::StreamParts(num_nodes, views, {.of_node = kinds, .caps = std::move(caps)}, num_parts,
-                   {.num_passes = num_passes, .only_full = only_full}, chosen);
+                   {.num_passes = num_passes, .only_full = only_full}, &RaiseIfInterrupted, chosen);
 }
 
 }  // namespace

@@ -11,7 +11,9 @@ namespace {
 
 constexpr std::int64_t kAhead = 32;  // neighbours whose parts are on their way
 
-// Counts of a node's in-neighbours by part; only parts that were counted are cleared.
+constexpr std::int64_t kNodesBetween = 1 << 18;
+
+// Votes of a node's neighbours by part; only parts that were counted are cleared.
 class Votes {
  public:
   explicit Votes(std::int64_t num_parts) : counts_(num_parts) {}
@@ -49,28 +51,27 @@ struct Majority {
   }
 };
 
-template <typename Index, typename Visit>
-void VisitSources(const StreamedEdges& edges, std::int64_t row, const std::int16_t* parts,
-                  Visit visit) {
+template <typename Index, typename Item, typename Visit>
+void VisitSources(const StreamedEdges& edges, std::int64_t row, const Item* items, Visit visit) {
   const Index* const indices = static_cast<const Index*>(edges.indices);
   const std::int64_t end = edges.indptr[row + 1];
   for (std::int64_t e = edges.indptr[row]; e < end; ++e) {
-    if (e + kAhead < end) Prefetch(parts + edges.first_src + indices[e + kAhead]);
+    if (e + kAhead < end) Prefetch(items + edges.first_src + indices[e + kAhead]);
     visit(edges.first_src + indices[e]);
   }
 }
 
-// Calls visit(u) for each in-edge u -> v.
-template <typename Visit>
-void VisitSources(const std::vector<StreamedEdges>& edges, std::int64_t v,
-                  const std::int16_t* parts, Visit visit) {
+// Calls visit(u) for each in-edge u -> v; it reads items[u].
+template <typename Item, typename Visit>
+void VisitSources(const std::vector<StreamedEdges>& edges, std::int64_t v, const Item* items,
+                  Visit visit) {
   for (const StreamedEdges& of : edges) {
     const std::int64_t row = v - of.first_dst;
     if (row < 0 || row >= of.num_rows) continue;
     if (of.wide) {
-      VisitSources<std::int64_t>(of, row, parts, visit);
+      VisitSources<std::int64_t>(of, row, items, visit);
     } else {
-      VisitSources<std::int32_t>(of, row, parts, visit);
+      VisitSources<std::int32_t>(of, row, items, visit);
     }
   }
 }
@@ -118,7 +119,7 @@ std::int16_t Best(const Votes& votes, const Loads& loads, std::uint8_t kind, std
 
 void StreamParts(std::int64_t num_nodes, const std::vector<StreamedEdges>& edges,
                  const Classes& classes, std::int64_t num_parts, const StreamOptions& options,
-                 std::int16_t* parts) {
+                 const std::function<void()>& now_and_then, std::int16_t* parts) {
   Votes votes(num_parts);
   Loads loads(num_parts, classes);
   std::vector<Majority> majorities(num_nodes);
@@ -127,6 +128,7 @@ void StreamParts(std::int64_t num_nodes, const std::vector<StreamedEdges>& edges
   }
   for (std::int64_t i = 0; i < options.num_passes * num_nodes; ++i) {
     const std::int64_t v = i % num_nodes;
+    if (i % kNodesBetween == 0) now_and_then();
     const std::uint8_t kind = classes.of_node[v];
     const std::int64_t cap = classes.caps[kind];
     if (parts[v] >= 0) {
@@ -140,7 +142,7 @@ void StreamParts(std::int64_t num_nodes, const std::vector<StreamedEdges>& edges
     votes.Clear();
     parts[v] = best;
     ++loads.At(kind, best);
-    VisitSources(edges, v, parts, [&](std::int64_t u) {
+    VisitSources(edges, v, majorities.data(), [&](std::int64_t u) {
       if (u != v) majorities[u].Vote(best);
     });
   }

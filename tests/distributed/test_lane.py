@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from ranks import error_of
 
-from hopflow.distributed.lane import new_lane, tag_of
+from hopflow.distributed.lane import Body, new_lane, tag_of
 from hopflow.distributed.watch import Watch
 
 DTYPES = [torch.int32, torch.int64, torch.uint8, torch.bfloat16]
@@ -87,22 +87,21 @@ def counted(rank, num, sizes):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "exchanges"),
+    ("sizes", "exchanges", "unfilled"),
     [
         # The first follows nothing, the second is the first to follow such a message.
-        ([1000] * 5, 2 + 2 + 1 + 1 + 1),
-        ([1000, 1000, 1100], 2 + 2 + 1),  # somewhat more fits too
-        ([1000, 1000, 2000, 2000, 1000], 2 + 2 + 2 + 1 + 1),
-        ([1 << 20] * 3, 3 * 2),  # so much has an exchange of its own
-        ([0] * 3, 3),
+        ([1000] * 5, 2 + 2 + 1 + 1 + 1, 3 * 152),
+        ([1000, 1000, 1104], 2 + 2 + 1, 48),  # somewhat more fits too
+        ([1000, 1000, 2000, 2000, 1000], 2 + 2 + 2 + 1 + 1, 1152 + 304 + 1304),
+        ([1 << 20] * 3, 3 * 2, 0),  # so much has an exchange of its own
+        ([0] * 3, 3, 0),
     ],
 )
-def test_small_bodies_take_no_exchange_of_their_own(ranks, sizes, exchanges):
+def test_small_bodies_take_no_exchange_of_their_own(ranks, sizes, exchanges, unfilled):
     for _, count, traffic in ranks.run(counted, 2, sizes, num=2):
         assert count == exchanges
-        assert traffic.edges == sum(-(-size // 8) * 8 for size in sizes)
-        assert traffic.headers >= 0
-        assert traffic.bytes == traffic.edges + traffic.headers
+        assert traffic.edges == sum(sizes)
+        assert traffic.headers == (3 + 3) * 8 * len(sizes) + unfilled
 
 
 def at_odds(rank, num):
@@ -126,3 +125,53 @@ def at_odds(rank, num):
 def test_ranks_at_another_step_are_told_so(ranks):
     for rank, (error, _, _) in enumerate(ranks.run(at_odds, 2, num=2)):
         assert f"rank {1 - rank} is at another step than rank {rank}" in error
+
+
+def gone_wrong(rank, num):
+    """An error in the middle of a message leaves a lane that says so."""
+
+    def run(lane):
+        none = torch.zeros((num, 1), dtype=torch.int64)
+        lane.tell(1, none, [[]] * num, "ids")
+        exchange = lane.exchange
+
+        def interrupted(*arguments):
+            exchange(*arguments).wait()
+            raise KeyboardInterrupt
+
+        lane.exchange = interrupted
+        try:
+            lane.tell(2, none, [[]] * num, "ids")
+        except KeyboardInterrupt:
+            lane.exchange = exchange
+        too_many = torch.zeros((num, 4), dtype=torch.int64)
+        return [
+            error_of(lambda: lane.tell(3, too_many, [[]] * num, "ids")),
+            error_of(lambda: lane.tell(3, none, [[]] * num, "ids")),
+            error_of(lambda: Body(torch.zeros(8, dtype=torch.uint8)).take(3, torch.int32)),
+        ]
+
+    return on_lane(rank, num, run)
+
+
+def test_a_message_that_is_not_through_closes_the_lane(ranks):
+    for errors, _, _ in ranks.run(gone_wrong, 2, num=2):
+        assert errors[0] == "ValueError: numbers: expected up to 3 a rank, got 4"
+        assert "is closed, by close() or an earlier failure" in errors[1]
+        assert errors[2] == "HopflowError: a rank sent 8 bytes where 16 or more were to come"
+
+
+def shrinking(rank, num):
+    def run(lane):
+        for size in [50_000] * 2 + [0] * 400:
+            body = [[torch.zeros(size, dtype=torch.uint8)] for _ in range(num)]
+            lane.tell(7, torch.zeros((num, 0), dtype=torch.int64), body, "ids")
+        before = lane.traffic.headers
+        lane.tell(7, torch.zeros((num, 0), dtype=torch.int64), [[]] * num, "ids")
+        return lane.traffic.headers - before
+
+    return on_lane(rank, num, run)
+
+
+def test_room_that_nobody_fills_shrinks(ranks):
+    assert all(sent < 500 for sent, _, _ in ranks.run(shrinking, 2, num=2))

@@ -1,5 +1,7 @@
 """Parts chosen in a stream."""
 
+import signal
+
 import pytest
 import torch
 from helpers import IDS, random_csc
@@ -123,3 +125,20 @@ def test_bad_arguments(change, error, match):
     }
     with pytest.raises(error, match=match):
         ops.stream_parts(**arguments)
+
+
+def test_many_passes_can_be_interrupted():
+    num_nodes = 300_000
+    arguments = [edges_of(num_nodes, 10)], torch.zeros(num_nodes, dtype=torch.uint8), [200_000], 2
+
+    def alarm(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, alarm)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(TimeoutError):
+            ops.stream_parts(*arguments, fresh(num_nodes), num_passes=1000)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

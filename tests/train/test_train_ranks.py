@@ -311,6 +311,27 @@ def test_a_mistake_of_one_rank_alone_is_told_by_it(monkeypatch, capsys):
     assert "rank 1: error: only here" in capsys.readouterr().err
 
 
+def test_what_goes_wrong_with_one_rank_in_the_loop_is_told_before_its_group_is_gone(
+    monkeypatch, capsys
+):
+    gone = []
+    for name, act in (("init_process_group", None), ("destroy_process_group", gone.append)):
+        monkeypatch.setattr(shared.dist, name, lambda *_, act=act, **__: act and act(told()))
+    monkeypatch.setattr(shared, "launched_rank", lambda: 1)
+    monkeypatch.setattr(shared.console, "quiet", False)
+    told = lambda: capsys.readouterr().err  # noqa: E731
+    begin = time.monotonic()
+    with (
+        pytest.raises(typer.Exit),
+        shared.readable_errors(False),
+        shared.process_group("cpu", 1.0),
+    ):
+        raise OSError("only here")
+    assert gone == ["rank 1: error: only here\n"]
+    assert told() == ""  # once
+    assert time.monotonic() - begin < 10  # without waiting for rank 0
+
+
 def test_ctrl_c_leaves_a_checkpoint_that_goes_on(tmp_path):
     path = tmp_path / "run.pt"
     running = torchrun("--epochs", "10000", "--save", str(path))

@@ -24,6 +24,7 @@ from hopflow.graphs.graph import Graph
 from hopflow.train import TrainConfig
 from hopflow.train.data import prepare
 from hopflow.train.loop import Diverged, Interrupted
+from hopflow.train.ranks import is_of_all
 from hopflow.train.typed_data import prepare_typed
 
 # Progress and errors go to stderr, so that a pipe gets results alone.
@@ -34,6 +35,7 @@ MAG_LIKE = ("mag-like", "mag_like")
 _USER_ERRORS = (ValueError, TypeError, IndexError, KeyError, OSError, ImportError, hf.HopflowError)
 # Types that a mistake of hopflow's own raises too: point to the traceback.
 _MAYBE_OURS = (TypeError, IndexError, KeyError)
+_TOLD = "hopflow_told"  # an attribute of errors
 _PATIENCE = 30.0  # seconds that rank 0 has to say what went wrong with all
 
 # typer reads the annotations at run time, hence Optional and not `|`.
@@ -91,6 +93,12 @@ def process_group(device: str, timeout: float) -> Iterator[str]:
     dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
     try:
         yield device
+    except _USER_ERRORS as error:
+        if rank and not is_of_all(error):
+            # Before the group is gone: then rank 0 fails, and torchrun ends this process.
+            _tell(error, rank)
+            setattr(error, _TOLD, True)
+        raise
     finally:
         dist.destroy_process_group()
 
@@ -120,20 +128,27 @@ def readable_errors(debug: bool) -> Iterator[None]:
     except (*_USER_ERRORS, RuntimeError) as error:
         if debug or isinstance(error, typer.Exit):
             raise
-        if rank and isinstance(error, (*_USER_ERRORS, Diverged)):
+        is_told = getattr(error, _TOLD, False)
+        if rank and not is_told and isinstance(error, (*_USER_ERRORS, Diverged)):
             # Most likely rank 0 fails alike. When it has said so torchrun ends this process; if
             # this one left first, torchrun would end rank 0, perhaps before it has said anything.
             time.sleep(_PATIENCE)
-        if rank:
-            console.quiet = False
-            console.print(f"rank {rank}:", end=" ")
-        # A KeyError's text is the repr of its message.
-        text = error.args[0] if isinstance(error, KeyError) and error.args else error
-        console.print("[bold red]error:[/]", end=" ")
-        console.print(str(text), markup=False)
-        if isinstance(error, _MAYBE_OURS):
-            console.print("--debug shows where it comes from")
+        if not is_told:
+            _tell(error, rank)
         raise typer.Exit(2 if isinstance(error, _USER_ERRORS) else 1) from None
+
+
+def _tell(error: BaseException, rank: int | None) -> None:
+    """One line for people."""
+    if rank:
+        console.quiet = False
+        console.print(f"rank {rank}:", end=" ")
+    # A KeyError's text is the repr of its message.
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    console.print("[bold red]error:[/]", end=" ")
+    console.print(str(text), markup=False)
+    if isinstance(error, _MAYBE_OURS):
+        console.print("--debug shows where it comes from")
 
 
 def percent(share: float) -> str:

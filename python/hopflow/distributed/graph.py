@@ -270,9 +270,9 @@ class PartitionedGraph(GraphInParts):
             self._lanes.append(self._new_lane())
 
     def _new_lane(self) -> Lane:
-        # A key and counts by type: of nodes asked for, or of columns from up to three places; or
-        # edges by relation.
-        width = max(1 + 3 * len(self._numbers), len(self.schema.relations))
+        # A key and counts by type: of nodes asked for, or of columns of seeds or all nodes, cached
+        # or not; or edges by relation.
+        width = max(1 + 4 * len(self._numbers), len(self.schema.relations))
         return new_lane(self._rank, self._num_ranks, self._watch, self.timeout, width)
 
     def lane(self, number: int | None = None) -> Lane:

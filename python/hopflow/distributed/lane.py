@@ -17,7 +17,7 @@ from hopflow.distributed.watch import Watch
 
 _WORD = 8  # bytes; tensors in a message begin at a multiple
 _HEAD = 3  # words of a message ahead of its numbers
-_MOST_ROOM = 1 << 16  # bytes; for more than that an exchange of its own costs little
+_MOST_ROOM = 1 << 16  # bytes, an eighth to spare; for more an exchange of its own costs little
 
 
 @dataclass
@@ -61,9 +61,19 @@ class Body:
         self._data, self._at = data, 0
 
     def take(self, count: int, dtype: torch.dtype) -> Tensor:
-        """The next tensor, of ``count`` numbers."""
+        """The next tensor, of ``count`` numbers.
+
+        Raises
+        ------
+        HopflowError
+            Less was sent.
+        """
         begin, size = self._at, count * dtype.itemsize
         self._at += _round_up(size, _WORD)
+        if self._at > self._data.shape[0]:
+            raise ops.HopflowError(
+                f"a rank sent {self._data.shape[0]} bytes where {self._at} or more were to come"
+            )
         return self._data[begin : begin + size].view(dtype)
 
 
@@ -184,7 +194,7 @@ class Lane:
 
         A message has room for small tensors, so that they arrive with the numbers that say how
         large they are; how much, ranks know from the message that followed the same one before.
-        Larger ones take an exchange of their own.
+        If those for any rank are larger, all take an exchange of their own.
 
         Parameters
         ----------
@@ -209,6 +219,20 @@ class Lane:
         HopflowError
             A rank does something else, or does not answer.
         """
+        if numbers.shape[1] > self._width:
+            raise ValueError(
+                f"numbers: expected up to {self._width} a rank, got {numbers.shape[1]}"
+            )
+        try:
+            return self._tell(tag, numbers, bodies, kind)
+        except BaseException:
+            # What the next message has room for follows from this one, which may not be through.
+            self.is_broken = True
+            raise
+
+    def _tell(
+        self, tag: int, numbers: Tensor, bodies: Sequence[Sequence[Tensor]], kind: str
+    ) -> tuple[Tensor, list[Body]]:
         count, sizes = numbers.shape[1], [sum(map(_padded, body)) for body in bodies]
         head, room = _HEAD + self._width, self._rooms.get(self._last, 0)
         # As large for every rank, whatever it does: Gloo ends a process that gets more than it
@@ -223,7 +247,6 @@ class Lane:
         received = self.exchange(sent, ones, ones, "headers").wait()
         wrong = (received[:, 0] != tag).nonzero()
         if wrong.shape[0]:
-            self.is_broken = True
             raise ops.HopflowError(
                 f"rank {int(wrong[0])} is at another step than rank {self.rank}: every rank must"
                 " sample with the same sampler, as many batches, in the same order"
@@ -240,11 +263,10 @@ class Lane:
                 _pack(body, into)
             received_bodies = self.exchange(packed, sizes, coming, kind).wait()
             found = list(torch.split(received_bodies, coming))
-        # Some room to spare; it shrinks slowly, as batches differ.
+        # An eighth to spare; it shrinks slowly, as batches differ.
         wanted = _round_up(most + most // 8)
-        self._rooms[self._last] = (
-            0 if wanted > _MOST_ROOM else max(wanted, _round_up(room * 15 // 16))
-        )
+        shrunk = room - room // 16 // _WORD * _WORD
+        self._rooms[self._last] = 0 if wanted > _MOST_ROOM else max(wanted, shrunk)
         self._last = tag
         return received[:, _HEAD : _HEAD + count], [Body(x) for x in found]
 
@@ -306,5 +328,5 @@ def _padded(x: Tensor) -> int:
     return _round_up(x.numel() * x.element_size(), _WORD)
 
 
-def _round_up(value: int, step: int = 64) -> int:
+def _round_up(value: int, step: int = 8 * _WORD) -> int:
     return -(-value // step) * step

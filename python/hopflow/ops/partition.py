@@ -48,9 +48,9 @@ def stream_parts(
 
     A part counts the less the more nodes of the node's class it has, and not at all when it is full
     for them. In-neighbours are counted. Of the out-neighbours, which no list names, a node knows
-    the running majority of those that chose since it did. Nodes that have a part are taken out of
-    it first: a second pass mends what the first could not know. O(passes x (edges + nodes x
-    parts)), in one thread, four bytes a node; edges are read where they are.
+    the running majority of those that chose since it did, in the same call. Nodes that have a part
+    are taken out of it first: a second pass mends what the first could not know. O(passes x (edges
+    + nodes x parts)), in one thread, four bytes a node; edges are read where they are.
 
     Parameters
     ----------

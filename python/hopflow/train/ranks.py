@@ -14,6 +14,12 @@ from torch import Tensor
 import hopflow as hf
 
 T = TypeVar("T")
+_OF_ALL = "hopflow_of_all_ranks"
+
+
+def is_of_all(error: BaseException) -> bool:
+    """Whether all ranks raised something where this one raised the error."""
+    return bool(getattr(error, _OF_ALL, False))
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,8 @@ class Ranks:
         Raises
         ------
         HopflowError
-            It failed on another rank alone. What it raises here is raised.
+            It failed on another rank alone. What it raises here is raised. Either is marked, for
+            :func:`is_of_all`: every rank raises something.
         """
         made: list[T] = []
         own: Exception | None = None
@@ -94,11 +101,11 @@ class Ranks:
             if not self.is_first and not failed:
                 attempt()
         told = self.gathered(None if own is None else f"{type(own).__name__}: {own}")
-        if own is not None:
-            raise own
         for rank, text in enumerate(told):
             if text is not None:
-                raise hf.HopflowError(f"rank {rank}: {text}")
+                error = own or hf.HopflowError(f"rank {rank}: {text}")
+                setattr(error, _OF_ALL, True)
+                raise error
         return made[0]
 
     def shares(self, work: Tensor) -> list[int]:
