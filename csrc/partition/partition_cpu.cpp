@@ -9,9 +9,8 @@
 namespace hopflow::cpu {
 namespace {
 
-constexpr std::int64_t kAhead = 32;  // neighbours whose parts are on their way
-
-constexpr std::int64_t kNodesBetween = 1 << 18;
+constexpr std::int64_t kAhead = 32;              // neighbours that are on their way from memory
+constexpr std::int64_t kNodesBetween = 1 << 18;  // from one now_and_then() to the next
 
 // Votes of a node's neighbours by part; only parts that were counted are cleared.
 class Votes {

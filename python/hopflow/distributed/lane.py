@@ -145,12 +145,10 @@ class Lane:
         if self.num_ranks == 1:
             received.copy_(sent)
             return Exchange(self, None, received, sent, kind)
-        row_bytes = sent.element_size() * (sent.numel() // sent.shape[0] if sent.shape[0] else 0)
-        others = sum(counts) - counts[self.rank]
-        self.traffic.count(kind, others * row_bytes)
+        width = _row_bytes(sent)
+        self.traffic.count(kind, (sum(counts) - counts[self.rank]) * width)
         # As bytes: Gloo does not know every dtype.
         to, of = _bytes(received), _bytes(sent)
-        width = _row_bytes(received)
         try:
             work = dist.all_to_all_single(
                 to, of, [n * width for n in expected], [n * width for n in counts],
