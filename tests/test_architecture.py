@@ -25,7 +25,7 @@ FLOORS = [
     {"ops"},
     {"function"},
     {"structure"},
-    {"messages", "transforms"},
+    {"messages", "transforms", "storage"},
     {"sampling"},
     {"graphs"},
     {"functional", "udf"},

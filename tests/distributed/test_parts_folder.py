@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hopflow as hf
-from hopflow.distributed.folder.array_files import DTYPES
 from hopflow.distributed.folder.check import check_folder
 from hopflow.distributed.folder.reader import PartsFolder, open_folder
 from hopflow.distributed.folder.writer import write_parts
+from hopflow.storage.array_files import DTYPES
 
 
 def check_against(graph: hf.Graph, owners: dict[str, torch.Tensor], folder: PartsFolder) -> None:

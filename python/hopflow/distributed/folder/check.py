@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hopflow.distributed.folder.array_files import (
+from hopflow.distributed.folder.manifest import part_name
+from hopflow.distributed.folder.reader import PartFiles, PartsFolder, open_folder
+from hopflow.storage.array_files import (
     CHUNK_BYTES,
     ArrayRecord,
     as_array,
@@ -19,8 +21,6 @@ from hopflow.distributed.folder.array_files import (
     spans,
     whole_crc32,
 )
-from hopflow.distributed.folder.manifest import part_name
-from hopflow.distributed.folder.reader import PartFiles, PartsFolder, open_folder
 
 Array = NDArray[Any]
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import hopflow.ops as ops
-from hopflow.distributed.folder.array_files import ArrayRecord, stored_as
+from hopflow.storage.array_files import ArrayRecord, stored_as
 from hopflow.structure.types import Relation, Schema
 
 FORMAT = "hopflow partition"

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hopflow.distributed.folder.array_files import DTYPES, ArrayRecord
 from hopflow.distributed.folder.manifest import (
     FORMAT,
     MANIFEST,
@@ -21,6 +20,7 @@ from hopflow.distributed.folder.manifest import (
     part_json,
     part_name,
 )
+from hopflow.storage.array_files import DTYPES, ArrayRecord
 from hopflow.structure.types import Relation
 
 T = TypeVar("T")

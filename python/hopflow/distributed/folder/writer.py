@@ -17,14 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import hopflow.ops as ops
-from hopflow.distributed.folder.array_files import (
-    CHUNK_BYTES,
-    ArrayRecord,
-    ArrayWriter,
-    as_array,
-    in_edge_positions,
-    spans,
-)
 from hopflow.distributed.folder.contents import checked_owners, checked_splits, planned, total_bytes
 from hopflow.distributed.folder.manifest import (
     MANIFEST,
@@ -38,6 +30,14 @@ from hopflow.distributed.folder.manifest import (
     write_json,
 )
 from hopflow.graphs.graph import Graph
+from hopflow.storage.array_files import (
+    CHUNK_BYTES,
+    ArrayRecord,
+    ArrayWriter,
+    as_array,
+    in_edge_positions,
+    spans,
+)
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.graph_base import require_graph
 

@@ -1,4 +1,4 @@
-"""Arrays of a partition as `.npy` files: written piece by piece, checked, mapped into memory."""
+"""Arrays as `.npy` files: written piece by piece, checked, mapped into memory."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Arrays in files, and columns that are kept elsewhere than in memory or in fewer bits."""
