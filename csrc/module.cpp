@@ -23,6 +23,7 @@ PYBIND11_MODULE(_native, module) {
   hopflow::BindCompact(module);
   hopflow::BindCsc(module);
   hopflow::BindDevice(module);
+  hopflow::BindDiskRows(module);
   hopflow::BindEdgeSoftmax(module);
   hopflow::BindGather(module);
   hopflow::BindGatv2Scores(module);

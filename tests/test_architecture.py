@@ -163,7 +163,7 @@ ROOMS = [
     {"core"},
     {"cuda", "bindings"},
     {"messages", "gather", "csc", "compact", "check_ids", "edge_softmax", "sample", "spmm"}
-    | {"owners", "partition"},
+    | {"owners", "partition", "disk_rows"},
     {"blocks", "gatv2_scores", "sample_weighted", "sddmm", "sddmm_binary", "spmm_binary"},
     {"loader"},
     {""},  # module.cpp and cuda_stub.cpp, which know everything

@@ -24,6 +24,7 @@ void BindCheckIds(pybind11::module_& module);
 void BindCompact(pybind11::module_& module);
 void BindCsc(pybind11::module_& module);
 void BindDevice(pybind11::module_& module);
+void BindDiskRows(pybind11::module_& module);
 void BindEdgeSoftmax(pybind11::module_& module);
 void BindGather(pybind11::module_& module);
 void BindGatv2Scores(pybind11::module_& module);

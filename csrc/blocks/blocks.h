@@ -109,9 +109,6 @@ class BlocksScratch {
   std::unique_ptr<State> state_;
 };
 
-// Thrown where a batch was given up.
-class Cancelled : public std::exception {};
-
 // Samples the blocks of the seeds of each type, which may repeat. In a hop every relation leads to
 // the nodes known at its start; new sources are numbered by type in order of first appearance, one
 // relation after the other. Same ids for any number of threads. Throws std::out_of_range for a seed

@@ -2,6 +2,7 @@
 // std::out_of_range to IndexError, TypeError to TypeError and Error to hopflow.HopflowError.
 #pragma once
 
+#include <exception>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -18,6 +19,11 @@ class TypeError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
+
+namespace cpu {
+// Thrown where a batch was given up; the loader keeps it to itself.
+class Cancelled : public std::exception {};
+}  // namespace cpu
 
 template <typename... Parts>
 std::string StrCat(const Parts&... parts) {

@@ -68,12 +68,17 @@ SeedsView SeedsOf(const LoaderPlan& plan, std::int64_t batch) {
   return seeds;
 }
 
-Buffer GatherColumn(const ColumnRequest& column, DType id_type, const Blocks& blocks) {
+Buffer GatherColumn(const ColumnRequest& column, DType id_type, const Blocks& blocks,
+                    const std::atomic<bool>* cancelled) {
   const SampledNodes& nodes = blocks.nodes[column.type];
   const std::int64_t rows =
       column.level == 0 ? nodes.num_seeds : blocks.hops[column.level - 1].num_src[column.type];
   Buffer out(static_cast<std::size_t>(rows * column.row_bytes));
   DispatchIndex(id_type, "indices", [&]<typename Id>(Type<Id>) {
+    if (column.on_disk != nullptr) {
+      column.on_disk->Read(rows, nodes.src_ids.as<Id>(), out.as<void>(), cancelled);
+      return;
+    }
     cpu::GatherRows(rows, column.row_bytes, column.row_stride_bytes, column.data,
                     nodes.src_ids.as<Id>(), out.as<void>());
   });
@@ -119,7 +124,7 @@ LoadedBatch LoadBatch(const LoaderPlan& plan, std::int64_t batch, const Requests
   LoadedBatch loaded;
   loaded.blocks = cpu::SampleBlocks(plan.graph, seeds.views(), options, scratch, cancelled);
   for (const ColumnRequest& column : requests.columns) {
-    loaded.columns.push_back(GatherColumn(column, plan.graph.id_type, loaded.blocks));
+    loaded.columns.push_back(GatherColumn(column, plan.graph.id_type, loaded.blocks, cancelled));
   }
   loaded.request_number = requests.number;
   for (const TransposeRequest& wanted : requests.transposes) {

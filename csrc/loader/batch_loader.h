@@ -9,16 +9,20 @@
 
 #include "blocks/blocks.h"
 #include "core/buffer_pool.h"
+#include "disk_rows/disk_rows.h"
 
 namespace hopflow {
 
-// A node column whose rows the batches bring along; not owned.
+// A node column whose rows the batches bring along.
 struct ColumnRequest {
-  const void* data;  // [num_nodes of the type, row_bytes], rows row_stride_bytes apart
-  std::int64_t row_bytes;
-  std::int64_t row_stride_bytes;
-  int type;   // of the nodes
-  int level;  // 0: rows of the seeds; l: rows of the nodes that l hops reach
+  // [num_nodes of the type, row_bytes], rows row_stride_bytes apart; not owned. Null: they are in a
+  // file.
+  const void* data = nullptr;
+  std::int64_t row_bytes = 0;
+  std::int64_t row_stride_bytes = 0;
+  int type = 0;   // of the nodes
+  int level = 0;  // 0: rows of the seeds; l: rows of the nodes that l hops reach
+  std::shared_ptr<cpu::DiskRows> on_disk = nullptr;
 };
 
 // The edges of one relation in one hop, wanted by source too.

@@ -93,23 +93,19 @@ class BoundLoader {
 
   ~BoundLoader() { Close(); }
 
-  // columns: [(tensor, type, level)]; transposes: [(hop, relation)], hops counted from the seeds
-  // outwards.
+  // columns: [(tensor or DiskRows, type, level)]; transposes: [(hop, relation)], hops counted from
+  // the seeds outwards.
   void SetRequests(std::int64_t number, const py::list& columns,
                    const std::vector<std::pair<int, int>>& transposes) {
     Requests requests{.number = number, .columns = {}, .transposes = {}};
     for (const py::handle column : columns) {
-      const auto [view, type, level] = column.cast<std::tuple<TensorView, int, int>>();
+      const auto [rows, type, level] = column.cast<std::tuple<py::object, int, int>>();
       const auto num_types = static_cast<int>(num_nodes_.size());
       CheckValue(0 <= type && type < num_types, "type: expected 0 to ", num_types - 1, ", got ",
                  type);
-      Operand{"column", view}.RowsContiguous().OnCpu(kBatchLoaderOp);
-      CheckValue(view.size(0) == num_nodes_[type], "column: expected ", num_nodes_[type],
-                 " rows, got ", view.size(0));
       CheckValue(0 <= level && level <= num_hops_, "level: expected 0 to ", num_hops_, ", got ",
                  level);
-      requests.columns.push_back({view.data, view.row_numel() * view.item_bytes,
-                                  view.stride[0] * view.item_bytes, type, level});
+      requests.columns.push_back(RequestOf(rows, type, level));
     }
     for (const auto& [hop, relation] : transposes) {
       CheckValue(0 <= hop && hop < num_hops_, "hop: expected 0 to ", num_hops_ - 1, ", got ", hop);
@@ -118,6 +114,26 @@ class BoundLoader {
       requests.transposes.push_back({hop, relation});
     }
     loader_->SetRequests(std::move(requests));
+  }
+
+  ColumnRequest RequestOf(const py::object& column, int type, int level) const {
+    ColumnRequest request{.type = type, .level = level};
+    std::int64_t num_rows;
+    if (py::isinstance<cpu::DiskRows>(column)) {
+      request.on_disk = column.cast<std::shared_ptr<cpu::DiskRows>>();
+      request.row_bytes = request.on_disk->options().row_bytes;
+      num_rows = request.on_disk->options().num_rows;
+    } else {
+      const TensorView view = ViewOf(column);
+      Operand{"column", view}.RowsContiguous().OnCpu(kBatchLoaderOp);
+      request.data = view.data;
+      request.row_bytes = view.row_numel() * view.item_bytes;
+      request.row_stride_bytes = view.stride[0] * view.item_bytes;
+      num_rows = view.size(0);
+    }
+    CheckValue(num_rows == num_nodes_[type], "column: expected ", num_nodes_[type], " rows, got ",
+               num_rows);
+    return request;
   }
 
   // None after the last batch, else (ToTensors, request number, columns as bytes, transposes).
