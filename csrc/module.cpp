@@ -16,6 +16,7 @@ PYBIND11_MODULE(_native, module) {
     }
   });
   hopflow::InitTensorCaster();
+  hopflow::BindAddToSources(module);
   hopflow::BindBatchLoader(module);
   hopflow::BindBlocks(module);
   hopflow::BindBufferPool(module);

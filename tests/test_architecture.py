@@ -163,7 +163,7 @@ ROOMS = [
     {"core"},
     {"cuda", "bindings"},
     {"messages", "gather", "csc", "compact", "check_ids", "edge_softmax", "sample", "spmm"}
-    | {"owners", "partition", "disk_rows"},
+    | {"owners", "partition", "disk_rows", "add_to_sources"},
     {"blocks", "gatv2_scores", "sample_weighted", "sddmm", "sddmm_binary", "spmm_binary"},
     {"loader"},
     {""},  # module.cpp and cuda_stub.cpp, which know everything
@@ -206,7 +206,7 @@ def operators() -> list[str]:
 
 
 # Operators of host memory, without a CUDA kernel.
-ON_CPU_ONLY = {"owners", "partition"}
+ON_CPU_ONLY = {"add_to_sources", "disk_rows", "owners", "partition"}
 # Operators that are timed as a part of something larger.
 TIMED_WITH = {
     "edge_softmax": "attention",

@@ -17,6 +17,7 @@
 
 namespace hopflow {
 
+void BindAddToSources(pybind11::module_& module);
 void BindBatchLoader(pybind11::module_& module);
 void BindBlocks(pybind11::module_& module);
 void BindBufferPool(pybind11::module_& module);

@@ -11,6 +11,7 @@ from hopflow import (
     functional,
     nn,
     ops,  # first: loads torch and the native module in the right order
+    storage,
     udf,
 )
 from hopflow.graphs.block import Block
@@ -73,6 +74,7 @@ __all__ = [
     "reverse",
     "sample_neighbors",
     "seed",
+    "storage",
     "to_bfloat16",
     "to_bidirected",
     "to_block",

@@ -25,8 +25,8 @@ from hopflow.commands.shared import (
 from hopflow.commands.train import parse_fanout
 from hopflow.dataloading import NeighborSampler
 from hopflow.distributed import assign
-from hopflow.distributed.cache import size_in_bytes
 from hopflow.distributed.plan import ExchangePlan, plan_exchange
+from hopflow.storage.sizes import size_in_bytes
 from hopflow.train import TrainConfig
 from hopflow.train.typed_data import resolve_fanouts
 

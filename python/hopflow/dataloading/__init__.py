@@ -6,6 +6,7 @@ from hopflow.dataloading.edge_prediction import (
     as_edge_prediction_sampler,
     find_exclude_eids,
 )
+from hopflow.dataloading.kept_rows import KeptRows, keep_expected_rows
 from hopflow.dataloading.loader import DataLoader
 from hopflow.dataloading.neighbor_sampler import (
     MultiLayerFullNeighborSampler,
@@ -18,11 +19,13 @@ __all__ = [
     "BlockSampler",
     "DataLoader",
     "EdgePredictionSampler",
+    "KeptRows",
     "MultiLayerFullNeighborSampler",
     "MultiLayerNeighborSampler",
     "NeighborSampler",
     "Sampler",
     "as_edge_prediction_sampler",
     "find_exclude_eids",
+    "keep_expected_rows",
     "negative_sampler",
 ]

@@ -13,6 +13,7 @@ import torch
 import hopflow.ops as ops
 from hopflow.dataloading.epoch import AnySampler, Epoch, Plan, RunningEpoch, list_of
 from hopflow.dataloading.indices import Indices
+from hopflow.dataloading.kept_rows import KeptRows, keep_expected_rows
 from hopflow.dataloading.native import NativeEpoch, is_plain
 from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.dataloading.on_device import DeviceEpoch, FeatureCaches
@@ -433,6 +434,17 @@ class DataLoader:
     def cache_hit_rates(self) -> dict[str, float]:
         """Of each column in ``gpu_cache``, the share of rows read that were found there."""
         return self._caches.hit_rates()
+
+    def keep_expected_rows(self, *, fill: bool = True) -> dict[tuple[str, str], KeptRows]:
+        """Fill the caches of columns on disk with the rows that this loader's batches are most
+        likely to want, which they keep from then on; see
+        :func:`~hopflow.dataloading.keep_expected_rows`."""
+        if isinstance(self.graph, GraphInParts):
+            raise TypeError("graph: expected a graph in one piece; one in parts has cache_rows()")
+        return keep_expected_rows(
+            self.graph, self._indices.given(), cast(NeighborSampler, self.graph_sampler),
+            batch_size=self.batch_size, fill=fill,
+        )  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands, for :meth:`load_state_dict`.

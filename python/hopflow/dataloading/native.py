@@ -263,14 +263,18 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
         wanted = {
             key: was
             for key, was in wanted_columns(self._plan.graph, keys, self._num_levels).items()
-            if was.tensor.device.type == "cpu"
+            if was.source is not None
         }
         before, hops_before = self._requests[self._request]
         same = wanted.keys() == before.keys() and hops == hops_before
-        if same and all(before[key].still_is(now.tensor) for key, now in wanted.items()):
+        if same and all(before[key] == now for key, now in wanted.items()):
             return
         numbers = {ntype: i for i, ntype in enumerate(self._edges.schema.ntypes)}
-        columns = [(was.tensor, numbers[t], level) for (level, t, _), was in wanted.items()]
+        columns = [
+            (was.source, numbers[t], level)
+            for (level, t, _), was in wanted.items()
+            if was.source is not None
+        ]
         self._request = self._loader.request(columns, hops)
         self._requests[self._request] = (wanted, hops)
 

@@ -25,7 +25,7 @@ from hopflow.dataloading.sampler import MiniBatch
 from hopflow.dataloading.side_stream import SideStream
 from hopflow.graphs.graph import Graph
 from hopflow.sampling.edge_pools import EdgePools, in_typed_form
-from hopflow.structure.frame import Column, Take, read, take_rows
+from hopflow.structure.frame import Column, Take, take_rows
 
 
 class FeatureCaches:
@@ -86,7 +86,7 @@ class FeatureCaches:
     def gather(self, name: str, column: Column, ids: Tensor) -> Tensor:
         """Rows of a column, through its cache if it has one and has not changed since."""
         was, cache = self._caches.get(name, (None, None))
-        if was is None or cache is None or not was.still_is(read(column)):
+        if was is None or cache is None or not was.still_is(column):
             return take_rows(name, column, ids)
         return cache.gather(ids)
 
@@ -224,7 +224,7 @@ class DeviceEpoch(RunningEpoch[MiniBatch]):
         for key, was in wanted.items():
             level, _, name = key
             ids = ops.first_ids(sampled.src_ids, _num_nodes(sampled, level))
-            columns[key] = (was, self._caches.gather(name, was.tensor, ids))
+            columns[key] = (was, self._caches.gather(name, was.column, ids))
         transposes = {}
         for h, relation in self._reads.transposes():
             if h < len(sampled.hops):

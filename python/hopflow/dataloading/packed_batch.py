@@ -12,7 +12,7 @@ from hopflow.dataloading.read_history import ColumnKey, HopKey, Prefetched, Read
 from hopflow.dataloading.sampler import blocks_of
 from hopflow.graphs.block import Block, Parent
 from hopflow.sampling.edge_pools import EdgePools
-from hopflow.structure.frame import Column, Take, read, take_rows
+from hopflow.structure.frame import Column, Take, take_rows
 
 
 @dataclass
@@ -89,7 +89,7 @@ class PackedBatch:
                 was, rows = ready.pop(key, (None, None))
                 if was is None or rows is None:
                     return (gather or take_rows)(name, column, ids)
-                if not was.still_is(read(column)):
+                if not was.still_is(column):
                     if reads is not None:
                         reads.note_change(key)
                     return (gather or take_rows)(name, column, ids)

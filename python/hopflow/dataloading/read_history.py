@@ -10,10 +10,13 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+import hopflow.ops as ops
 from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.graphs.block import Block
 from hopflow.graphs.graph import Graph
 from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.frame import Column, read
+from hopflow.structure.stored_column import StoredColumn
 
 # A column or a transpose goes on being prefetched if one of this many latest batches read it.
 _MEMORY = 2
@@ -24,9 +27,11 @@ HopKey: TypeAlias = tuple[int, int]
 """(hop, number of the relation); hop 0 is that of the seeds."""
 
 
-def _state(x: Tensor) -> tuple[object, ...]:
-    """What a change of a tensor changes, as far as it can be seen; ``x.data = y`` leaves no trace
+def _state(x: Tensor | StoredColumn) -> tuple[object, ...]:
+    """What a change of a column changes, as far as it can be seen; ``x.data = y`` leaves no trace
     in the version."""
+    if isinstance(x, StoredColumn):
+        return (x.version,)
     return x._version, x.data_ptr(), x.shape, x.stride(), x.dtype, x.requires_grad
 
 
@@ -34,19 +39,22 @@ def _state(x: Tensor) -> tuple[object, ...]:
 class Prefetched:
     """A column as it was when its prefetch was asked for."""
 
-    tensor: Tensor
+    column: Tensor | StoredColumn
     state: tuple[object, ...]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Prefetched):
             return NotImplemented
-        return self.tensor is other.tensor and self.state == other.state
+        return self.column is other.column and self.state == other.state
 
     __hash__ = None  # type: ignore[assignment]
 
     @classmethod
-    def of(cls, tensor: Tensor) -> Prefetched | None:
+    def of(cls, column: Column) -> Prefetched | None:
         """None for what only torch can gather, or whose changes cannot be seen."""
+        if isinstance(column, StoredColumn):
+            return cls(column, _state(column))
+        tensor = read(column)
         plain = type(tensor) in (Tensor, torch.nn.Parameter) and not tensor.is_quantized
         if not plain or tensor.requires_grad or tensor.is_inference() or tensor.dim() == 0:
             return None
@@ -54,9 +62,17 @@ class Prefetched:
             return None
         return cls(tensor, _state(tensor))
 
-    def still_is(self, tensor: Tensor) -> bool:
+    @property
+    def source(self) -> ops.RowSource | None:
+        """What the loader's threads gather its rows from; None on CUDA."""
+        if isinstance(self.column, StoredColumn):
+            return self.column.source
+        return self.column if self.column.device.type == "cpu" else None
+
+    def still_is(self, column: Column) -> bool:
         """Whether the rows gathered are those that would be gathered now."""
-        return tensor is self.tensor and _state(tensor) == self.state
+        now = column if isinstance(column, StoredColumn) else read(column)
+        return now is self.column and _state(now) == self.state
 
 
 class ReadHistory:
@@ -141,7 +157,7 @@ def wanted_columns(
     for key in dict.fromkeys(keys):
         level, ntype, name = key
         if level <= num_levels and ntype in frames and name in frames[ntype]:
-            column = Prefetched.of(frames[ntype][name])
+            column = Prefetched.of(frames[ntype].column(name))
             if column is not None:
                 wanted[key] = column
     return wanted

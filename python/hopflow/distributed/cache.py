@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,15 +14,11 @@ from torch import Tensor
 import hopflow.ops as ops
 from hopflow.dataloading.indices import Indices
 from hopflow.distributed.columns import fetch_in_chunks, wanted_columns
+from hopflow.sampling import inclusion
+from hopflow.storage.sizes import size_in_bytes
 
 if TYPE_CHECKING:
     from hopflow.distributed.graph import PartitionedGraph
-
-_CHUNK = 1 << 22  # edges looked at, and rows fetched, at a time
-
-_UNITS = {"": 1, "b": 1}
-_UNITS |= {f"{prefix}b": 1000**i for i, prefix in enumerate("kmgt", 1)}
-_UNITS |= {f"{prefix}ib": 1024**i for i, prefix in enumerate("kmgt", 1)}
 
 
 @dataclass(frozen=True)
@@ -45,33 +40,12 @@ class CacheReport:
     expected_hit_rate: float
 
 
-def size_in_bytes(name: str, size: object) -> int:
-    """A size such as 1000000, ``"500MB"`` or ``"2 GiB"``, in bytes.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Something else, or a negative size.
-    """
-    if isinstance(size, str):
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", size)
-        if found is None or found[2].lower() not in _UNITS:
-            raise ValueError(f"{name}: expected a size such as '500MB' or '2GiB', got {size!r}")
-        return int(float(found[1]) * _UNITS[found[2].lower()])
-    number = ops.as_int(name, size)
-    if number < 0:
-        raise ValueError(f"{name}: expected at least 0 bytes, got {number}")
-    return number
-
-
 def expected_inclusion(
     graph: PartitionedGraph, seeds: Sequence[Tensor], rate: float, fanouts: Sequence[Sequence[int]]
 ) -> list[Tensor]:
     """How likely each node is to be among those of a batch; every rank calls this.
 
-    The nodes of a batch are taken to be drawn independently of one another: with ``p`` the
-    probability that a node is reached, and ``k`` picks of its ``d`` in-edges, each of their sources
-    is reached from it with probability ``p * min(1, k / d)``.
+    As :func:`hopflow.sampling.inclusion.expected_inclusion`, of the edges of all parts.
 
     Parameters
     ----------
@@ -88,45 +62,16 @@ def expected_inclusion(
     -------
     list of Tensor
         Of each type float32, shape [N].
-
-    References
-    ----------
-    Kaler et al., "Communication-efficient graph neural networks with probabilistic neighborhood
-    expansion analysis and caching", MLSys 2023, section 3.
     """
-    part = graph.part
-    ntypes, relations = graph.schema.ntypes, graph.schema.relations
-    number = {ntype: t for t, ntype in enumerate(ntypes)}
-    reached = []
-    for t, own in enumerate(seeds):
-        chance = torch.zeros(part.num_nodes(t))
-        chance[own.long()] = min(rate, 1.0)
-        reached.append(chance)
-    for of_hop in fanouts:
-        # Sums over in-edges of log(1 - chance); the own part's edges, then those of all.
-        missed = [torch.zeros_like(chance) for chance in reached]
-        for (src, _, dst), edges, fanout in zip(relations, part.edges, of_hop):
-            if fanout == 0:
-                continue
-            degrees = edges.indptr.diff()
-            share = torch.ones(degrees.shape[0])
-            if fanout > 0:
-                share = (fanout / degrees.clamp(min=1).float()).clamp(max=1.0)
-            chance = reached[number[dst]][part.ids[number[dst]].long()] * share
-            # Not log(0): what is sure to be reached stays so to seven digits.
-            value = torch.log1p(-chance.clamp(max=1 - 1e-7))
-            for begin in range(0, edges.indices.shape[0], _CHUNK):
-                end = min(begin + _CHUNK, edges.indices.shape[0])
-                # The rows that these edges are of; the first and the last may have others too.
-                ends = torch.tensor([begin, end - 1])
-                first, last = torch.searchsorted(edges.indptr, ends, right=True).tolist()
-                counts = edges.indptr[first - 1 : last + 1].clamp(begin, end).diff()
-                per_edge = value[first - 1 : last].repeat_interleave(counts)
-                missed[number[src]].index_add_(0, edges.indices[begin:end].long(), per_edge)
-        for t, sums in enumerate(missed):
-            sums = graph.lane().reduced(sums, dist.ReduceOp.SUM)
-            reached[t] = 1 - (1 - reached[t]) * torch.exp(sums)
-    return reached
+    part, number = graph.part, {ntype: t for t, ntype in enumerate(graph.schema.ntypes)}
+    relations = [
+        ops.Relation(edges.indptr, edges.indices, number[src], number[dst])
+        for (src, _, dst), edges in zip(graph.schema.relations, part.edges)
+    ]
+    return inclusion.expected_inclusion(
+        relations, [part.num_nodes(t) for t in range(len(number))], seeds, rate, fanouts,
+        rows=part.ids, add=lambda sums: graph.lane().reduced(sums, dist.ReduceOp.SUM),
+    )  # fmt: skip
 
 
 def most_wanted(

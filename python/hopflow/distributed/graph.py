@@ -28,7 +28,8 @@ from hopflow.graphs.block import Parent
 from hopflow.graphs.graph import Graph
 from hopflow.sampling.edge_pools import EdgePools, edge_pools
 from hopflow.structure.adjacency import Adjacency
-from hopflow.structure.frame import LazyColumn, Take
+from hopflow.structure.frame import Take
+from hopflow.structure.lazy_column import LazyColumn
 from hopflow.structure.types import Schema
 
 # Threads that exchange must be gone before torch takes its process groups down.

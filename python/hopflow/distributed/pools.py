@@ -12,7 +12,7 @@ import hopflow.ops as ops
 from hopflow.distributed.lane import Lane, tag_of
 from hopflow.sampling.edge_pool import EdgePool, pool_of
 from hopflow.sampling.edge_pools import EdgePools
-from hopflow.structure.frame import LazyColumn
+from hopflow.structure.lazy_column import LazyColumn
 
 if TYPE_CHECKING:
     from hopflow.distributed.graph import PartitionedGraph

@@ -18,13 +18,13 @@ from hopflow.structure.frame import (
     Column,
     Columns,
     Frame,
-    LazyColumn,
     Take,
     inherit,
     read,
     take_rows,
 )
 from hopflow.structure.graph_base import GraphBase
+from hopflow.structure.lazy_column import LazyColumn
 from hopflow.structure.relations import node_name
 from hopflow.structure.types import ONE_TYPE_BLOCK, Relation, Schema
 

@@ -8,10 +8,12 @@ import hopflow.ops._openmp  # noqa: F401  before the native module: see there
 from hopflow.ops._place import first_ids, mark_csc, mark_ids, on_cuda
 from hopflow.ops._shapes import INT32_MAX, MOST_NODES, as_int, id_dtype
 from hopflow.ops._transforms import is_a_transforms, is_compiling, made_to_last
+from hopflow.ops.add_to_sources import add_to_sources, add_to_sources_reference
 from hopflow.ops.batch_loader import (
     BatchLoader,
     LoadedBatch,
     LoadedTypedBatch,
+    RowSource,
     ScratchCache,
     TypedBatchLoader,
 )
@@ -42,6 +44,14 @@ from hopflow.ops.device import (
     instruction_set,
     num_threads,
     set_num_threads,
+)
+from hopflow.ops.disk_rows import (
+    READERS,
+    DiskRows,
+    DiskUse,
+    best_reader,
+    cache_bytes,
+    cache_rows_within,
 )
 from hopflow.ops.edge_softmax import edge_softmax, edge_softmax_reference
 from hopflow.ops.gather import gather_rows, gather_rows_reference
@@ -93,8 +103,11 @@ from hopflow.ops.typed_blocks import (
 __all__ = [
     "INT32_MAX",
     "MOST_NODES",
+    "READERS",
     "REDUCERS",
     "BatchLoader",
+    "DiskRows",
+    "DiskUse",
     "Drawn",
     "HopflowError",
     "LoadedBatch",
@@ -104,6 +117,7 @@ __all__ = [
     "Relation",
     "RelationHop",
     "RowCache",
+    "RowSource",
     "RowWeights",
     "SampledBlocks",
     "SampledHop",
@@ -116,7 +130,12 @@ __all__ = [
     "TypedBatchLoader",
     "TypedHop",
     "TypedNodes",
+    "add_to_sources",
+    "add_to_sources_reference",
     "as_int",
+    "best_reader",
+    "cache_bytes",
+    "cache_rows_within",
     "check_csc",
     "compact_ids",
     "compact_ids_reference",

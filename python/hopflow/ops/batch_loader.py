@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,12 +13,17 @@ from hopflow.ops._place import check_ids
 from hopflow.ops._shapes import require_ids
 from hopflow.ops.blocks import BlockArrays, SampledBlocks
 from hopflow.ops.csc import Transpose
+from hopflow.ops.disk_rows import DiskRows
+from hopflow.ops.pool import empty
 from hopflow.ops.relations import (
     Relation,
     SampledTypedBlocks,
     require_fanouts,
     require_relations,
 )
+
+RowSource: TypeAlias = Tensor | DiskRows
+"""What rows of a column are gathered from."""
 
 ScratchCache = _native.ScratchCache
 """Memory that the workers of one graph's loaders keep from epoch to epoch (4 bytes a node each, up
@@ -92,16 +97,22 @@ class _Epoch:
             batch_size, list(batches), seed % 2**64, epoch % 2**64, num_workers, capacity, cache,
         )  # fmt: skip
         # Batches under way may still read the columns of earlier requests.
-        self._requested: dict[int, list[tuple[Tensor, int, int]]] = {0: []}
+        self._requested: dict[int, list[tuple[RowSource, int, int]]] = {0: []}
 
     def _ask(
-        self, columns: Sequence[tuple[Tensor, int, int]], transposes: Sequence[tuple[int, int]]
+        self, columns: Sequence[tuple[RowSource, int, int]], transposes: Sequence[tuple[int, int]]
     ) -> int:
         number = max(self._requested) + 1
         # Detached: what a column's owner puts in its place (``x.data = y``) must neither free the
         # memory that the workers read nor change the dtype and shape of rows gathered before.
-        self._requested[number] = [(x.detach(), type_, level) for x, type_, level in columns]
-        self._native.set_requests(number, self._requested[number], list(transposes))
+        self._requested[number] = requested = [
+            (x.detach() if isinstance(x, Tensor) else x, type_, level)
+            for x, type_, level in columns
+        ]
+        natives = [
+            (x if isinstance(x, Tensor) else x.native, t, level) for x, t, level in requested
+        ]
+        self._native.set_requests(number, natives, list(transposes))
         return number
 
     def _take(
@@ -130,10 +141,12 @@ def _num_rows(arrays: BlockArrays, type_: int, level: int) -> int:
     return nodes[type_][1].shape[0] if level == 0 else hops[level - 1][1][type_]
 
 
-def _as_rows(flat: Tensor, column: Tensor, num_rows: int) -> Tensor:
+def _as_rows(flat: Tensor, column: RowSource, num_rows: int) -> Tensor:
     """Gathered bytes as rows of ``column``."""
     shape = (num_rows, *column.shape[1:])
-    return flat.view(column.dtype).view(shape) if flat.numel() else column.new_empty(shape)
+    if not flat.numel():
+        return empty(shape, column.dtype, flat.device)
+    return flat.view(column.dtype).view(shape)
 
 
 class BatchLoader(_Epoch):
@@ -197,12 +210,12 @@ class BatchLoader(_Epoch):
             epoch=epoch, num_workers=num_workers, capacity=capacity, cache=cache,
         )  # fmt: skip
 
-    def request(self, columns: Sequence[tuple[Tensor, int]], transposes: Sequence[int]) -> int:
+    def request(self, columns: Sequence[tuple[RowSource, int]], transposes: Sequence[int]) -> int:
         """Make the batches not yet begun bring these along.
 
         Parameters
         ----------
-        columns : sequence of (Tensor, int)
+        columns : sequence of (Tensor or DiskRows, int)
             A node column [N, ...] with contiguous rows, and the level whose rows are wanted: 0 for
             the seeds, ``h`` for the nodes that ``h`` hops reach.
         transposes : sequence of int
@@ -290,13 +303,13 @@ class TypedBatchLoader(_Epoch):
         )  # fmt: skip
 
     def request(
-        self, columns: Sequence[tuple[Tensor, int, int]], transposes: Sequence[tuple[int, int]]
+        self, columns: Sequence[tuple[RowSource, int, int]], transposes: Sequence[tuple[int, int]]
     ) -> int:
         """Make the batches not yet begun bring these along.
 
         Parameters
         ----------
-        columns : sequence of (Tensor, int, int)
+        columns : sequence of (Tensor or DiskRows, int, int)
             A column [N, ...] of one node type with contiguous rows, the number of the type, and the
             level whose rows are wanted: 0 for the seeds, ``h`` for the nodes that ``h`` hops reach.
         transposes : sequence of (int, int)

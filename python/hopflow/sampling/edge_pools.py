@@ -13,9 +13,9 @@ import hopflow.ops as ops
 from hopflow.sampling.edge_pool import EdgePool, edge_ids, pool_of
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.by_type import ids_by_relation
-from hopflow.structure.frame import LazyColumn
 from hopflow.structure.graph_base import GraphBase
 from hopflow.structure.ids import require_dense
+from hopflow.structure.lazy_column import LazyColumn
 from hopflow.structure.types import Relation, Schema, told
 
 

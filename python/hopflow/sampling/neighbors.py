@@ -11,8 +11,9 @@ import hopflow.ops as ops
 from hopflow.sampling import random
 from hopflow.sampling.edge_pools import edge_pools, fanouts_of
 from hopflow.structure.by_type import nodes_by_type
-from hopflow.structure.frame import EID, LazyColumn
+from hopflow.structure.frame import EID
 from hopflow.structure.graph_base import GraphT, require_graph, require_here
+from hopflow.structure.lazy_column import LazyColumn
 from hopflow.structure.types import Relation
 from hopflow.transforms.around import graph_of_rows, without_edges
 from hopflow.transforms.by_type import change_relations

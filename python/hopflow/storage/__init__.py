@@ -1,1 +1,5 @@
-"""Arrays in files, and columns that are kept elsewhere than in memory or in fewer bits."""
+"""Arrays in files, and columns that are kept elsewhere than in memory."""
+
+from hopflow.storage.disk_column import DiskColumn, DiskReport
+
+__all__ = ["DiskColumn", "DiskReport"]

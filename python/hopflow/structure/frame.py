@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
+from hopflow.structure.lazy_column import LazyColumn
+from hopflow.structure.stored_column import StoredColumn
 
 NID = "_ID"
 """Column of a block's nodes that holds their ids in the parent graph."""
@@ -18,56 +20,6 @@ NTYPE = "_TYPE"
 """Node column of :func:`hopflow.to_homogeneous`: the number of each node's type."""
 ETYPE = "_TYPE"
 """Edge column of :func:`hopflow.to_homogeneous`: the number of each edge's type."""
-
-
-class LazyColumn:
-    """A column that is computed on first read and then kept."""
-
-    __slots__ = ("_compute", "_value")
-
-    def __init__(self, compute: Callable[[], Tensor]) -> None:
-        self._compute: Callable[[], Tensor] | None = compute
-        self._value: Tensor | None = None
-
-    def read(self) -> Tensor:
-        """The column, computed now if it has not been yet."""
-        if self._value is None:
-            compute = self._compute
-            # Two threads may both compute; the results are equal and one of them is kept.
-            if compute is not None:
-                # The value outlives this read: it must serve a backward pass even if first read
-                # while no gradients are recorded.
-                if (
-                    not ops.is_compiling()
-                    and torch.is_grad_enabled()
-                    and not torch.is_inference_mode_enabled()
-                ):
-                    value = compute()
-                else:
-                    with torch.inference_mode(False), torch.enable_grad():
-                        value = compute()
-                if ops.is_a_transforms(value):
-                    return value
-                self._value = value
-                self._compute = None  # lets go of the parent's column
-        assert self._value is not None
-        return self._value
-
-    def __reduce__(self) -> tuple[Callable[[Tensor], LazyColumn], tuple[Tensor]]:
-        # A pickle or a copy to another process holds the value, not the parent's column.
-        return LazyColumn.of, (self.read(),)
-
-    @classmethod
-    def of(cls, value: Tensor) -> LazyColumn:
-        """A column that is at hand."""
-        column = cls(lambda: value)
-        column.read()
-        return column
-
-    @property
-    def is_read(self) -> bool:
-        """Whether the column has been computed."""
-        return self._value is not None
 
 
 Column: TypeAlias = "Tensor | LazyColumn"
@@ -123,23 +75,33 @@ class Frame(MutableMapping[str, Tensor]):
         return None, {name: getattr(self, name) for name in self.__slots__}
 
     def __getitem__(self, key: str) -> Tensor:
-        return read(self._column(key))
+        return read(self.column(key))
 
-    def _column(self, key: str) -> Column:
+    def column(self, key: str) -> Column:
+        """A column as it is kept, not read.
+
+        Raises
+        ------
+        KeyError
+            There is none of that name.
+        """
         try:
             return self._columns[key]
         except KeyError:
             known = ", ".join(map(repr, self._columns)) or "none"
             raise KeyError(f"no {self._what} column {key!r}; there is {known}") from None
 
-    def __setitem__(self, key: str, value: Tensor) -> None:
+    def __setitem__(self, key: str, value: Tensor | StoredColumn) -> None:
         self.check(key, value)
         self._columns[key] = value
 
-    def check(self, key: str, value: Tensor) -> None:
+    def check(self, key: str, value: Tensor | StoredColumn) -> None:
         """Raise a TypeError or ValueError unless ``value`` may be the column ``key``."""
         if not isinstance(key, str):
             raise TypeError(f"column name: expected a str, got {type(key).__name__}")
+        if isinstance(value, StoredColumn):
+            self._check_place(key, value.shape, torch.device("cpu"))
+            return
         if not isinstance(value, Tensor):
             raise TypeError(
                 f"{self._what} column {key!r}: expected a torch.Tensor, got {type(value).__name__}"
@@ -149,14 +111,17 @@ class Frame(MutableMapping[str, Tensor]):
                 f"{self._what} column {key!r}: expected a dense tensor, got a sparse one"
                 f" ({str(value.layout).replace('torch.', '')})"
             )
-        if value.dim() == 0 or value.shape[0] != self._num_rows:
+        self._check_place(key, value.shape, value.device)
+
+    def _check_place(self, key: str, shape: torch.Size, device: torch.device) -> None:
+        if not shape or shape[0] != self._num_rows:
             raise ValueError(
                 f"{self._what} column {key!r}: expected one row for each of the {self._num_rows}"
-                f" {self._what}s, got shape {list(value.shape)}"
+                f" {self._what}s, got shape {list(shape)}"
             )
-        if value.device != self._device:
+        if device != self._device:
             raise ValueError(
-                f"{self._what} column {key!r} is on {value.device}, the graph on {self._device};"
+                f"{self._what} column {key!r} is on {device}, the graph on {self._device};"
                 f" expected one device"
             )
 
@@ -189,7 +154,7 @@ class Frame(MutableMapping[str, Tensor]):
 
     def is_read(self, key: str) -> bool:
         """Whether a column is at hand, rather than still to be gathered from the parent."""
-        column = self._column(key)
+        column = self.column(key)
         return column.is_read if isinstance(column, LazyColumn) else True
 
     def schemes(self) -> str:
@@ -199,7 +164,7 @@ class Frame(MutableMapping[str, Tensor]):
             if isinstance(column, LazyColumn) and not column.is_read:
                 parts.append(f"{key!r}: Scheme(not read yet)")
                 continue
-            value = self[key]
+            value = column if isinstance(column, StoredColumn) else self[key]
             parts.append(f"{key!r}: Scheme(shape={tuple(value.shape[1:])}, dtype={value.dtype})")
         return "{" + ", ".join(parts) + "}"
 
@@ -237,6 +202,8 @@ def take_rows(name: str, column: Column, ids: Tensor) -> Tensor:
 
     A column in host memory is read in place by the GPU if it is pinned, else gathered on the CPU.
     """
+    if isinstance(column, StoredColumn):
+        return column.gather(ids.cpu()).to(ids.device)
     x = read(column)
     if x.device == ids.device or (ids.device.type == "cuda" and ops.is_pinned(x)):
         return ops.gather_rows(x, ids)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hopflow.structure.frame import Frame, take_rows
+from hopflow.structure.stored_column import StoredColumn
 
 Columns: TypeAlias = Mapping[str, Tensor]
 
@@ -76,13 +77,18 @@ def write_rows(frame: Frame, ids: Tensor | None, columns: Columns) -> None:
     for name, value in columns.items():
         if name not in frame:
             continue
-        old = frame[name]
+        column = frame.column(name)
+        old = column if isinstance(column, StoredColumn) else frame[name]
         if old.shape[1:] != value.shape[1:] or old.dtype != value.dtype:
             raise ValueError(
                 f"column {name!r}: expected rows as it has, {scheme(old)}, got {scheme(value)}"
             )
     at, last = _distinct(ids)
     for name, value in columns.items():
+        stored = frame.column(name) if name in frame else None
+        if isinstance(stored, StoredColumn):
+            stored.write(ids, value)
+            continue
         shape = (frame.num_rows, *value.shape[1:])
         old = frame[name] if name in frame else value.new_zeros(shape)
         frame[name] = old.index_copy(0, at, value if last is None else value[last])
@@ -98,6 +104,6 @@ def _distinct(ids: Tensor) -> tuple[Tensor, Tensor | None]:
     return distinct, order[ends]
 
 
-def scheme(value: Tensor) -> str:
+def scheme(value: Tensor | StoredColumn) -> str:
     """Dtype and shape of a row, for messages."""
     return f"{str(value.dtype).replace('torch.', '')} {list(value.shape[1:])}"

@@ -97,7 +97,7 @@ class RowColumns(MutableMapping[str, Tensor]):
         self._frame, self._ids = frame, ids
 
     def __getitem__(self, key: str) -> Tensor:
-        return take_rows(key, self._frame[key], self._ids)
+        return take_rows(key, self._frame.column(key), self._ids)
 
     def __setitem__(self, key: str, value: Tensor) -> None:
         write_rows(self._frame, self._ids, {key: value})

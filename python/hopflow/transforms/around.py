@@ -11,8 +11,9 @@ from torch import Tensor
 import hopflow.ops as ops
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.by_type import nodes_by_type
-from hopflow.structure.frame import EID, LazyColumn, inherit
+from hopflow.structure.frame import EID, inherit
 from hopflow.structure.graph_base import GraphT, require_graph, require_here
+from hopflow.structure.lazy_column import LazyColumn
 from hopflow.structure.types import Relation
 from hopflow.transforms.by_type import change_relations
 from hopflow.transforms.subgraph import SomeEdges, parts_of

@@ -1,0 +1,107 @@
+"""Which rows of columns on disk a loader's batches are most likely to want."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import hopflow.ops as ops
+from hopflow.dataloading.indices import Indices
+from hopflow.dataloading.neighbor_sampler import NeighborSampler
+from hopflow.graphs.graph import Graph
+from hopflow.sampling.inclusion import expected_inclusion, most_likely
+from hopflow.storage.disk_column import DiskColumn
+
+
+@dataclass(frozen=True)
+class KeptRows:
+    """What the cache of a column on disk was told to keep.
+
+    Attributes
+    ----------
+    rows : int
+        Rows kept.
+    memory : int
+        Bytes of the cache.
+    expected_hit_rate : float
+        Share of a batch's rows that are expected to be among them.
+    """
+
+    rows: int
+    memory: int
+    expected_hit_rate: float
+
+
+def keep_expected_rows(
+    graph: Graph,
+    indices: Any,
+    sampler: NeighborSampler,
+    *,
+    batch_size: int,
+    fill: bool = True,
+) -> dict[tuple[str, str], KeptRows]:
+    """Fill the caches of columns on disk with the rows that batches are most likely to want.
+
+    How likely a node is to be in a batch is computed from the graph (:func:`expected_inclusion`):
+    one pass over the edges for each hop. From then on the caches keep these rows alone. For seeds
+    that are visited again and again this has more hits than the rows used last.
+
+    Parameters
+    ----------
+    graph : Graph
+        With node columns that are a :class:`DiskColumn` with a cache.
+    indices : Tensor, numpy array, sequence of int or dict
+        The nodes that batches are made of, as the loader takes them.
+    sampler : NeighborSampler
+        What makes the batches.
+    batch_size : int
+        Seeds a batch.
+    fill : bool
+        Read the rows now, in the order of the file; otherwise each when it is first wanted.
+
+    Returns
+    -------
+    dict
+        By node type and name of the column.
+
+    Raises
+    ------
+    TypeError
+        Another sampler.
+    ValueError
+        The graph has no such column; no nodes to make batches of.
+    """
+    if not isinstance(sampler, NeighborSampler):
+        raise TypeError(f"sampler: expected a NeighborSampler, got {type(sampler).__name__}")
+    columns = disk_columns(graph)
+    if not columns:
+        raise ValueError("graph: expected a node column on disk that has a cache, got none")
+    seeds = Indices.of(graph, indices, "node")
+    if not len(seeds):
+        raise ValueError("indices: expected at least one node, got none")
+    edges = sampler.edges_of(graph)
+    rate = ops.as_int("batch_size", batch_size) / len(seeds)
+    chances = expected_inclusion(
+        edges.relations, edges.num_nodes, [ids.cpu() for ids in seeds.by_number()], rate,
+        edges.fanouts(sampler.fanouts),
+    )  # fmt: skip
+    found = {}
+    for (ntype, name), column in columns.items():
+        chance = chances[graph.schema.ntypes.index(ntype)]
+        ids = most_likely(chance, column.capacity)
+        total = float(chance.double().sum())
+        rate = float(chance[ids].double().sum()) / total if total else 0.0
+        count = column.keep(ids, fill=fill)
+        found[ntype, name] = KeptRows(count, column.report().memory, rate)
+    return found
+
+
+def disk_columns(graph: Graph) -> dict[tuple[str, str], DiskColumn]:
+    """The node columns on disk that have a cache, by type and name."""
+    found = {}
+    for ntype, frame in graph.node_frames().items():
+        for name in frame:
+            column = frame.column(name)
+            if isinstance(column, DiskColumn) and column.capacity:
+                found[ntype, name] = column
+    return found

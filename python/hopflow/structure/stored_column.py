@@ -1,0 +1,65 @@
+"""A column that is not a tensor in memory: on disk, or kept in fewer bits than it is read in."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+import hopflow.ops as ops
+from hopflow.structure.lazy_column import LazyColumn
+
+
+class StoredColumn(LazyColumn):
+    """A column whose rows are gathered from where they are kept.
+
+    ``block.srcdata[name]`` of a graph that has it reads the rows that the block needs;
+    ``graph.ndata[name]`` is the whole column.
+
+    Attributes
+    ----------
+    shape : torch.Size
+        Of the whole column, [N, ...].
+    dtype : torch.dtype
+        Of the rows that come out.
+    """
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, shape: torch.Size, dtype: torch.dtype) -> None:
+        super().__init__(self.read)
+        self.shape, self.dtype = shape, dtype
+
+    @abstractmethod
+    def read(self) -> Tensor:
+        """The whole column."""
+
+    @abstractmethod
+    def gather(self, ids: Tensor) -> Tensor:
+        """Rows of the column; ids of shape [M], int32 or int64, on the CPU."""
+
+    @abstractmethod
+    def write(self, ids: Tensor, rows: Tensor) -> None:
+        """Put rows in place of those of ``ids``, of equal ids the last.
+
+        Raises
+        ------
+        ValueError
+            The column is not writable.
+        """
+
+    @property
+    @abstractmethod
+    def source(self) -> ops.RowSource:
+        """What threads of the loader gather rows from."""
+
+    @property
+    @abstractmethod
+    def version(self) -> object:
+        """Another after every change of the column."""
+
+    @property
+    def is_read(self) -> bool:
+        """True: asking for rows computes nothing that could be put off."""
+        return True
