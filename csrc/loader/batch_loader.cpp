@@ -68,6 +68,19 @@ SeedsView SeedsOf(const LoaderPlan& plan, std::int64_t batch) {
   return seeds;
 }
 
+// Adds the time since it last did, or since it was made.
+class Stopwatch {
+ public:
+  void Add(std::int64_t& nanoseconds) {
+    const auto now = std::chrono::steady_clock::now();
+    nanoseconds += (now - last_) / std::chrono::nanoseconds(1);
+    last_ = now;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
 Buffer GatherColumn(const ColumnRequest& column, DType id_type, const Blocks& blocks,
                     const std::atomic<bool>* cancelled) {
   const SampledNodes& nodes = blocks.nodes[column.type];
@@ -122,9 +135,12 @@ LoadedBatch LoadBatch(const LoaderPlan& plan, std::int64_t batch, const Requests
       .replace = plan.replace,
       .output_type = plan.output_type};
   LoadedBatch loaded;
+  Stopwatch watch;
   loaded.blocks = cpu::SampleBlocks(plan.graph, seeds.views(), options, scratch, cancelled);
+  watch.Add(loaded.times.sampling);
   for (const ColumnRequest& column : requests.columns) {
     loaded.columns.push_back(GatherColumn(column, plan.graph.id_type, loaded.blocks, cancelled));
+    watch.Add(column.on_disk == nullptr ? loaded.times.gathering : loaded.times.reading);
   }
   loaded.request_number = requests.number;
   for (const TransposeRequest& wanted : requests.transposes) {
@@ -132,6 +148,7 @@ LoadedBatch LoadBatch(const LoaderPlan& plan, std::int64_t batch, const Requests
     const int src_type = plan.graph.relations[wanted.relation].src_type;
     loaded.transposes.push_back(Transpose(hop.relations[wanted.relation], hop.num_src[src_type]));
   }
+  watch.Add(loaded.times.transposing);
   return loaded;
 }
 

@@ -45,8 +45,17 @@ struct TransposedEdges {
   Buffer positions;  // int32 [num_edges]
 };
 
+// What a batch took in the thread that made it, in nanoseconds.
+struct BatchTimes {
+  std::int64_t sampling = 0;   // and renumbering
+  std::int64_t gathering = 0;  // columns in memory
+  std::int64_t reading = 0;    // columns on disk, their caches included
+  std::int64_t transposing = 0;
+};
+
 struct LoadedBatch {
   Blocks blocks;
+  BatchTimes times;
   std::int64_t request_number = 0;
   std::vector<Buffer> columns;              // in the order of Requests::columns
   std::vector<TransposedEdges> transposes;  // in the order of Requests::transposes

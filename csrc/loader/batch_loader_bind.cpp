@@ -136,7 +136,8 @@ class BoundLoader {
     return request;
   }
 
-  // None after the last batch, else (ToTensors, request number, columns as bytes, transposes).
+  // None after the last batch, else (ToTensors, request number, columns as bytes, transposes,
+  // BatchTimes).
   // Waits for at most so many seconds, if not 0.
   py::object Next(double timeout) {
     const std::int64_t place = loader_->Claim();
@@ -156,6 +157,7 @@ class BoundLoader {
         throw std::runtime_error(StrCat("DataLoader timed out after ", timeout, " seconds"));
       }
     }
+    const BatchTimes times = loaded->times;
     py::list columns, transposes;
     for (Buffer& column : loaded->columns) {
       const auto bytes = static_cast<std::int64_t>(column.bytes());
@@ -169,8 +171,10 @@ class BoundLoader {
                          ToTensor(std::move(edges.rows), DType::kInt32, num_edges),
                          ToTensor(std::move(edges.positions), DType::kInt32, num_edges)));
     }
-    return py::make_tuple(ToTensors(std::move(loaded->blocks), id_type_, output_type_),
-                          loaded->request_number, columns, transposes);
+    return py::make_tuple(
+        ToTensors(std::move(loaded->blocks), id_type_, output_type_), loaded->request_number,
+        columns, transposes,
+        py::make_tuple(times.sampling, times.gathering, times.reading, times.transposing));
   }
 
   void Close() {

@@ -267,10 +267,20 @@ class BatchLoader:
         columns: list[tuple[Tensor | DiskRows, int, int]],
         transposes: list[tuple[int, int]],
     ) -> None: ...
-    # (blocks, number of the request, columns as bytes, transposes)
+    # (blocks, number of the request, columns as bytes, transposes, nanoseconds spent sampling,
+    # gathering, reading and transposing)
     def next(
         self, timeout: float
-    ) -> tuple[_Blocks, int, list[Tensor], list[tuple[Tensor, Tensor, Tensor]]] | None: ...
+    ) -> (
+        tuple[
+            _Blocks,
+            int,
+            list[Tensor],
+            list[tuple[Tensor, Tensor, Tensor]],
+            tuple[int, int, int, int],
+        ]
+        | None
+    ): ...
     def close(self) -> None: ...
 
 def pool_allocate(bytes: int) -> Tensor: ...

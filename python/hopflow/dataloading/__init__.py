@@ -13,6 +13,7 @@ from hopflow.dataloading.neighbor_sampler import (
     MultiLayerNeighborSampler,
     NeighborSampler,
 )
+from hopflow.dataloading.report import LoaderReport
 from hopflow.dataloading.sampler import BlockSampler, Sampler
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "DataLoader",
     "EdgePredictionSampler",
     "KeptRows",
+    "LoaderReport",
     "MultiLayerFullNeighborSampler",
     "MultiLayerNeighborSampler",
     "NeighborSampler",

@@ -9,7 +9,8 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import perf_counter_ns
 from typing import Any, NoReturn, Protocol, TypeVar
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.dataloading.indices import Indices
+from hopflow.dataloading.report import LoaderTimes, is_profiling, profiled
 from hopflow.dataloading.turns import Turns
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
@@ -85,6 +87,7 @@ class Plan:
     epoch: int
     turns: Turns
     pin_memory: bool = False  # of batches on the CPU
+    times: LoaderTimes = field(default_factory=LoaderTimes, compare=False)
 
     def prepare(self, batch: int) -> Any:
         """Make one batch: a function of the plan and the batch's number."""
@@ -94,14 +97,15 @@ class Plan:
         ids = ids[rows].clone() if self.order is None else ids[self.order[rows]]
         seeds = move(self.indices.split(ids), self.graph.device)
         try:
-            with rng.batch_stream(self.seed, self.epoch, batch):
+            with self.times.stage("sampling"), rng.batch_stream(self.seed, self.epoch, batch):
                 made = self.sampler.sample(self.graph, seeds)
         except StopIteration as error:
             # It would end the consumer's loop as if the epoch were over (cf. PEP 479).
             raise RuntimeError(f"the sampler raised StopIteration in batch {batch}") from error
-        if self.device != self.graph.device:
-            return move(made, self.device)
-        return pinned(made) if self.pin_memory else made
+        if self.device == self.graph.device and not self.pin_memory:
+            return made
+        with self.times.stage("copying"):
+            return pinned(made) if self.device == self.graph.device else move(made, self.device)
 
     def mark(self, batch: Any, step: int) -> Any:
         """Note on a batch's graphs what it counts for among those of all ranks; returns it."""
@@ -120,6 +124,26 @@ class Plan:
 
 class RunningEpoch(Iterator[_Item]):
     """Base of the loader's iterators: threads and locks stay where they are."""
+
+    _plan: Plan
+
+    def __next__(self) -> _Item:
+        """The next batch; what it is waited for is counted."""
+        begin, is_batch = perf_counter_ns(), False
+        try:
+            if is_profiling():
+                with profiled("hopflow: wait for a batch"):
+                    batch = self.next_batch()
+            else:
+                batch = self.next_batch()
+            is_batch = True
+        finally:
+            self._plan.times.asked(begin, perf_counter_ns(), is_batch=is_batch)
+        return batch
+
+    @abstractmethod
+    def next_batch(self) -> _Item:
+        """The next batch; StopIteration after the last."""
 
     @abstractmethod
     def close(self, *, wait: bool = True) -> None:
@@ -205,7 +229,8 @@ class Epoch(RunningEpoch[Any]):
                 initializer=self._workers.begin,
             )
 
-    def __next__(self) -> Any:
+    def next_batch(self) -> Any:
+        """The next batch; StopIteration after the last."""
         with self._lock:
             is_over = self._next >= self._num_steps
             if not is_over:

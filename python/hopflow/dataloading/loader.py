@@ -35,6 +35,7 @@ from hopflow.dataloading.options import (
 )
 from hopflow.dataloading.parts import GraphInParts
 from hopflow.dataloading.read_history import ReadHistory
+from hopflow.dataloading.report import LoaderReport, LoaderTimes
 from hopflow.dataloading.sampler import Sampler
 from hopflow.dataloading.state import checked_state
 from hopflow.dataloading.turns import Turns, agreed, gathered, this_rank
@@ -48,6 +49,7 @@ _SHUFFLE = -1
 # what the loop was seen to read, locks on memory and what the GPU keeps.
 _NOT_COPIED = (
     "_adopted", "_caches", "_pinned", "_pins", "_pins_batches", "_reads", "_running", "_scratch",
+    "_times",
 )  # fmt: skip
 
 
@@ -257,6 +259,7 @@ class DataLoader:
         """Make what a loader has for itself (``_NOT_COPIED``)."""
         # Weak: when the consumer leaves a loop, its threads end with the iterator.
         self._running: weakref.WeakSet[RunningEpoch[Any]] = weakref.WeakSet()
+        self._times = LoaderTimes()
         self._reads = ReadHistory()
         self._pins_batches = pins_batches(self.pin_memory, self.device)
         self._adopt(self.graph)
@@ -356,6 +359,7 @@ class DataLoader:
             turns=turns,
             pin_memory=self._pins_batches,
         )
+        self._times = plan.times
         if isinstance(self.graph, GraphInParts):
             epoch = self.graph.epoch(
                 plan, self._position, num_workers=self.num_workers,
@@ -430,6 +434,11 @@ class DataLoader:
         """Stop every epoch under way and its workers; the loader can be iterated again."""
         for epoch in list_of(self._running):
             epoch.close()
+
+    def report(self) -> LoaderReport:
+        """Where the time of the latest epoch went: waiting, sampling, gathering, reading, copying;
+        ``print`` shows it by batch, with a sentence of advice."""
+        return self._times.report(self.num_workers)
 
     def cache_hit_rates(self) -> dict[str, float]:
         """Of each column in ``gpu_cache``, the share of rows read that were found there."""

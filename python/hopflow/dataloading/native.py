@@ -163,7 +163,8 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
         _running.add(self)
         self._ask()
 
-    def __next__(self) -> MiniBatch:
+    def next_batch(self) -> MiniBatch:
+        """The next batch; StopIteration after the last."""
         # Consumers take turns: what they wait for is made by the workers all the while.
         with self._lock:
             try:
@@ -200,12 +201,16 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
             loaded = self._loader.next(self._timeout)
         if loaded is None:
             return None
+        self._plan.times.add_all(loaded.times._asdict())
         wanted, hops = self._requests[loaded.request]
         for old in [n for n in self._requests if n < loaded.request]:
             del self._requests[old]
         columns = {key: (was, rows) for (key, was), rows in zip(wanted.items(), loaded.columns)}
         packed = PackedBatch(loaded.blocks, columns, dict(zip(hops, loaded.transposes)))
-        return packed.map(Tensor.pin_memory) if self._plan.pin_memory else packed
+        if not self._plan.pin_memory:
+            return packed
+        with self._plan.times.stage("copying"):
+            return packed.map(Tensor.pin_memory)
 
     def _load_copied(self, side: SideStream) -> PackedBatch | None:
         """The next batch on the consumer's device; the copy of the one after it is begun."""
@@ -238,7 +243,7 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
             def copy(x: Tensor) -> Tensor:
                 return x.to(self._plan.device, non_blocking=True)
 
-            with side.use():
+            with self._plan.times.stage("copying"), side.use():
                 copied = packed.map(copy)
                 copied.mark(self._edges)
                 return _Copying(copied, packed, side.mark())

@@ -153,7 +153,8 @@ class DeviceEpoch(RunningEpoch[MiniBatch]):
         # Columns as they were when the side stream last waited for the consumer's.
         self._known: dict[str, Prefetched] = {}
 
-    def __next__(self) -> MiniBatch:
+    def next_batch(self) -> MiniBatch:
+        """The next batch; StopIteration after the last."""
         with self._lock:
             if not self._is_begun:
                 self._is_begun = True

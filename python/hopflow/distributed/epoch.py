@@ -64,7 +64,8 @@ class PartsEpoch(RunningEpoch[Any]):
             ]  # fmt: skip
             graph.begin(self._shared.close, threads)
 
-    def __next__(self) -> Any:
+    def next_batch(self) -> Any:
+        """The next batch; StopIteration after the last."""
         with self._lock:
             if self._next >= self._num_steps:
                 raise StopIteration

@@ -11,6 +11,7 @@ from hopflow.ops._transforms import is_a_transforms, is_compiling, made_to_last
 from hopflow.ops.add_to_sources import add_to_sources, add_to_sources_reference
 from hopflow.ops.batch_loader import (
     BatchLoader,
+    BatchTimes,
     LoadedBatch,
     LoadedTypedBatch,
     RowSource,
@@ -106,6 +107,7 @@ __all__ = [
     "READERS",
     "REDUCERS",
     "BatchLoader",
+    "BatchTimes",
     "DiskRows",
     "DiskUse",
     "Drawn",

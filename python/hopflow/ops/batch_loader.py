@@ -30,6 +30,27 @@ ScratchCache = _native.ScratchCache
 to 2^26 nodes in all types)."""
 
 
+class BatchTimes(NamedTuple):
+    """What a batch took in the thread that made it, in nanoseconds.
+
+    Attributes
+    ----------
+    sampling : int
+        Drawing and renumbering.
+    gathering : int
+        Columns in memory.
+    reading : int
+        Columns on disk.
+    transposing : int
+        Edges by source.
+    """
+
+    sampling: int
+    gathering: int
+    reading: int
+    transposing: int
+
+
 class LoadedBatch(NamedTuple):
     """A batch and what was requested with it.
 
@@ -43,12 +64,15 @@ class LoadedBatch(NamedTuple):
         Rows of each requested column.
     transposes : list of Transpose
         Out-edges of each requested hop.
+    times : BatchTimes
+        What it took in the thread that made it.
     """
 
     blocks: SampledBlocks
     request: int
     columns: list[Tensor]
     transposes: list[Transpose]
+    times: BatchTimes
 
 
 class LoadedTypedBatch(NamedTuple):
@@ -64,12 +88,15 @@ class LoadedTypedBatch(NamedTuple):
         Rows of each requested column.
     transposes : list of Transpose
         Out-edges of each requested relation in a hop.
+    times : BatchTimes
+        What it took in the thread that made it.
     """
 
     blocks: SampledTypedBlocks
     request: int
     columns: list[Tensor]
     transposes: list[Transpose]
+    times: BatchTimes
 
 
 class _Epoch:
@@ -117,11 +144,11 @@ class _Epoch:
 
     def _take(
         self, timeout: float
-    ) -> tuple[BlockArrays, tuple[int, list[Tensor], list[Transpose]]] | None:
+    ) -> tuple[BlockArrays, tuple[int, list[Tensor], list[Transpose], BatchTimes]] | None:
         loaded = self._native.next(timeout)
         if loaded is None:
             return None
-        arrays, number, columns, transposes = loaded
+        arrays, number, columns, transposes, times = loaded
         # Batches are begun in order: none that comes later answers an earlier request.
         for old in [n for n in self._requested if n < number]:
             del self._requested[old]
@@ -129,7 +156,7 @@ class _Epoch:
             _as_rows(flat, column, _num_rows(arrays, type_, level))
             for flat, (column, type_, level) in zip(columns, self._requested[number])
         ]
-        return arrays, (number, rows, [Transpose(*t) for t in transposes])
+        return arrays, (number, rows, [Transpose(*t) for t in transposes], BatchTimes(*times))
 
     def close(self) -> None:
         """End the threads; what they were doing is given up. Does nothing in a forked child."""

@@ -1,0 +1,171 @@
+"""Where the time of an epoch goes: waiting, sampling, gathering, reading, copying."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from time import perf_counter_ns
+from typing import Any
+
+import torch
+from torch.autograd import _profiler_enabled  # type: ignore[attr-defined]
+
+STAGES = ("sampling", "gathering", "reading", "transposing", "copying")
+"""What is done to make a batch: edges drawn and renumbered (of samplers in Python: all that
+``sample`` does); columns gathered from memory; columns read from disk; edges grouped by source for
+the backward pass; copies to page-locked memory or to a GPU begun."""
+
+_SECONDS = 1e-9
+# Below this share of the time nobody looks for a way to wait less.
+_LITTLE = 0.05
+
+
+class LoaderTimes:
+    """Sums over the batches of an epoch, in nanoseconds; several threads may add to them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stages = dict.fromkeys(STAGES, 0)
+        self._batches = self._waited = 0
+        self._begin: int | None = None
+        self._end: int | None = None
+
+    def add(self, stage: str, nanoseconds: int) -> None:
+        """Add to a stage."""
+        with self._lock:
+            self._stages[stage] += nanoseconds
+
+    def add_all(self, stages: Mapping[str, int]) -> None:
+        """Add to several stages."""
+        with self._lock:
+            for stage, nanoseconds in stages.items():
+                self._stages[stage] += nanoseconds
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time that the body takes."""
+        begin = perf_counter_ns()
+        try:
+            yield
+        finally:
+            self.add(name, perf_counter_ns() - begin)
+
+    def asked(self, begin: int, end: int, *, is_batch: bool) -> None:
+        """The consumer asked at ``begin`` and got a batch, or heard of the end, at ``end``."""
+        with self._lock:
+            if self._begin is None:
+                self._begin = begin
+            self._end = end
+            self._waited += end - begin
+            self._batches += is_batch
+
+    def report(self, num_workers: int) -> LoaderReport:
+        """The sums as they are now."""
+        with self._lock:
+            begin, end = self._begin or 0, self._end or 0
+            stages = {name: value * _SECONDS for name, value in self._stages.items()}
+            return LoaderReport(
+                batches=self._batches,
+                seconds=(end - begin) * _SECONDS,
+                waiting=self._waited * _SECONDS,
+                num_workers=num_workers,
+                **stages,
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderReport:
+    """Where the time of an epoch went, as far as it has come.
+
+    Attributes
+    ----------
+    batches : int
+        Batches delivered.
+    seconds : float
+        From when the first batch was asked for to when the last one was there.
+    waiting : float
+        Of these, seconds in which the consumer waited for a batch. The rest it worked.
+    sampling, gathering, reading, transposing, copying : float
+        Seconds that the making of batches took in each stage (:data:`STAGES`), of all workers
+        together: with several workers their sum may be larger than ``seconds``. The native threads
+        wait for the disk without using a processor.
+    num_workers : int
+        Threads that made batches; 0: the consumer itself, for which making them is waiting.
+    """
+
+    batches: int
+    seconds: float
+    waiting: float
+    sampling: float
+    gathering: float
+    reading: float
+    transposing: float
+    copying: float
+    num_workers: int
+
+    @property
+    def waiting_share(self) -> float:
+        """Share of the time in which the consumer waited."""
+        return self.waiting / self.seconds if self.seconds else 0.0
+
+    @property
+    def slowest_stage(self) -> str:
+        """The stage that took most."""
+        return max(STAGES, key=lambda stage: float(getattr(self, stage)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The attributes as plain values."""
+        return {**asdict(self), "waiting_share": self.waiting_share}
+
+    def __str__(self) -> str:
+        if not self.batches:
+            return "no batch was delivered yet"
+        lines = [
+            f"{self.batches} batches in {self.seconds:.3g} s: {self._each(self.seconds)} a batch,"
+            f" of which the consumer waited {self._each(self.waiting)}"
+            f" ({100 * self.waiting_share:.0f} %)"
+        ]
+        lines += [
+            f"  {stage:<11} {self._each(seconds)} a batch"
+            for stage in STAGES
+            if (seconds := float(getattr(self, stage))) > 0
+        ]
+        return "\n".join([*lines, self.advice])
+
+    def _each(self, seconds: float) -> str:
+        return f"{1e3 * seconds / self.batches:.3g} ms"
+
+    @property
+    def advice(self) -> str:
+        """One sentence: what bounds the epoch, and what would help."""
+        if not self.batches:
+            return "no batch was delivered yet"
+        share = f"{100 * self.waiting_share:.0f} %"
+        if self.waiting_share < _LITTLE:
+            return f"the model is what takes the time: it waits {share} of it for batches"
+        if self.num_workers == 0:
+            return (
+                f"the model waits {share} of the time while batches are made: num_workers=1 or more"
+                " makes them meanwhile"
+            )
+        stage = self.slowest_stage
+        why = {
+            "sampling": "more workers, as far as there are processors, or a smaller fanout",
+            "gathering": "more workers, as far as there are processors, or columns in fewer bits",
+            "reading": "a larger cache, keep_expected_rows(), more workers or a faster disk",
+            "transposing": "more workers, as far as there are processors,",
+            "copying": "columns in fewer bits, or a cache of rows on the GPU (gpu_cache)",
+        }[stage]
+        return f"the model waits {share} of the time, mostly for {stage}: {why} would help"
+
+
+def profiled(name: str) -> Any:
+    """A range that ``torch.profiler`` (and NVTX, under ``emit_nvtx``) shows."""
+    return torch.autograd.profiler.record_function(name)
+
+
+def is_profiling() -> bool:
+    """Whether a profiler of torch is running: ranges cost microseconds even if none is."""
+    return bool(_profiler_enabled())
