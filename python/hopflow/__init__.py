@@ -14,6 +14,7 @@ from hopflow import (
     storage,
     udf,
 )
+from hopflow.dataloading.plan import TrainingPlan, plan
 from hopflow.graphs.block import Block
 from hopflow.graphs.create import create_block, graph, heterograph
 from hopflow.graphs.graph import Graph
@@ -47,6 +48,7 @@ __all__ = [
     "Block",
     "Graph",
     "HopflowError",
+    "TrainingPlan",
     "__version__",
     "add_reverse_edges",
     "add_self_loop",
@@ -68,6 +70,7 @@ __all__ = [
     "node_type_subgraph",
     "ops",
     "out_subgraph",
+    "plan",
     "remove_edges",
     "remove_nodes",
     "remove_self_loop",

@@ -13,6 +13,7 @@ from hopflow.dataloading.neighbor_sampler import (
     MultiLayerNeighborSampler,
     NeighborSampler,
 )
+from hopflow.dataloading.plan import TrainingPlan, plan
 from hopflow.dataloading.report import LoaderReport
 from hopflow.dataloading.sampler import BlockSampler, Sampler
 
@@ -26,8 +27,10 @@ __all__ = [
     "MultiLayerNeighborSampler",
     "NeighborSampler",
     "Sampler",
+    "TrainingPlan",
     "as_edge_prediction_sampler",
     "find_exclude_eids",
     "keep_expected_rows",
     "negative_sampler",
+    "plan",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 import hopflow.ops as ops
 from hopflow.dataloading.indices import Indices
 from hopflow.dataloading.neighbor_sampler import NeighborSampler
@@ -73,18 +75,10 @@ def keep_expected_rows(
     """
     if not isinstance(sampler, NeighborSampler):
         raise TypeError(f"sampler: expected a NeighborSampler, got {type(sampler).__name__}")
-    columns = disk_columns(graph)
+    columns = {key: x for key, x in disk_columns(graph).items() if x.capacity}
     if not columns:
         raise ValueError("graph: expected a node column on disk that has a cache, got none")
-    seeds = Indices.of(graph, indices, "node")
-    if not len(seeds):
-        raise ValueError("indices: expected at least one node, got none")
-    edges = sampler.edges_of(graph)
-    rate = ops.as_int("batch_size", batch_size) / len(seeds)
-    chances = expected_inclusion(
-        edges.relations, edges.num_nodes, [ids.cpu() for ids in seeds.by_number()], rate,
-        edges.fanouts(sampler.fanouts),
-    )  # fmt: skip
+    chances = node_chances(graph, indices, sampler, batch_size)
     found = {}
     for (ntype, name), column in columns.items():
         chance = chances[graph.schema.ntypes.index(ntype)]
@@ -96,12 +90,27 @@ def keep_expected_rows(
     return found
 
 
+def node_chances(
+    graph: Graph, indices: Any, sampler: NeighborSampler, batch_size: int
+) -> list[Tensor]:
+    """How likely each node is to be in a batch, by type: float32, shape [N] each."""
+    seeds = Indices.of(graph, indices, "node")
+    if not len(seeds):
+        raise ValueError("indices: expected at least one node, got none")
+    edges = sampler.edges_of(graph)
+    rate = ops.as_int("batch_size", batch_size) / len(seeds)
+    return expected_inclusion(
+        edges.relations, edges.num_nodes, [ids.cpu() for ids in seeds.by_number()], rate,
+        edges.fanouts(sampler.fanouts),
+    )  # fmt: skip
+
+
 def disk_columns(graph: Graph) -> dict[tuple[str, str], DiskColumn]:
-    """The node columns on disk that have a cache, by type and name."""
+    """The node columns on disk, by type and name."""
     found = {}
     for ntype, frame in graph.node_frames().items():
         for name in frame:
             column = frame.column(name)
-            if isinstance(column, DiskColumn) and column.capacity:
+            if isinstance(column, DiskColumn):
                 found[ntype, name] = column
     return found

@@ -94,7 +94,7 @@ class DiskColumn(StoredColumn):
         The file is shorter than its header says, or cannot be opened.
     """
 
-    __slots__ = ("_arguments", "_mapped", "_num_writes", "_rows", "file")
+    __slots__ = ("_arguments", "_keeps_fixed_rows", "_mapped", "_num_writes", "_rows", "file")
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class DiskColumn(StoredColumn):
             writable=writable, reader=reader,
         )  # fmt: skip
         self._mapped: Tensor | None = None
-        self._num_writes = 0
+        self._num_writes, self._keeps_fixed_rows = 0, False
         self._arguments: dict[str, Any] = {
             "memory": memory, "direct": direct, "writable": writable, "dtype": dtype,
             "reader": reader,
@@ -200,6 +200,7 @@ class DiskColumn(StoredColumn):
         """
         kept = as_ids("ids", ids)[: self._rows.capacity].sort().values
         self._rows.keep(kept)
+        self._keeps_fixed_rows = True
         if fill:
             for first in range(0, kept.shape[0], _CHUNK_ROWS):
                 self._rows.read(kept[first : first + _CHUNK_ROWS])
@@ -209,6 +210,11 @@ class DiskColumn(StoredColumn):
     def capacity(self) -> int:
         """Rows that the cache has room for."""
         return self._rows.capacity
+
+    @property
+    def keeps_fixed_rows(self) -> bool:
+        """Whether the cache has the rows of :meth:`keep`, rather than those used last."""
+        return self._keeps_fixed_rows
 
     @property
     def row_bytes(self) -> int:

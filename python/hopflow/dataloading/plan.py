@@ -1,0 +1,371 @@
+"""What an epoch will cost, from a sample of its exact batches."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+
+import hopflow.ops as ops
+from hopflow.dataloading.hit_rates import fixed_hit_rates, recent_hit_rates
+from hopflow.dataloading.kept_rows import disk_columns, node_chances
+from hopflow.dataloading.loader import DataLoader
+from hopflow.dataloading.neighbor_sampler import NeighborSampler
+from hopflow.dataloading.parts import GraphInParts
+from hopflow.dataloading.report import LoaderReport
+from hopflow.graphs.graph import Graph
+from hopflow.storage.disk_column import DiskColumn
+from hopflow.storage.memory import MappedFiles, available_memory, own_memory
+
+_SIZES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of caches, in shares of the column
+_LITTLE = 0.05  # share of the time that nobody minds to wait
+
+
+@dataclass(frozen=True)
+class CacheSize:
+    """What a cache of some size in front of a column on disk would bring.
+
+    Attributes
+    ----------
+    memory : int
+        Its bytes.
+    hit_rate : float
+        Share of the rows that it would have, if it kept those most likely to be wanted
+        (:meth:`DataLoader.keep_expected_rows`).
+    hit_rate_recent : float
+        The same if it kept those used last, once it is full.
+    """
+
+    memory: int
+    hit_rate: float
+    hit_rate_recent: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """What an epoch will cost. Numbers "a batch" are means.
+
+    Attributes
+    ----------
+    num_batches : int
+        Batches of an epoch (of this rank).
+    sampled_batches : int
+        Batches that the other numbers were measured on.
+    input_nodes, edges : float
+        Nodes of the first block and edges of all, a batch.
+    gathered_bytes : float
+        Of columns in memory, a batch.
+    disk_rows, disk_bytes : float
+        Rows of columns on disk that a batch asks for, and bytes that it reads from disk.
+    hit_rate : float
+        Share of ``disk_rows`` that the caches will have once they are filled.
+    memory : dict
+        Bytes of memory: "graph", "columns" and "cache" (when filled) as far as they are in memory,
+        and "rest": the program, its libraries, the model, and batches made ahead.
+    mapped_bytes : int
+        Bytes of the graph and its columns that are mapped from files: memory holds of them what it
+        has room for.
+    available : int or None
+        Bytes of memory that the machine can give this process in all, as far as it tells.
+    caches : dict
+        ``{"column" or "type.column": [CacheSize, ...]}`` for columns on disk.
+    seconds_a_batch : float
+        Seconds, with everything that ``step`` does.
+    waiting_share : float
+        Share of the time in which the consumer will wait.
+    bound : str
+        What takes the time: "model", "sampling", "gathering", "reading", "transposing" or
+        "copying".
+    """
+
+    num_batches: int
+    sampled_batches: int
+    input_nodes: float
+    edges: float
+    gathered_bytes: float
+    disk_rows: float
+    disk_bytes: float
+    hit_rate: float
+    memory: Mapping[str, int]
+    mapped_bytes: int
+    available: int | None
+    caches: Mapping[str, Sequence[CacheSize]]
+    seconds_a_batch: float
+    waiting_share: float
+    bound: str
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory that the process will have for itself, in bytes."""
+        return sum(self.memory.values())
+
+    @property
+    def seconds(self) -> float:
+        """Seconds an epoch."""
+        return self.num_batches * self.seconds_a_batch
+
+    @property
+    def fits(self) -> bool:
+        """Whether memory will do, as far as the machine tells."""
+        return self.available is None or self.memory_bytes <= self.available
+
+    def to_dict(self) -> dict[str, Any]:
+        """The attributes as plain values."""
+        return {
+            **asdict(self), "memory_bytes": self.memory_bytes, "seconds": self.seconds,
+            "fits": self.fits,
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        parts = [
+            f"{self.num_batches:,} batches an epoch, each of {self.input_nodes:,.0f} input nodes"
+            f" and {self.edges:,.0f} edges"
+        ]
+        if self.gathered_bytes:
+            parts.append(f"{_size(self.gathered_bytes)} gathered")
+        if self.disk_rows:
+            parts.append(
+                f"{_size(self.disk_bytes)} read from disk ({100 * self.hit_rate:.0f} % cached)"
+            )
+        limit = "" if self.available is None else f" of {_size(self.available)}"
+        memory = f"memory {_size(self.memory_bytes)}{limit}"
+        if self.mapped_bytes:
+            memory += f" and {_size(self.mapped_bytes)} mapped"
+        took = f"{_time(self.seconds_a_batch)} a batch, {_time(self.seconds)} an epoch"
+        return f"{', '.join(parts)}; {memory}; {took}, bounded by {self.bound}"
+
+
+def plan(
+    loader: DataLoader,
+    step: Callable[[Any], object] | None = None,
+    *,
+    num_batches: int = 10,
+) -> TrainingPlan:
+    """Say what an epoch of a loader will cost, from a sample of its exact batches.
+
+    The batches are made as the loader makes them, with its workers and by its sampler, and given to
+    ``step``. The loader itself stays as it is: it will yield the same batches as if it had not been
+    asked, and so does torch's random generator. Columns on disk fill their caches with the rows of
+    the sampled batches.
+
+    Parameters
+    ----------
+    loader : DataLoader
+        With a :class:`NeighborSampler` and a graph in one piece.
+    step : callable, optional
+        What is done with a batch, such as a step of training on a copy of the model. By default the
+        node columns of the first block are read, and nothing else takes time.
+    num_batches : int
+        Batches to measure, beside some to warm up; fewer where an epoch has not so many.
+
+    Returns
+    -------
+    TrainingPlan
+        ``print`` shows it in a line.
+
+    Raises
+    ------
+    TypeError
+        Another sampler, or a graph in parts (see :func:`hopflow.distributed.plan_exchange`).
+    ValueError
+        No batches.
+    """
+    if not isinstance(loader, DataLoader):
+        raise TypeError(f"loader: expected a DataLoader, got {type(loader).__name__}")
+    if isinstance(loader.graph, GraphInParts):
+        raise TypeError("loader: expected one of a graph in one piece, got one of a graph in parts")
+    sampler = loader.graph_sampler
+    if not isinstance(sampler, NeighborSampler):
+        raise TypeError(f"loader: expected a NeighborSampler, got {type(sampler).__name__}")
+    if not len(loader):
+        raise ValueError("loader: expected at least one batch, got none")
+    if ops.as_int("num_batches", num_batches) < 1:
+        raise ValueError(f"num_batches: expected at least 1, got {num_batches}")
+    graph = loader.graph
+    measured = _measure(loader, step or _read_columns, num_batches)
+    columns = disk_columns(graph)
+    caches, hit_rate = _caches(loader, sampler, columns)
+    memory, mapped = _memory(graph, columns)
+    report, seconds, waiting = measured.report, measured.seconds, measured.waiting
+    if measured.disk_rows:
+        # The caches fill up beyond what they held while this was measured.
+        now, then = measured.hit_rate, max(hit_rate, measured.hit_rate)
+        left = (1 - then) / (1 - now) if now < 1 else 1.0
+        if report.slowest_stage == "reading":
+            seconds, waiting = seconds - waiting * (1 - left), waiting * left
+        measured.disk_bytes *= left
+        hit_rate = then
+    share = waiting / seconds if seconds else 0.0
+    return TrainingPlan(
+        num_batches=len(loader),
+        sampled_batches=measured.count,
+        input_nodes=measured.input_nodes,
+        edges=measured.edges,
+        gathered_bytes=measured.gathered_bytes,
+        disk_rows=measured.disk_rows,
+        disk_bytes=measured.disk_bytes,
+        hit_rate=hit_rate,
+        memory=memory,
+        mapped_bytes=mapped,
+        available=_limit(memory),
+        caches=caches,
+        seconds_a_batch=seconds,
+        waiting_share=share,
+        bound="model" if share < _LITTLE else report.slowest_stage,
+    )
+
+
+@dataclass
+class _Measured:
+    """Means a batch, of so many batches."""
+
+    count: int
+    report: LoaderReport
+    seconds: float
+    waiting: float
+    input_nodes: float
+    edges: float
+    gathered_bytes: float
+    disk_rows: float
+    disk_bytes: float
+    hit_rate: float
+
+
+def _measure(loader: DataLoader, step: Callable[[Any], object], num_batches: int) -> _Measured:
+    """Go through some batches of a copy of the loader."""
+    # Batches made ahead before the clock starts must not be counted: as many are there at its end.
+    ahead = loader.num_workers * loader.prefetch_factor + 2
+    total = len(loader)
+    warm_up = max(0, min(ahead, total - num_batches))
+    num_batches = min(num_batches, total - warm_up)
+    columns = disk_columns(loader.graph)
+    sizes = []
+    with torch.random.fork_rng(devices=[]):
+        probe = copy.copy(loader)
+        epoch = iter(probe)
+        try:
+            for batch in islice(epoch, warm_up):
+                step(batch)
+            before, use_before = probe.report(), _use(columns)
+            for batch in islice(epoch, num_batches):
+                step(batch)
+                sizes.append(_sizes(batch, loader.graph))
+            after, use = probe.report(), _use(columns)
+        finally:
+            probe.close()
+    rows, hits, read = (now - then for now, then in zip(use, use_before))
+    nodes, edges, gathered = (sum(of_batch) / num_batches for of_batch in zip(*sizes))
+    waiting = after.waiting - before.waiting
+    # The report ends where the last batch was delivered: as many steps as batches lie between.
+    return _Measured(
+        num_batches, after, (after.seconds - before.seconds) / num_batches,
+        waiting / num_batches, nodes, edges, gathered, rows / num_batches, read / num_batches,
+        hits / rows if rows else 0.0,
+    )  # fmt: skip
+
+
+def _read_columns(batch: Any) -> None:
+    for frame in batch[2][0].node_frames("src").values():
+        for name in frame:
+            _ = frame[name]
+
+
+def _use(columns: Mapping[Any, DiskColumn]) -> tuple[int, int, int]:
+    reports = [column.report() for column in columns.values()]
+    return (
+        sum(one.rows for one in reports),
+        sum(one.hits for one in reports),
+        sum(one.bytes for one in reports),
+    )
+
+
+def _sizes(batch: Any, graph: Graph) -> tuple[float, float, float]:
+    """Input nodes, edges, and bytes read of columns in memory."""
+    blocks, num_bytes = batch[2], 0
+    for block, side in ((blocks[0], "src"), (blocks[-1], "dst")):
+        for ntype, frame in block.node_frames(side).items():
+            parent = graph.node_frames()[ntype]
+            for name in frame:
+                is_there = name in parent and frame.is_read(name)
+                if is_there and not isinstance(parent.column(name), DiskColumn):
+                    num_bytes += frame[name].nbytes
+    nodes = sum(frame.num_rows for frame in blocks[0].node_frames("src").values())
+    edges = sum(one.num_edges() for block in blocks for one in block.relations.values())
+    return nodes, edges, num_bytes
+
+
+def _caches(
+    loader: DataLoader, sampler: NeighborSampler, columns: Mapping[tuple[str, str], DiskColumn]
+) -> tuple[dict[str, list[CacheSize]], float]:
+    """What caches of several sizes would bring, and the hit rate of those that there are."""
+    if not columns:
+        return {}, 0.0
+    graph = loader.graph
+    assert isinstance(graph, Graph)
+    chances = node_chances(graph, loader.indices, sampler, loader.batch_size)
+    found: dict[str, list[CacheSize]] = {}
+    hits = wanted = 0.0
+    for (ntype, name), column in columns.items():
+        chance = chances[graph.schema.ntypes.index(ntype)]
+        num_rows = column.shape[0]
+        rows = [int(share * num_rows) for share in _SIZES]
+        both = [*rows, column.capacity]
+        fixed, recent = fixed_hit_rates(chance, both), recent_hit_rates(chance, both)
+        key = name if len(graph.schema.ntypes) == 1 else f"{ntype}.{name}"
+        found[key] = [
+            CacheSize(ops.cache_bytes(num_rows, column.row_bytes, count), f, r)
+            for count, f, r in zip(rows, fixed, recent)
+        ]
+        asked = float(chance.double().sum())
+        hits += asked * (fixed[-1] if column.keeps_fixed_rows else recent[-1])
+        wanted += asked
+    return found, hits / wanted if wanted else 0.0
+
+
+def _memory(graph: Graph, columns: Mapping[Any, DiskColumn]) -> tuple[dict[str, int], int]:
+    """Bytes by what they are for, and bytes mapped from files."""
+    files = MappedFiles()
+    arrays = [x for one in graph.relations.values() for x in one.adjacency.full().arrays()]
+    frames = [*graph.node_frames().values(), *(one.edge_frame for one in graph.relations.values())]
+    kept = [
+        column for frame in frames for column in map(frame.column, frame)
+        if isinstance(column, torch.Tensor)
+    ]  # fmt: skip
+    edges = sum(x.nbytes for x in arrays if not files.holds(x))
+    tensors = sum(x.nbytes for x in kept if not files.holds(x))
+    mapped = sum(x.nbytes for x in [*arrays, *kept] if files.holds(x))
+    reports = [column.report() for column in columns.values()]
+    cache = sum(one.memory for one in reports)
+    # Of a cache that is not full yet the rest will come.
+    held = sum(
+        ops.cache_bytes(column.shape[0], column.row_bytes, one.cached_rows)
+        for column, one in zip(columns.values(), reports)
+    )
+    own = own_memory()
+    rest = 0 if own is None else max(0, own - edges - tensors - min(held, cache))
+    return {"graph": edges, "columns": tensors, "cache": cache, "rest": rest}, mapped
+
+
+def _limit(memory: Mapping[str, int]) -> int | None:
+    """Memory that this process can have in all."""
+    own, more = own_memory(), available_memory()
+    return None if own is None or more is None else own + more
+
+
+def _size(num_bytes: float) -> str:
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if num_bytes >= factor:
+            return f"{num_bytes / factor:.3g} {unit}"
+    return f"{num_bytes:.0f} B"
+
+
+def _time(seconds: float) -> str:
+    if seconds >= 5400:
+        return f"{seconds / 3600:.3g} h"
+    if seconds >= 90:
+        return f"{seconds / 60:.3g} min"
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1e3 * seconds:.3g} ms"

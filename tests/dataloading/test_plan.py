@@ -1,0 +1,184 @@
+"""What an epoch is said to cost, against the epoch."""
+
+import numpy as np
+import pytest
+import torch
+
+import hopflow as hf
+from hopflow.dataloading.hit_rates import fixed_hit_rates, recent_hit_rates
+from hopflow.storage import DiskColumn
+from hopflow.storage.memory import MappedFiles, available_memory, own_memory
+from hopflow.structure.ids import shared_tensor
+
+pytestmark = pytest.mark.cpu_only
+
+NUM_NODES = 3000
+
+
+def graph_of(folder, memory=None, *, is_on_disk=True):
+    torch.manual_seed(1)
+    src = (torch.rand(40_000) ** 3 * NUM_NODES).long()
+    graph = hf.graph((src, torch.randint(NUM_NODES, (40_000,))), num_nodes=NUM_NODES)
+    feat = torch.randn(NUM_NODES, 32)
+    np.save(folder / "feat.npy", feat.numpy())
+    graph.ndata["feat"] = DiskColumn(folder / "feat.npy", memory=memory) if is_on_disk else feat
+    graph.ndata["label"] = torch.randint(5, (NUM_NODES,))
+    return graph
+
+
+def loader_of(graph, num_workers=0, **options):
+    sampler = hf.dataloading.NeighborSampler([4, 3])
+    return hf.dataloading.DataLoader(
+        graph, torch.arange(0, NUM_NODES, 2), sampler, batch_size=15, shuffle=True,
+        num_workers=num_workers, **options,
+    )  # fmt: skip
+
+
+def read(batch):
+    _, _, blocks = batch
+    _ = blocks[0].srcdata["feat"], blocks[-1].dstdata["label"]
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("is_fixed", [False, True])
+def test_counts_bytes_and_hits_are_those_of_the_epoch(tmp_path, num_workers, is_fixed):
+    graph = graph_of(tmp_path, memory=4 * NUM_NODES + 1000 * (128 + 9))
+    column = graph.node_frames()["_N"].column("feat")
+    loader = loader_of(graph, num_workers)
+    if is_fixed:
+        loader.keep_expected_rows()
+    for batch in loader:  # a cache of the rows used last is full then
+        read(batch)
+    plan = hf.plan(loader, read, num_batches=40)
+    assert plan.num_batches == len(loader) == 100
+    assert plan.sampled_batches == 40
+    before, nodes, edges = column.report(), 0, 0
+    for batch in loader:
+        read(batch)
+        nodes += len(batch[0])
+        edges += sum(block.num_edges() for block in batch[2])
+    after = column.report()
+    assert plan.input_nodes == pytest.approx(nodes / 100, rel=0.05)
+    assert plan.edges == pytest.approx(edges / 100, rel=0.05)
+    assert plan.disk_rows == pytest.approx((after.rows - before.rows) / 100, rel=0.05)
+    rate = (after.hits - before.hits) / (after.rows - before.rows)
+    assert plan.hit_rate == pytest.approx(rate, abs=0.05)
+    assert plan.disk_bytes == pytest.approx((after.bytes - before.bytes) / 100, rel=0.3)
+    assert plan.gathered_bytes == 15 * 8  # the labels
+    assert [one.hit_rate for one in plan.caches["feat"]] == sorted(
+        one.hit_rate for one in plan.caches["feat"]
+    )
+    assert plan.caches["feat"][-1].hit_rate == pytest.approx(1)
+    for one in plan.caches["feat"]:
+        assert one.hit_rate_recent <= one.hit_rate + 1e-6
+    assert plan.memory["cache"] == after.memory
+    assert plan.seconds_a_batch > 0
+    assert plan.bound in ("model", "sampling", "gathering", "reading", "transposing")
+
+
+def test_in_memory(tmp_path):
+    graph = graph_of(tmp_path, is_on_disk=False)
+    plan = hf.plan(loader_of(graph))
+    assert plan.disk_rows == plan.disk_bytes == 0
+    assert plan.caches == {}
+    # feat and label of the input nodes, and no more.
+    assert plan.gathered_bytes >= plan.input_nodes * (32 * 4 + 8) * 0.99
+    assert plan.memory["columns"] == NUM_NODES * (32 * 4 + 8)
+    assert plan.memory["graph"] > 40_000 * 4
+    assert plan.memory_bytes > plan.memory["columns"]
+    assert "100 batches an epoch" in str(plan)
+    assert plan.to_dict()["fits"] == plan.fits
+
+
+def test_the_loader_and_the_random_generator_stay_as_they_are(tmp_path):
+    graph = graph_of(tmp_path, is_on_disk=False)
+
+    def nodes(with_plan):
+        torch.manual_seed(7)
+        loader = loader_of(graph)
+        if with_plan:
+            hf.plan(loader)
+        return [input_nodes.tolist() for input_nodes, _, _ in loader]
+
+    assert nodes(True) == nodes(False)
+    # Those that are sampled are the exact ones.
+    torch.manual_seed(7)
+    seen = []
+    hf.plan(loader_of(graph), lambda batch: seen.append(batch[0].tolist()), num_batches=5)
+    assert seen == nodes(False)[: len(seen)]
+
+
+def test_an_epoch_of_few_batches(tmp_path):
+    graph = graph_of(tmp_path, is_on_disk=False)
+    sampler = hf.dataloading.NeighborSampler([2])
+    loader = hf.dataloading.DataLoader(graph, torch.arange(3), sampler, batch_size=8)
+    plan = hf.plan(loader)
+    assert plan.num_batches == plan.sampled_batches == 1
+
+
+def test_what_is_mapped_is_told_from_what_is_in_memory(tmp_path):
+    graph = graph_of(tmp_path, is_on_disk=False)
+    graph.ndata["feat"] = shared_tensor(np.load(tmp_path / "feat.npy", mmap_mode="r"))
+    files = MappedFiles()
+    assert files.holds(graph.ndata["feat"])
+    assert not files.holds(graph.ndata["label"])
+    plan = hf.plan(loader_of(graph))
+    assert plan.mapped_bytes == NUM_NODES * 128
+    assert plan.memory["columns"] == NUM_NODES * 8
+    assert own_memory() > 1 << 20
+    assert available_memory() > 1 << 20
+
+
+def test_errors_of_the_step_surface_and_nothing_is_left_running(tmp_path):
+    loader = loader_of(graph_of(tmp_path, is_on_disk=False), num_workers=2)
+
+    def step(batch):
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        hf.plan(loader, step)
+    assert sum(1 for _ in loader) == 100
+
+
+def test_errors(tmp_path):
+    graph = graph_of(tmp_path, is_on_disk=False)
+    with pytest.raises(TypeError, match="expected a DataLoader, got int"):
+        hf.plan(3)
+    with pytest.raises(ValueError, match="num_batches: expected at least 1, got 0"):
+        hf.plan(loader_of(graph), num_batches=0)
+    loader = hf.dataloading.DataLoader(graph, torch.arange(0), hf.dataloading.NeighborSampler([2]))
+    with pytest.raises(ValueError, match="at least one batch"):
+        hf.plan(loader)
+
+    class Other(hf.dataloading.BlockSampler):
+        pass
+
+    loader = hf.dataloading.DataLoader(graph, torch.arange(4), Other())
+    with pytest.raises(TypeError, match="expected a NeighborSampler, got Other"):
+        hf.plan(loader)
+
+
+def test_hit_rates_by_hand_and_against_a_cache():
+    chances = torch.tensor([0.5, 0.0, 0.25, 0.25])
+    assert fixed_hit_rates(chances, [0, 1, 2, 9]) == [0, 0.5, 0.75, 1]
+    assert recent_hit_rates(chances, [3, 4]) == [1, 1]
+    assert recent_hit_rates(torch.zeros(3), [1]) == fixed_hit_rates(torch.zeros(3), [1]) == [0]
+    # Equal chances: a cache of half of the rows has half of them.
+    (rate,) = recent_hit_rates(torch.full((1000,), 0.01), [500])
+    assert rate == pytest.approx(0.5, abs=0.01)
+    # A simulated cache of the rows used last.
+    torch.manual_seed(0)
+    chances = torch.rand(400) ** 6
+    kept: dict[int, None] = {}
+    hits = total = 0
+    for batch in range(3000):
+        rows = (torch.rand(400) < chances).nonzero().squeeze(1).tolist()
+        if batch > 500:
+            hits, total = hits + sum(row in kept for row in rows), total + len(rows)
+        for row in rows:
+            kept.pop(row, None)
+            kept[row] = None
+        while len(kept) > 160:
+            del kept[next(iter(kept))]
+    (rate,) = recent_hit_rates(chances, [160])
+    assert rate == pytest.approx(hits / total, abs=0.03)
