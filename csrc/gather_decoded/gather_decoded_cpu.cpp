@@ -6,6 +6,10 @@
 #include "core/simd.h"
 #include "gather_decoded/gather_decoded.h"
 
+#if HOPFLOW_X86_VARIANTS
+#include <immintrin.h>
+#endif
+
 namespace hopflow::cpu {
 namespace {
 

@@ -4,16 +4,65 @@ namespace hopflow::cpu {
 namespace HOPFLOW_ISA {
 namespace {
 
-typedef std::int8_t Int8Quarter __attribute__((vector_size(HOPFLOW_VECTOR_BYTES / 4)));
-typedef std::uint8_t UInt8Quarter __attribute__((vector_size(HOPFLOW_VECTOR_BYTES / 4)));
-
-// As many bytes as a vector has lanes, as float32.
-template <typename Quarter>
-[[gnu::always_inline]] inline FloatVec LoadBytes(const std::byte* q) {
-  Quarter bytes;
+// As many bytes as a vector has lanes, from any address, as numbers. GCC widens bytes to four times
+// their size by detours, so the one instruction for it is named where there is one.
+#if HOPFLOW_X86_VARIANTS && HOPFLOW_VECTOR_BYTES == 64
+// With a mask that leaves all in: GCC warns of the plain form's undefined value.
+[[gnu::always_inline]] inline FloatVec LoadInt8(const std::byte* q) {
+  __m128i bytes;
   __builtin_memcpy(&bytes, q, sizeof bytes);
-  return __builtin_convertvector(__builtin_convertvector(bytes, Int32Vec), FloatVec);
+  return __builtin_convertvector((Int32Vec)_mm512_maskz_cvtepi8_epi32(0xffff, bytes), FloatVec);
 }
+[[gnu::always_inline]] inline FloatVec LoadUInt8(const std::byte* q) {
+  __m128i bytes;
+  __builtin_memcpy(&bytes, q, sizeof bytes);
+  return __builtin_convertvector((Int32Vec)_mm512_maskz_cvtepu8_epi32(0xffff, bytes), FloatVec);
+}
+#elif HOPFLOW_X86_VARIANTS && HOPFLOW_VECTOR_BYTES == 32
+[[gnu::always_inline]] inline __m128i EightBytes(const std::byte* q) {
+  long long bytes;
+  __builtin_memcpy(&bytes, q, sizeof bytes);
+  return _mm_cvtsi64_si128(bytes);
+}
+[[gnu::always_inline]] inline FloatVec LoadInt8(const std::byte* q) {
+  return __builtin_convertvector((Int32Vec)_mm256_cvtepi8_epi32(EightBytes(q)), FloatVec);
+}
+[[gnu::always_inline]] inline FloatVec LoadUInt8(const std::byte* q) {
+  return __builtin_convertvector((Int32Vec)_mm256_cvtepu8_epi32(EightBytes(q)), FloatVec);
+}
+#elif defined(__clang__)
+template <typename Byte>
+[[gnu::always_inline]] inline FloatVec LoadBytes(const std::byte* q) {
+  typedef Byte Bytes __attribute__((vector_size(HOPFLOW_VECTOR_BYTES / 4)));
+  Bytes bytes;
+  __builtin_memcpy(&bytes, q, sizeof bytes);
+  return __builtin_convertvector(bytes, FloatVec);
+}
+[[gnu::always_inline]] inline FloatVec LoadInt8(const std::byte* q) {
+  return LoadBytes<std::int8_t>(q);
+}
+[[gnu::always_inline]] inline FloatVec LoadUInt8(const std::byte* q) {
+  return LoadBytes<std::uint8_t>(q);
+}
+#else
+// Every byte four times in a lane of its own, of which a shift or a mask keeps one.
+[[gnu::always_inline]] inline Int32Vec SpreadBytes(const std::byte* q) {
+  typedef std::uint8_t Bytes __attribute__((vector_size(16)));
+  typedef std::uint16_t Pairs __attribute__((vector_size(16)));
+  Int32Vec word = {};
+  __builtin_memcpy(&word, q, 4);
+  const Bytes bytes = (Bytes)word;
+  const Pairs twice =
+      (Pairs)__builtin_shuffle(bytes, Bytes{0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7});
+  return (Int32Vec)__builtin_shuffle(twice, Pairs{0, 0, 1, 1, 2, 2, 3, 3});
+}
+[[gnu::always_inline]] inline FloatVec LoadInt8(const std::byte* q) {
+  return __builtin_convertvector(SpreadBytes(q) >> 24, FloatVec);
+}
+[[gnu::always_inline]] inline FloatVec LoadUInt8(const std::byte* q) {
+  return __builtin_convertvector(SpreadBytes(q) & 0xff, FloatVec);
+}
+#endif
 
 // One element at any address.
 template <typename T>
@@ -30,7 +79,7 @@ struct RowByColumn {
   const float* scale;
   const float* offset;
   [[gnu::always_inline]] FloatVec Vector(std::int64_t at) const {
-    return LoadBytes<Int8Quarter>(q + at) * LoadVec(scale + at) + LoadVec(offset + at);
+    return LoadInt8(q + at) * LoadVec(scale + at) + LoadVec(offset + at);
   }
   [[gnu::always_inline]] float One(std::int64_t at) const {
     return static_cast<float>(LoadOne<std::int8_t>(q + at)) * scale[at] + offset[at];
@@ -42,7 +91,7 @@ struct RowByRow {
   float scale;
   float bias;
   [[gnu::always_inline]] FloatVec Vector(std::int64_t at) const {
-    return LoadBytes<UInt8Quarter>(q + at) * scale + bias;
+    return LoadUInt8(q + at) * scale + bias;
   }
   [[gnu::always_inline]] float One(std::int64_t at) const {
     return static_cast<float>(LoadOne<std::uint8_t>(q + at)) * scale + bias;

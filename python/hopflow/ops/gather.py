@@ -39,7 +39,7 @@ _being_read: deque[tuple[torch.cuda.Event, Tensor]] = deque()
 
 
 def hold(x: Tensor, device: torch.device) -> None:
-    """Keep host memory ``x`` until the kernels that the device's current stream holds are through."""
+    """Keep ``x``, in host memory, until the kernels on the device's current stream are through."""
     event = torch.cuda.Event()  # type: ignore[no-untyped-call]
     event.record(torch.cuda.current_stream(device))
     _being_read.append((event, x.detach()))
