@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "core/line_stream.h"
 #include "core/parallel.h"
 #include "core/prefetch.h"
 #include "core/simd.h"

@@ -117,13 +117,25 @@ struct RowOfFloats {
   Prefetch(row + ahead - 1);  // a row of D + 8 bytes seldom begins with a line
 }
 
-// The row at `row`, by make_row(row), as `width` numbers of Out.
-template <typename Out, typename Id, typename MakeRow>
+template <typename Out, typename Row>
+[[gnu::always_inline]] inline void DecodeRow(const Row& row, std::int64_t width, Out* out) {
+  constexpr std::int64_t lanes = kLanes<float>;
+  if (width < lanes) {
+    for (std::int64_t c = 0; c < width; ++c) out[c] = Narrow<Out>(row.One(c));
+    return;
+  }
+  std::int64_t c = 0;
+  for (; c + lanes <= width; c += lanes) StoreVec(out + c, row.Vector(c));
+  // The last vector ends with the row: what it shares with its neighbour is computed twice.
+  if (c < width) StoreVec(out + width - lanes, row.Vector(width - lanes));
+}
+
+// Decodes rows; make_row(address) says what is there, room_for(i) where the numbers of row i go.
+template <typename Id, typename MakeRow, typename RoomFor>
 void DecodeRows(const GatherDecodedArgs<Id>& a, std::int64_t begin, std::int64_t end,
-                const MakeRow& make_row) {
+                const MakeRow& make_row, const RoomFor& room_for) {
   const auto* x = static_cast<const std::byte*>(a.x);
   const std::int64_t bytes = EncodedBytes(a.encoding.code, a.width);
-  const std::int64_t lanes = kLanes<float>;
   for (std::int64_t i = begin; i < end; ++i) {
     std::int64_t id = i;
     if (a.ids != nullptr) {
@@ -132,16 +144,21 @@ void DecodeRows(const GatherDecodedArgs<Id>& a, std::int64_t begin, std::int64_t
         PrefetchLines(x + a.ids[i + kPrefetchRows] * a.row_stride_bytes, bytes);
       }
     }
-    const auto row = make_row(x + id * a.row_stride_bytes);
-    Out* out = static_cast<Out*>(a.out) + i * a.width;
-    if (a.width < lanes) {
-      for (std::int64_t c = 0; c < a.width; ++c) out[c] = Narrow<Out>(row.One(c));
-      continue;
-    }
-    std::int64_t c = 0;
-    for (; c + lanes <= a.width; c += lanes) StoreVec(out + c, row.Vector(c));
-    // The last vector ends with the row: what it shares with its neighbour is computed twice.
-    if (c < a.width) StoreVec(out + a.width - lanes, row.Vector(a.width - lanes));
+    DecodeRow(make_row(x + id * a.row_stride_bytes), a.width, room_for(i));
+  }
+}
+
+template <typename Out, typename Id, typename MakeRow>
+void DecodeRows(const GatherDecodedArgs<Id>& a, std::int64_t begin, std::int64_t end,
+                const MakeRow& make_row) {
+  Out* const out = static_cast<Out*>(a.out);
+  const std::int64_t out_bytes = a.width * static_cast<std::int64_t>(sizeof(Out));
+  if (out_bytes <= LineStream::kMostBytes && a.num_ids * out_bytes >= kLeastStreamedBytes) {
+    LineStream stream(out + begin * a.width);
+    DecodeRows(a, begin, end, make_row,
+               [&](std::int64_t) { return reinterpret_cast<Out*>(stream.Next(out_bytes)); });
+  } else {
+    DecodeRows(a, begin, end, make_row, [&](std::int64_t i) { return out + i * a.width; });
   }
 }
 
