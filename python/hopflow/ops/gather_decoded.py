@@ -97,7 +97,7 @@ def _of_columns(name: str, value: object, x: Tensor, place: Tensor) -> Tensor:
             f"{name}: expected a shape that broadcasts to a row's, {list(row)}, got"
             f" {list(factor.shape)}"
         )
-    return factor.expand(row).reshape(-1)
+    return factor.expand(row).contiguous().view(-1)
 
 
 def _encoding(

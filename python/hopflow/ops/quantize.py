@@ -162,5 +162,5 @@ def _steps(low: Tensor, high: Tensor, what: str, start: int = 0) -> Tensor:
 def _nearest(chunk: Tensor, scale: Tensor, offset: Tensor, least: int) -> Tensor:
     """The integers from ``least`` on whose values are nearest to the numbers, in float64."""
     step = torch.where(scale == 0, torch.ones_like(scale), scale).double()
-    q = chunk.double().sub_(offset.double()).div_(step).round_()
+    q = (chunk.double() - offset.double()).div_(step).round_()
     return q.clamp_(least, least + _STEPS)
