@@ -104,6 +104,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--within", type=float, default=0.3, help="points below float32 allowed")
+    parser.add_argument("--only", nargs="*", help="encodings beside float32; by default all")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
     dataset = hf.datasets.load(options.data)
@@ -113,6 +114,8 @@ def main() -> int:
     graph = hf.add_reverse_edges(graph)
     figures = {}
     for name, table in tables(x).items():
+        if options.only is not None and name not in ("float32", *options.only):
+            continue
         runs = [
             accuracy(graph, labels, split, table.rows, seed=seed, epochs=options.epochs)
             for seed in range(options.seeds)

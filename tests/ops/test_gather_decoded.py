@@ -1,6 +1,10 @@
 """The gather that decodes rows of few bits, and their encoders."""
 
+import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -446,3 +450,24 @@ def test_shapes_that_encoders_refuse():
     x[2, 1, 2] = float("nan")
     with pytest.raises(ValueError, match=r"x\[2, 1, 2\]: expected finite"):
         ops.quantize_by_column(x)
+
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "measure_encodings.py"
+
+
+@pytest.mark.slow
+@pytest.mark.cpu_only
+@pytest.mark.skipif(not SCRIPT.is_file(), reason="the scripts are not beside the tests")
+def test_training_on_eight_bits_loses_no_accuracy(shared_data):
+    """Within 0.3 points of float32 on a real graph, in the mean of three seeds."""
+    kinds = ["int8 by column", "uint8 by row"]
+    command = [SCRIPT, shared_data / "facebook-page-page", "--seeds", "3", "--json", "--only"]
+    done = subprocess.run(
+        [sys.executable, *map(str, command), *kinds], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["float32"]["mean"] > 91.5
+    for kind in kinds:
+        assert figures[kind]["bytes"] < 0.27 * figures["float32"]["bytes"]
+        assert figures[kind]["mean"] >= figures["float32"]["mean"] - 0.3
