@@ -90,6 +90,8 @@ def _of_columns(name: str, value: object, x: Tensor, place: Tensor) -> Tensor:
         raise ValueError(f"{name}: has no gradient here; pass {name}.detach()")
     require_same_device(name, factor, "the result", place)
     row = x.shape[1:]
+    if factor.shape == row:
+        return factor.contiguous().view(-1)
     if factor.dim() > len(row) or any(
         n not in (1, m) for n, m in zip(reversed(factor.shape), reversed(row), strict=False)
     ):
