@@ -7,6 +7,7 @@
 #include "csc/csc.h"
 #include "edge_softmax/edge_softmax.h"
 #include "gather/gather.h"
+#include "gather_decoded/gather_decoded.h"
 #include "gatv2_scores/gatv2_scores.h"
 #include "sample/sample.h"
 #include "sample_weighted/sample_weighted.h"
@@ -45,6 +46,10 @@ using I = std::int64_t;
 #define HOPFLOW_STUB(Id)                                                                        \
   template <>                                                                                   \
   void GatherRows(I, I, I, const void*, const Id*, const RowCache&, void*, Workspace&) {        \
+    NotBuilt();                                                                                 \
+  }                                                                                             \
+  template <>                                                                                   \
+  void GatherDecoded(const GatherDecodedArgs<Id>&, Workspace&) {                                \
     NotBuilt();                                                                                 \
   }                                                                                             \
   template <>                                                                                   \

@@ -27,6 +27,7 @@ PYBIND11_MODULE(_native, module) {
   hopflow::BindDiskRows(module);
   hopflow::BindEdgeSoftmax(module);
   hopflow::BindGather(module);
+  hopflow::BindGatherDecoded(module);
   hopflow::BindGatv2Scores(module);
   hopflow::BindOwners(module);
   hopflow::BindPartition(module);

@@ -162,7 +162,17 @@ def test_only_bindings_see_pybind11_and_no_file_sees_aten():
 ROOMS = [
     {"core"},
     {"cuda", "bindings"},
-    {"messages", "gather", "csc", "compact", "check_ids", "edge_softmax", "sample", "spmm"}
+    {
+        "messages",
+        "gather",
+        "gather_decoded",
+        "csc",
+        "compact",
+        "check_ids",
+        "edge_softmax",
+        "sample",
+        "spmm",
+    }
     | {"owners", "partition", "disk_rows", "add_to_sources"},
     {"blocks", "gatv2_scores", "sample_weighted", "sddmm", "sddmm_binary", "spmm_binary"},
     {"loader"},

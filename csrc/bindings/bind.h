@@ -28,6 +28,7 @@ void BindDevice(pybind11::module_& module);
 void BindDiskRows(pybind11::module_& module);
 void BindEdgeSoftmax(pybind11::module_& module);
 void BindGather(pybind11::module_& module);
+void BindGatherDecoded(pybind11::module_& module);
 void BindGatv2Scores(pybind11::module_& module);
 void BindOwners(pybind11::module_& module);
 void BindPartition(pybind11::module_& module);

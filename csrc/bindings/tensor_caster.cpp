@@ -22,7 +22,7 @@ constexpr bool kHostAsDevice = HOPFLOW_HOST_AS_DEVICE;
 // Python objects from a static destructor would run after the interpreter is gone.
 struct TorchNames {
   PyObject* tensor = nullptr;
-  std::array<std::pair<PyObject*, DType>, 6> dtypes{};
+  std::array<std::pair<PyObject*, DType>, 8> dtypes{};
   PyObject* dtype = nullptr;
   PyObject* shape = nullptr;
   PyObject* stride = nullptr;
@@ -70,7 +70,7 @@ void InitTensorCaster() {
   names.tensor = keep("Tensor");
   std::size_t i = 0;
   for (const DType dtype : {DType::kFloat32, DType::kFloat64, DType::kFloat16, DType::kBFloat16,
-                            DType::kInt32, DType::kInt64}) {
+                            DType::kInt32, DType::kInt64, DType::kInt8, DType::kUInt8}) {
     names.dtypes[i++] = {keep(Name(dtype)), dtype};
   }
   names.dtype = intern("dtype");

@@ -16,6 +16,8 @@ enum class DType : std::uint8_t {
   kBFloat16,
   kInt32,
   kInt64,
+  kInt8,   // encoded features (gather_decoded)
+  kUInt8,  // likewise
   kOther,  // known to torch, moved byte by byte only (gather)
 };
 
@@ -35,6 +37,10 @@ inline const char* Name(DType dtype) {
       return "int32";
     case DType::kInt64:
       return "int64";
+    case DType::kInt8:
+      return "int8";
+    case DType::kUInt8:
+      return "uint8";
     case DType::kOther:
       break;
   }

@@ -47,6 +47,63 @@ def test_gather_of_nothing_and_bad_ids(cuda):
         ops.gather_rows(x, ids)
 
 
+@pytest.mark.parametrize("ids_dtype", IDS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["by column", "by row", *(d for d in FLOATS if d.itemsize < 8)])
+def test_gather_decoded(cuda, kind, dtype, ids_dtype):
+    """The CPU's bits, of rows that lie well and of such that do not."""
+    for width in (1, 2, 3, 4, 8, 16, 24, 47, 100, 128, 300):
+        options = {}
+        x = torch.randn(50, width) * 100
+        if kind == "by column":
+            x, scale, offset = ops.quantize_by_column(x)
+            options = {"scale": scale, "offset": offset}
+        elif kind == "by row":
+            x, options = ops.quantize_by_row(x), {"by_row": True}
+        else:
+            x = x.to(kind)
+        there = {k: v if v is True else v.to(cuda) for k, v in options.items()}
+        ids = torch.randint(50, (83,)).to(ids_dtype)
+        expected = ops.gather_decoded_reference(x, ids, dtype=dtype, **options)
+        got = ops.gather_decoded(x.to(cuda), ids.to(cuda), dtype=dtype, **there)
+        assert_same(got, expected)
+        if not is_emulated():
+            assert_same(got, ops.gather_decoded(x, ids, dtype=dtype, **options))
+            pinned = ops.gather_decoded(x.pin_memory(), ids.to(cuda), dtype=dtype, **there)
+            assert_same(pinned, expected)
+        everything = ops.gather_decoded(x.to(cuda), None, dtype=dtype, **there)
+        assert_same(everything, ops.gather_decoded_reference(x, None, dtype=dtype, **options))
+        # Rows apart, and at odd addresses.
+        wide = torch.zeros(50, x.shape[1] + 3, dtype=x.dtype)
+        wide[:, 1 : 1 + x.shape[1]] = x
+        apart = wide.to(cuda)[:, 1 : 1 + x.shape[1]]
+        assert_same(ops.gather_decoded(apart, ids.to(cuda), dtype=dtype, **there), expected)
+
+
+def test_gather_decoded_refuses(cuda):
+    x, ids = torch.zeros(5, 3, dtype=torch.int8, device=cuda), torch.tensor([0, 5], device=cuda)
+    scale = torch.ones(3, device=cuda)
+    with pytest.raises(IndexError, match=r"ids\[1\] is 5, expected 0 <= id < 5"):
+        ops.gather_decoded(x, ids, scale=scale)
+    if is_emulated():
+        return  # all is on one device
+    with pytest.raises(ValueError, match=r"scale is on cpu, the result on cuda"):
+        ops.gather_decoded(x, ids[:1], scale=scale.cpu())
+    with pytest.raises(hf.HopflowError, match="x is in ordinary host memory"):
+        ops.gather_decoded(x.cpu(), ids[:1], scale=scale)
+    with pytest.raises(ValueError, match="expected one device"):
+        ops.gather_decoded(x, ids[:1].cpu(), scale=scale.cpu())
+
+
+@pytest.mark.parametrize("encode", [ops.quantize_by_column, ops.quantize_by_row])
+def test_encoders(cuda, encode):
+    x = torch.randn(300, 37)
+    ours, expected = encode(x.to(cuda)), encode(x)
+    for a, b in zip(*((y,) if torch.is_tensor(y) else y for y in (ours, expected))):
+        assert a.device == cuda
+        assert torch.equal(a.cpu(), b)
+
+
 @pytest.mark.parametrize("width", [1, 3, 64])
 def test_cached_rows(cuda, width):
     x = torch.randn(60, width)

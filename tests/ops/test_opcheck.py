@@ -112,6 +112,14 @@ def gather_rows() -> Iterator[tuple[Any, ...]]:
     yield torch.arange(CSC.num_src), CSC.indices
 
 
+def gather_decoded() -> Iterator[tuple[Any, ...]]:
+    q, column = torch.arange(CSC.num_src * 3).view(-1, 3).to(torch.int8), torch.rand(3)
+    for ids, dtype in product((CSC.indices, CSC.indices.long(), None), (torch.float32, torch.half)):
+        yield q, ids, column, column, False, dtype
+        yield ops.quantize_by_row(rows("u", 3)), ids, None, None, True, dtype
+        yield rows("u", 2, 3), ids, None, None, False, dtype
+
+
 def scatter_rows() -> Iterator[tuple[Any, ...]]:
     yield rows("e", 2, 3), CSC.indices, CSC.num_src
 
@@ -164,6 +172,7 @@ EXAMPLES = {
     for make in (
         edge_softmax,
         edge_softmax_backward,
+        gather_decoded,
         gather_rows,
         gatv2_scores,
         gatv2_scores_backward,

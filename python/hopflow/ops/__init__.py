@@ -56,6 +56,7 @@ from hopflow.ops.disk_rows import (
 )
 from hopflow.ops.edge_softmax import edge_softmax, edge_softmax_reference
 from hopflow.ops.gather import gather_rows, gather_rows_reference
+from hopflow.ops.gather_decoded import gather_decoded, gather_decoded_reference
 from hopflow.ops.gatv2_scores import gatv2_scores, gatv2_scores_reference
 from hopflow.ops.owners import (
     SplitIds,
@@ -67,6 +68,7 @@ from hopflow.ops.owners import (
 from hopflow.ops.partition import StreamedEdges, stream_parts, stream_parts_reference
 from hopflow.ops.pinned import Pin, RowCache, is_pinned, pin_memory, require_fit
 from hopflow.ops.pool import PoolUsage, empty, pool_usage, pooled, set_pool_limit, set_pool_pinned
+from hopflow.ops.quantize import quantize_by_column, quantize_by_row
 from hopflow.ops.relations import (
     Relation,
     RelationHop,
@@ -152,6 +154,8 @@ __all__ = [
     "edge_softmax_reference",
     "empty",
     "first_ids",
+    "gather_decoded",
+    "gather_decoded_reference",
     "gather_rows",
     "gather_rows_reference",
     "gatv2_scores",
@@ -172,6 +176,8 @@ __all__ = [
     "pin_memory",
     "pool_usage",
     "pooled",
+    "quantize_by_column",
+    "quantize_by_row",
     "register_owner",
     "relation_key",
     "require_fit",

@@ -30,7 +30,7 @@ def _run(out: Tensor, x: Tensor, ids: Tensor) -> None:
     check_ids("ids", ids, x.shape[0], "rows of x")
     _native.gather_rows(dense_rows(x) if x.device == ids.device else x, ids, out)
     if x.device.type == "cpu" and ids.device.type == "cuda":
-        _hold(x, ids.device)
+        hold(x, ids.device)
 
 
 # Host memory that kernels may be reading, with an event behind each. torch gives pinned memory back
@@ -38,8 +38,8 @@ def _run(out: Tensor, x: Tensor, ids: Tensor) -> None:
 _being_read: deque[tuple[torch.cuda.Event, Tensor]] = deque()
 
 
-def _hold(x: Tensor, device: torch.device) -> None:
-    """Keep ``x`` until the kernels that the device's current stream holds are through."""
+def hold(x: Tensor, device: torch.device) -> None:
+    """Keep ``x``, in host memory, until the kernels on the device's current stream are through."""
     event = torch.cuda.Event()  # type: ignore[no-untyped-call]
     event.record(torch.cuda.current_stream(device))
     _being_read.append((event, x.detach()))
