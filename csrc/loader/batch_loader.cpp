@@ -81,21 +81,43 @@ class Stopwatch {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
+// Decodes rows of `x`, or those that `ids` name.
+template <typename Id>
+Buffer Decode(const Decoding& decoding, std::int64_t num_rows, std::int64_t row_stride_bytes,
+              const void* x, const Id* ids) {
+  const std::int64_t numbers = num_rows * decoding.width;
+  Buffer out(static_cast<std::size_t>(numbers * (decoding.out_type == DType::kFloat32 ? 4 : 2)));
+  cpu::GatherDecoded(GatherDecodedArgs<Id>{.num_ids = num_rows,
+                                           .width = decoding.width,
+                                           .row_stride_bytes = row_stride_bytes,
+                                           .encoding = decoding.encoding,
+                                           .x = x,
+                                           .ids = ids,
+                                           .out_type = decoding.out_type,
+                                           .out = out.as<void>()});
+  return out;
+}
+
 Buffer GatherColumn(const ColumnRequest& column, DType id_type, const Blocks& blocks,
                     const std::atomic<bool>* cancelled) {
   const SampledNodes& nodes = blocks.nodes[column.type];
   const std::int64_t rows =
       column.level == 0 ? nodes.num_seeds : blocks.hops[column.level - 1].num_src[column.type];
-  Buffer out(static_cast<std::size_t>(rows * column.row_bytes));
-  DispatchIndex(id_type, "indices", [&]<typename Id>(Type<Id>) {
-    if (column.on_disk != nullptr) {
-      column.on_disk->Read(rows, nodes.src_ids.as<Id>(), out.as<void>(), cancelled);
-      return;
+  return DispatchIndex(id_type, "indices", [&]<typename Id>(Type<Id>) {
+    const Id* const ids = nodes.src_ids.as<Id>();
+    if (column.decoding && column.on_disk == nullptr) {
+      return Decode(*column.decoding, rows, column.row_stride_bytes, column.data, ids);
     }
-    cpu::GatherRows(rows, column.row_bytes, column.row_stride_bytes, column.data,
-                    nodes.src_ids.as<Id>(), out.as<void>());
+    Buffer out(static_cast<std::size_t>(rows * column.row_bytes));
+    if (column.on_disk == nullptr) {
+      cpu::GatherRows(rows, column.row_bytes, column.row_stride_bytes, column.data, ids,
+                      out.as<void>());
+      return out;
+    }
+    column.on_disk->Read(rows, ids, out.as<void>(), cancelled);
+    if (!column.decoding) return out;
+    return Decode<Id>(*column.decoding, rows, column.row_bytes, out.as<void>(), nullptr);
   });
-  return out;
 }
 
 TransposedEdges Transpose(const SampledEdges& edges, std::int64_t num_src) {

@@ -10,8 +10,16 @@
 #include "blocks/blocks.h"
 #include "core/buffer_pool.h"
 #include "disk_rows/disk_rows.h"
+#include "gather_decoded/gather_decoded.h"
 
 namespace hopflow {
+
+// What becomes of encoded rows.
+struct Decoding {
+  Encoding encoding;
+  std::int64_t width;  // numbers in a row
+  DType out_type;
+};
 
 // A node column whose rows the batches bring along.
 struct ColumnRequest {
@@ -23,6 +31,8 @@ struct ColumnRequest {
   int type = 0;   // of the nodes
   int level = 0;  // 0: rows of the seeds; l: rows of the nodes that l hops reach
   std::shared_ptr<cpu::DiskRows> on_disk = nullptr;
+  // Rows are in few bits and come out decoded.
+  std::optional<Decoding> decoding = std::nullopt;
 };
 
 // The edges of one relation in one hop, wanted by source too.

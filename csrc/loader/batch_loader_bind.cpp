@@ -5,6 +5,7 @@
 #include <mutex>
 #include <numeric>
 #include <stdexcept>
+#include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -40,6 +41,29 @@ class ScratchCache {
  private:
   std::vector<std::unique_ptr<cpu::BlocksScratch>> free_;
 };
+
+Decoding DecodingOf(const std::string& code, const MaybeTensor& scale, const MaybeTensor& offset,
+                    std::int64_t width, const std::string& out) {
+  const auto float_type = [](const std::string& name) {
+    for (const DType dtype : {DType::kFloat32, DType::kFloat16, DType::kBFloat16}) {
+      if (name == Name(dtype)) return dtype;
+    }
+    throw std::invalid_argument(StrCat("dtype: expected float32, float16 or bfloat16, got ", name));
+  };
+  Decoding decoding{.encoding = {}, .width = width, .out_type = float_type(out)};
+  if (code == "by_row") {
+    decoding.encoding.code = Code::kByRow;
+  } else if (code == "by_column") {
+    CheckValue(scale && offset, "scale, offset: expected both");
+    for (const auto& [name, view] : {Operand{"scale", *scale}, Operand{"offset", *offset}}) {
+      Operand{name, view}.OfType(DType::kFloat32).OfSize(width).Contiguous().OnCpu(kBatchLoaderOp);
+    }
+    decoding.encoding = {Code::kByColumn, scale->as<float>(), offset->as<float>()};
+  } else {
+    decoding.encoding.code = FloatCode(float_type(code), "column");
+  }
+  return decoding;
+}
 
 // The loader with what keeps its memory alive.
 class BoundLoader {
@@ -93,7 +117,8 @@ class BoundLoader {
 
   ~BoundLoader() { Close(); }
 
-  // columns: [(tensor or DiskRows, type, level)]; transposes: [(hop, relation)], hops counted from
+  // columns: [(tensor or DiskRows, or a tuple of one with how it is encoded, type, level)];
+  // transposes: [(hop, relation)], hops counted from
   // the seeds outwards.
   void SetRequests(std::int64_t number, const py::list& columns,
                    const std::vector<std::pair<int, int>>& transposes) {
@@ -119,6 +144,17 @@ class BoundLoader {
   ColumnRequest RequestOf(const py::object& column, int type, int level) const {
     ColumnRequest request{.type = type, .level = level};
     std::int64_t num_rows;
+    if (py::isinstance<py::tuple>(column)) {
+      const auto [rows, code, scale, offset, width, out] =
+          column.cast<std::tuple<py::object, std::string, MaybeTensor, MaybeTensor, std::int64_t,
+                                 std::string>>();
+      request = RequestOf(rows, type, level);
+      request.decoding = DecodingOf(code, scale, offset, width, out);
+      const std::int64_t bytes = EncodedBytes(request.decoding->encoding.code, width);
+      CheckValue(bytes == request.row_bytes, "column: expected rows of ", bytes, " bytes, got ",
+                 request.row_bytes);
+      return request;
+    }
     if (py::isinstance<cpu::DiskRows>(column)) {
       request.on_disk = column.cast<std::shared_ptr<cpu::DiskRows>>();
       request.row_bytes = request.on_disk->options().row_bytes;

@@ -226,6 +226,9 @@ def sample_blocks_cuda(
 def add_to_sources(indptr: Tensor, indices: Tensor, values: Tensor, out: Tensor) -> None: ...
 def best_reader() -> str: ...
 
+# Rows, how they are encoded, scale, offset, numbers in a row, dtype of what comes out.
+EncodedColumn: TypeAlias = tuple[Tensor | DiskRows, str, Tensor | None, Tensor | None, int, str]
+
 class DiskRows:
     def __init__(
         self,
@@ -272,7 +275,7 @@ class BatchLoader:
     def set_requests(
         self,
         number: int,
-        columns: list[tuple[Tensor | DiskRows, int, int]],
+        columns: list[tuple[Tensor | DiskRows | EncodedColumn, int, int]],
         transposes: list[tuple[int, int]],
     ) -> None: ...
     # (blocks, number of the request, columns as bytes, transposes, nanoseconds spent sampling,

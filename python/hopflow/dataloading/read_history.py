@@ -65,9 +65,9 @@ class Prefetched:
     @property
     def source(self) -> ops.RowSource | None:
         """What the loader's threads gather its rows from; None on CUDA."""
-        if isinstance(self.column, StoredColumn):
-            return self.column.source
-        return self.column if self.column.device.type == "cpu" else None
+        if self.column.device.type != "cpu":
+            return None
+        return self.column.source if isinstance(self.column, StoredColumn) else self.column
 
     def still_is(self, column: Column) -> bool:
         """Whether the rows gathered are those that would be gathered now."""

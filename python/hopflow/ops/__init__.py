@@ -55,6 +55,7 @@ from hopflow.ops.disk_rows import (
     cache_rows_within,
 )
 from hopflow.ops.edge_softmax import edge_softmax, edge_softmax_reference
+from hopflow.ops.encoded_rows import EncodedRows
 from hopflow.ops.gather import gather_rows, gather_rows_reference
 from hopflow.ops.gather_decoded import gather_decoded, gather_decoded_reference
 from hopflow.ops.gatv2_scores import gatv2_scores, gatv2_scores_reference
@@ -113,6 +114,7 @@ __all__ = [
     "DiskRows",
     "DiskUse",
     "Drawn",
+    "EncodedRows",
     "HopflowError",
     "LoadedBatch",
     "LoadedTypedBatch",

@@ -14,6 +14,7 @@ from hopflow.ops._shapes import require_ids
 from hopflow.ops.blocks import BlockArrays, SampledBlocks
 from hopflow.ops.csc import Transpose
 from hopflow.ops.disk_rows import DiskRows
+from hopflow.ops.encoded_rows import EncodedRows
 from hopflow.ops.pool import empty
 from hopflow.ops.relations import (
     Relation,
@@ -22,7 +23,7 @@ from hopflow.ops.relations import (
     require_relations,
 )
 
-RowSource: TypeAlias = Tensor | DiskRows
+RowSource: TypeAlias = Tensor | DiskRows | EncodedRows
 """What rows of a column are gathered from."""
 
 ScratchCache = _native.ScratchCache
@@ -242,7 +243,7 @@ class BatchLoader(_Epoch):
 
         Parameters
         ----------
-        columns : sequence of (Tensor or DiskRows, int)
+        columns : sequence of (RowSource, int)
             A node column [N, ...] with contiguous rows, and the level whose rows are wanted: 0 for
             the seeds, ``h`` for the nodes that ``h`` hops reach.
         transposes : sequence of int
@@ -336,7 +337,7 @@ class TypedBatchLoader(_Epoch):
 
         Parameters
         ----------
-        columns : sequence of (Tensor or DiskRows, int, int)
+        columns : sequence of (RowSource, int, int)
             A column [N, ...] of one node type with contiguous rows, the number of the type, and the
             level whose rows are wanted: 0 for the seeds, ``h`` for the nodes that ``h`` hops reach.
         transposes : sequence of (int, int)

@@ -143,7 +143,7 @@ class DiskColumn(StoredColumn):
         return self._mapped
 
     def gather(self, ids: Tensor) -> Tensor:
-        """Rows of the column, shape [M, ...], for ids of shape [M].
+        """Rows of the column, shape [M, ...], for ids of shape [M], where these are.
 
         Raises
         ------
@@ -152,7 +152,7 @@ class DiskColumn(StoredColumn):
         HopflowError
             The file cannot be read, or has become shorter.
         """
-        return self._rows.read(ids)
+        return self._rows.read(ids.cpu()).to(ids.device)
 
     def write(self, ids: Any, rows: Tensor) -> None:
         """Put rows in place of those of ``ids``, in the file and in the cache.

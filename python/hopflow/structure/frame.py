@@ -100,7 +100,7 @@ class Frame(MutableMapping[str, Tensor]):
         if not isinstance(key, str):
             raise TypeError(f"column name: expected a str, got {type(key).__name__}")
         if isinstance(value, StoredColumn):
-            self._check_place(key, value.shape, torch.device("cpu"))
+            self._check_place(key, value.shape, value.device)
             return
         if not isinstance(value, Tensor):
             raise TypeError(
@@ -180,6 +180,8 @@ class Frame(MutableMapping[str, Tensor]):
         """A frame with ``f`` applied to every column, lazily to those not read yet."""
 
         def apply(column: Column) -> Column:
+            if isinstance(column, StoredColumn):
+                return column.map(f)
             if isinstance(column, LazyColumn) and not column.is_read:
                 return LazyColumn(lambda: f(column.read()))
             return f(column.read() if isinstance(column, LazyColumn) else column)
@@ -203,7 +205,7 @@ def take_rows(name: str, column: Column, ids: Tensor) -> Tensor:
     A column in host memory is read in place by the GPU if it is pinned, else gathered on the CPU.
     """
     if isinstance(column, StoredColumn):
-        return column.gather(ids.cpu()).to(ids.device)
+        return column.gather(ids)
     x = read(column)
     if x.device == ids.device or (ids.device.type == "cuda" and ops.is_pinned(x)):
         return ops.gather_rows(x, ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -37,7 +38,7 @@ class StoredColumn(LazyColumn):
 
     @abstractmethod
     def gather(self, ids: Tensor) -> Tensor:
-        """Rows of the column; ids of shape [M], int32 or int64, on the CPU."""
+        """Rows of the column where the ids are; these are of shape [M], int32 or int64."""
 
     @abstractmethod
     def write(self, ids: Tensor, rows: Tensor) -> None:
@@ -58,6 +59,15 @@ class StoredColumn(LazyColumn):
     @abstractmethod
     def version(self) -> object:
         """Another after every change of the column."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where a graph must be that has this column."""
+        return torch.device("cpu")
+
+    def map(self, f: Callable[[Tensor], Tensor]) -> LazyColumn:
+        """The column with ``f`` applied (a move to a device); all of it, when it is first read."""
+        return LazyColumn(lambda: f(self.read()))
 
     @property
     def is_read(self) -> bool:
