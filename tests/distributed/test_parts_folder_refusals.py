@@ -13,9 +13,9 @@ from folders import in_turn, one_type
 import hopflow as hf
 from hopflow.distributed.folder import writer
 from hopflow.distributed.folder.check import check_folder
-from hopflow.distributed.folder.manifest import MANIFEST
 from hopflow.distributed.folder.reader import open_folder
 from hopflow.distributed.folder.writer import write_parts
+from hopflow.storage.manifests import MANIFEST
 
 
 def failing_after(monkeypatch, files: int) -> None:
