@@ -1,5 +1,6 @@
 """Node-property data sets: OGB names, folders and files, and synthetic ones."""
 
+from .convert.run import convert
 from .dataset import NodePropDataset, RawDataset
 from .graph_folder.check import check_graph
 from .graph_folder.writer import save_folder
@@ -15,6 +16,7 @@ __all__ = [
     "TypedNodePropDataset",
     "arxiv_like",
     "check_graph",
+    "convert",
     "load",
     "mag_like",
     "save_folder",

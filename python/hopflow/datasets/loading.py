@@ -19,8 +19,8 @@ from .typed_dataset import RawTypedDataset, TypedNodePropDataset, with_reverse
 _ARXIV_LIKE = ("arxiv-like", "arxiv_like")
 _MAG_LIKE = ("mag-like", "mag_like")
 _FORMS = (
-    f"a folder that hopflow convert wrote, in OGB's raw layout or with {MANIFEST}, an .npz file or an"
-    f" edge list ({', '.join(TABLE_SUFFIXES)})"
+    f"a folder that hopflow convert wrote, in OGB's raw layout or with {MANIFEST}, an .npz file or"
+    f" an edge list ({', '.join(TABLE_SUFFIXES)})"
 )
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -52,7 +52,8 @@ def load(
         - a folder that :func:`convert` or :func:`save_folder` wrote, which opens at once;
         - a folder of tables with a manifest ``hopflow.json``, or that file (see
           :mod:`.manifest`);
-        - an `.npz` file (see :func:`.arrays.read_npz_dataset`);
+        - an `.npz` file, or a folder with such arrays as `.npy` files (see
+          :func:`.arrays.read_npz_dataset`);
         - an edge list, CSV, TSV or Parquet (see :func:`.table.read_edge_list`).
 
         A name goes before a file of the same name.
@@ -185,11 +186,17 @@ def _read(
 
 
 def _read_folder(path: Path, options: dict[str, Any], seed: int) -> RawDataset | RawTypedDataset:
+    from .arrays import is_npy_folder, read_npz_dataset
     from .ogb_layout import read_folder
     from .ogb_typed import is_typed_layout, read_typed_folder
 
     if (path / MANIFEST).is_file():
         return _read_tables(path / MANIFEST, options, seed)
+    if is_npy_folder(path):
+        _refuse_options(options, ("split", "num_nodes"), f"{path}, a folder of .npy files")
+        return read_npz_dataset(
+            path, split=_path(options["split"]), num_nodes=options["num_nodes"], seed=seed
+        )
     _refuse_options(options, ("split",), f"{path}, a folder")
     split = None if options["split"] is None else str(options["split"])
     if is_typed_layout(path):
