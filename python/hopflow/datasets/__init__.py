@@ -1,6 +1,6 @@
 """Node-property data sets: OGB names, folders and files, and synthetic ones."""
 
-from .convert.run import convert
+from .conversion.run import convert
 from .dataset import NodePropDataset, RawDataset
 from .graph_folder.check import check_graph
 from .graph_folder.writer import save_folder

@@ -10,9 +10,9 @@ import numpy as np
 
 from hopflow.datasets.arrays import FEATURES, LABELS, is_npy_folder, npy_files
 from hopflow.datasets.checks import as_ids
-from hopflow.datasets.convert.edges import EdgeRows
-from hopflow.datasets.convert.options import Options
-from hopflow.datasets.convert.rows import (
+from hopflow.datasets.conversion.edges import EdgeRows
+from hopflow.datasets.conversion.options import Options
+from hopflow.datasets.conversion.rows import (
     MadeRows,
     Rows,
     open_npy,
@@ -20,8 +20,8 @@ from hopflow.datasets.convert.rows import (
     read_whole,
     two_rows,
 )
-from hopflow.datasets.convert.source import ColumnRows, EdgeTable, Source
-from hopflow.datasets.convert.tables import Table, as_table
+from hopflow.datasets.conversion.source import ColumnRows, EdgeTable, Source
+from hopflow.datasets.conversion.tables import Table, as_table
 from hopflow.datasets.dataset import SPLIT_NAMES, Array
 from hopflow.datasets.files import TABLE_SUFFIXES, read_array, suffix_of
 from hopflow.datasets.graph_folder.manifest import is_graph_folder
@@ -47,7 +47,7 @@ def open_source(path: Path, options: Options) -> Source:
     ValueError
         A form that is not converted, an option that does not apply, or a malformed file.
     """
-    from hopflow.datasets.convert.ogb_source import is_ogb_layout, ogb_source
+    from hopflow.datasets.conversion.ogb_source import is_ogb_layout, ogb_source
 
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder; expected {_FORMS}")

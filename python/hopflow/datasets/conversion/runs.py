@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from hopflow.datasets.convert.edges import Chunk, EdgeRows, column_dtype, read_chunks
-from hopflow.datasets.convert.growing import Spill
-from hopflow.datasets.convert.journal import Journal
-from hopflow.datasets.convert.options import Options
-from hopflow.datasets.convert.rows import bytes_of, row_bytes
+from hopflow.datasets.conversion.edges import Chunk, EdgeRows, column_dtype, read_chunks
+from hopflow.datasets.conversion.growing import Spill
+from hopflow.datasets.conversion.journal import Journal
+from hopflow.datasets.conversion.options import Options
+from hopflow.datasets.conversion.rows import bytes_of, row_bytes
 from hopflow.datasets.dataset import Array
 from hopflow.storage.manifests import ids_dtype
 

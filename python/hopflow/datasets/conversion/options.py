@@ -17,6 +17,8 @@ DTYPES = ("float16", "bfloat16", "float32")
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
           "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40,
           "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}  # fmt: skip
+LEAST_EDGES = 1 << 14
+"""Edges that are at hand at a time, however little memory there is."""
 _MOST_EDGES = 1 << 24
 
 
@@ -86,11 +88,12 @@ class Options:
     def chunk_edges(self, edge_bytes: int) -> int:
         """Edges that are partitioned at a time, of so many bytes each with their columns."""
         # Both ends as they came and as int64, the order, the bucket, and all of it once more.
-        return max(1, min(_MOST_EDGES, self.memory // 4 // (64 + 2 * edge_bytes)))
+        fitting = self.memory // 4 // (64 + 2 * edge_bytes)
+        return max(LEAST_EDGES, min(_MOST_EDGES, fitting))
 
     def group_edges(self, edge_bytes: int, widest: int) -> int:
         """Edges that are sorted at a time; a column of them is reordered at a time."""
-        return max(1, self.memory // 2 // (24 + edge_bytes + 2 * widest))
+        return max(LEAST_EDGES, self.memory // 2 // (24 + edge_bytes + 2 * widest))
 
 
 def as_bytes(memory: int | str) -> int:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from hopflow.datasets.checks import as_column
-from hopflow.datasets.convert.edges import EdgeRows, checked_ids
-from hopflow.datasets.convert.journal import Journal
-from hopflow.datasets.convert.options import Options
-from hopflow.datasets.convert.rows import Rows, rows_from
-from hopflow.datasets.convert.source import EdgeTable
-from hopflow.datasets.convert.tables import StagedArray, Table, staged_rows
+from hopflow.datasets.conversion.edges import EdgeRows, checked_ids
+from hopflow.datasets.conversion.journal import Journal
+from hopflow.datasets.conversion.options import Options
+from hopflow.datasets.conversion.rows import Rows, rows_from
+from hopflow.datasets.conversion.source import EdgeTable
+from hopflow.datasets.conversion.tables import StagedArray, Table, staged_rows
 from hopflow.datasets.files import frame_to_matrix
 from hopflow.storage.manifests import ids_dtype
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hopflow.datasets.convert.edges import EdgeRows
-from hopflow.datasets.convert.options import Options
-from hopflow.datasets.convert.rows import open_npz, read_whole, two_rows
-from hopflow.datasets.convert.source import ColumnRows, EdgeTable, Source
-from hopflow.datasets.convert.tables import as_table
+from hopflow.datasets.conversion.edges import EdgeRows
+from hopflow.datasets.conversion.options import Options
+from hopflow.datasets.conversion.rows import open_npz, read_whole, two_rows
+from hopflow.datasets.conversion.source import ColumnRows, EdgeTable, Source
+from hopflow.datasets.conversion.tables import as_table
 from hopflow.datasets.dataset import Array
 from hopflow.datasets.files import frame_to_matrix, read_csv, require_file
 from hopflow.datasets.ogb_layout import (

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hopflow.datasets.convert.growing import Spill, size_of
-from hopflow.datasets.convert.rows import FileRows
+from hopflow.datasets.conversion.growing import Spill, size_of
+from hopflow.datasets.conversion.rows import FileRows
 from hopflow.datasets.dataset import Array
 from hopflow.datasets.files import CSV_SUFFIXES, TABLE_SUFFIXES, has_header, suffix_of
 

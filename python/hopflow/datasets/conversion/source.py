@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from hopflow.datasets.convert.edges import EdgeRows
-from hopflow.datasets.convert.rows import Rows
-from hopflow.datasets.convert.tables import Table
+from hopflow.datasets.conversion.edges import EdgeRows
+from hopflow.datasets.conversion.rows import Rows
+from hopflow.datasets.conversion.tables import Table
 from hopflow.datasets.dataset import Array
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hopflow.datasets.checks import as_column, as_ids
-from hopflow.datasets.convert.rows import Rows, rows_from
+from hopflow.datasets.conversion.rows import Rows, rows_from
 from hopflow.datasets.dataset import Array
 from hopflow.storage.manifests import ids_dtype
 

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 
 from hopflow.datasets.checks import as_labels, as_splits, count_classes, random_splits
-from hopflow.datasets.convert.columns import planned_column, write_column
-from hopflow.datasets.convert.edges import EdgeRows, largest_id
-from hopflow.datasets.convert.growing import GrowingArray
-from hopflow.datasets.convert.journal import Journal, sync_folder
-from hopflow.datasets.convert.merge import merge
-from hopflow.datasets.convert.open_source import open_source
-from hopflow.datasets.convert.options import Options, as_bytes
-from hopflow.datasets.convert.rows import Rows
-from hopflow.datasets.convert.runs import planned, write_runs
-from hopflow.datasets.convert.source import ColumnRows, EdgeTable, Source
-from hopflow.datasets.convert.staging import stage_edges, stage_matrix
-from hopflow.datasets.convert.tables import Table
+from hopflow.datasets.conversion.columns import planned_column, write_column
+from hopflow.datasets.conversion.edges import EdgeRows, largest_id
+from hopflow.datasets.conversion.growing import GrowingArray
+from hopflow.datasets.conversion.journal import Journal, sync_folder
+from hopflow.datasets.conversion.merge import merge
+from hopflow.datasets.conversion.open_source import open_source
+from hopflow.datasets.conversion.options import Options, as_bytes
+from hopflow.datasets.conversion.rows import Rows
+from hopflow.datasets.conversion.runs import planned, write_runs
+from hopflow.datasets.conversion.source import ColumnRows, EdgeTable, Source
+from hopflow.datasets.conversion.staging import stage_edges, stage_matrix
+from hopflow.datasets.conversion.tables import Table
 from hopflow.datasets.dataset import Array
 from hopflow.datasets.graph_folder.manifest import VERSION, Manifest, read_manifest
 from hopflow.datasets.graph_folder.writer import check_place
@@ -356,7 +356,7 @@ class _Conversion:
 
     def _write_edge_columns(self, edges: EdgeRows, num_nodes: int, num_edges: int) -> None:
         """Columns in the order of edge ids: the source's, then those of edges that were added."""
-        from hopflow.datasets.convert.edges import read_chunks
+        from hopflow.datasets.conversion.edges import read_chunks
 
         options = self._options
         for k, (name, rows) in enumerate(edges.columns.items()):

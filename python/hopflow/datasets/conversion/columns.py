@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from hopflow.datasets.checks import as_column, as_features, as_named_column
-from hopflow.datasets.convert.growing import GrowingArray, record_of
-from hopflow.datasets.convert.journal import Journal
-from hopflow.datasets.convert.rows import FileRows, Rows, row_bytes, rows_at_a_time, rows_from
+from hopflow.datasets.conversion.growing import GrowingArray, record_of
+from hopflow.datasets.conversion.journal import Journal
+from hopflow.datasets.conversion.rows import FileRows, Rows, row_bytes, rows_at_a_time, rows_from
 from hopflow.datasets.dataset import Array
 from hopflow.storage.array_files import ArrayRecord, as_array, stored_as
 from hopflow.storage.manifests import Column

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 import hopflow.ops as ops
-from hopflow.datasets.convert.growing import GrowingArray
-from hopflow.datasets.convert.journal import Journal
-from hopflow.datasets.convert.runs import Plan, Run, RunWriter, Slice, Stream, file_of, read_runs
+from hopflow.datasets.conversion.growing import GrowingArray
+from hopflow.datasets.conversion.journal import Journal
+from hopflow.datasets.conversion.runs import Plan, Run, RunWriter, Slice, Stream, file_of, read_runs
 from hopflow.datasets.dataset import Array
 from hopflow.storage.array_files import ArrayRecord
 from hopflow.storage.manifests import ids_dtype
