@@ -42,7 +42,7 @@ def convert(said: Path, moment: int | None) -> None:
 
         os.fsync = fsync
         source, folder, _, memory, *flags = sys.argv[1:]
-        with said.open("a") as file:
+        with said.open("a", buffering=1) as file:
             datasets.convert(
                 source, folder, memory=int(memory), on_message=lambda text: print(text, file=file),
                 **dict.fromkeys(flags, True),
