@@ -38,7 +38,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("flags", [[], ["undirected", "keep_edge_ids"]])
 def test_killed_at_ten_moments(source, flags, tmp_path):
-    moments = [1, 3, 5, 7, 2, 9, 4, 11, 6, 13]
+    moments = [1, 6, 13, 10, 16, 9, 12, 11, 3, 14]
     script = Path(__file__).with_name("killed_conversions.py")
     done = subprocess.run(
         [sys.executable, script, source, tmp_path / "out", json.dumps(moments), "20000", *flags],
@@ -49,7 +49,8 @@ def test_killed_at_ten_moments(source, flags, tmp_path):
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
     counts = [int(line.split(" after ")[1].split()[0]) for line in said if "going on" in line]
-    assert len(counts) >= 8  # the first ones were killed before a step was finished
+    assert len(counts) >= 7  # the first ones were killed before a step was finished
+    assert len(set(counts)) >= 6
     assert counts == sorted(counts)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(options, "LEAST_EDGES", 50)

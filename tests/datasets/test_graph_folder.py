@@ -97,7 +97,7 @@ def test_a_graph(tmp_path):
         (
             {"labels": [0, 1]},
             ValueError,
-            r"labels of '_N': expected shape \[4, tasks\], got \[2, 1\]",
+            r"labels of '_N': .* \[4, tasks\], got \[2, 1\]",
         ),
         ({"labels": [0.5] * 4}, TypeError, "labels of '_N': expected integers"),
         ({"labels": [0, -2, 0, 0]}, ValueError, "expected classes >= 0, or -1"),
@@ -165,7 +165,7 @@ def test_files_are_refused_by_name(pair, name):
 
 
 def test_damage_in_the_middle_is_found_by_the_check(tmp_path):
-    graph = hf.graph((np.zeros(1), np.zeros(1)), num_nodes=100_000)
+    graph = hf.graph(([0], [0]), num_nodes=100_000)
     graph.ndata["x"] = torch.zeros(100_000, 2)
     datasets.save_folder(graph, tmp_path / "g")
     with (tmp_path / "g" / "node-0.col-0.npy").open("r+b") as file:
