@@ -162,7 +162,7 @@ def read_named_table(path: Path, *, text: Sequence[str] = ()) -> pd.DataFrame:
     if suffix_of(path) not in CSV_SUFFIXES:
         frame = read_table(path)
         for name in set(text) & set(frame.columns):
-            frame[name] = _as_text(frame[name])
+            frame[name] = as_text(frame[name])
         return frame
     require_file(path, what="a CSV file")
     sep = "\t" if suffix_of(path).startswith(".tsv") else ","
@@ -193,7 +193,7 @@ def read_named_table(path: Path, *, text: Sequence[str] = ()) -> pd.DataFrame:
     return frame
 
 
-def _as_text(column: pd.Series[Any]) -> pd.Series[Any]:
+def as_text(column: pd.Series[Any]) -> pd.Series[Any]:
     """Ids as texts: whole numbers, which a hole may have made floats, without a point."""
     held = column.dropna()
     if held.dtype.kind == "f" and (held == held.astype("int64")).all():

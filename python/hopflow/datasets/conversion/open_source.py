@@ -29,6 +29,9 @@ from hopflow.datasets.manifest import MANIFEST
 from hopflow.datasets.ogb_typed import is_typed_layout
 from hopflow.datasets.table import find_ends, read_split
 
+ID_NAMES = ("id", "node", "node_id")
+"""What the column of ids may be called in a table of features or labels."""
+
 _FORMS = (
     "a folder in OGB's raw layout, of .npy files or of Parquet files, an .npz file or an edge list"
     f" ({', '.join(TABLE_SUFFIXES)})"
@@ -255,11 +258,22 @@ def _edge_list(path: Path, options: Options) -> Source:
         if num_nodes is None and not isinstance(features, Table) and features.shape:
             num_nodes = features.shape[0]
     labels: Callable[[], Array] | None = None
+    feature_ids: Any = None
+    label_ids = None
+    if options.ids != "row":
+        if options.split is not None or options.num_nodes is not None:
+            raise ValueError(f"split, num_nodes: do not apply where ids are {options.ids}")
+        if isinstance(features, Table):
+            feature_ids = _id_column(features)
     if options.labels is not None:
         files.append(options.labels)
         labels_file = options.labels
         if not labels_file.is_file():
             raise FileNotFoundError(f"{labels_file}: expected labels, no such file")
+        if options.ids != "row" and suffix_of(labels_file) in TABLE_SUFFIXES:
+            table_of_labels = as_table(labels_file)
+            column = _id_column(table_of_labels)
+            label_ids = None if column is None else (table_of_labels, column)
 
         def labels() -> Array:
             return read_array(labels_file, keys=("label", "y"), holes=True)
@@ -273,11 +287,19 @@ def _edge_list(path: Path, options: Options) -> Source:
         ),
         num_nodes=num_nodes,
         node_columns={} if features is None else {"feat": features},
+        feature_ids=feature_ids,
+        label_ids=label_ids,
         labels=labels,
         labels_name=str(options.labels),
         split=split,
         split_name=split_name,
     )
+
+
+def _id_column(table: Table) -> Any:
+    """The column of a table of nodes that holds their ids, if it has one."""
+    found = {str(name).strip().lower(): name for name in table.columns()}
+    return next((found[name] for name in ID_NAMES if name in found), None)
 
 
 def _features(path: Path, options: Options) -> ColumnRows:

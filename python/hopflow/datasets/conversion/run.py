@@ -22,6 +22,7 @@ from hopflow.datasets.conversion.rows import Rows
 from hopflow.datasets.conversion.runs import planned, write_runs
 from hopflow.datasets.conversion.source import ColumnRows, EdgeTable, Source
 from hopflow.datasets.conversion.staging import stage_edges, stage_matrix
+from hopflow.datasets.conversion.staging_ids import NumberedEdges, stage_numbered
 from hopflow.datasets.conversion.tables import Table
 from hopflow.datasets.dataset import Array
 from hopflow.datasets.graph_folder.manifest import VERSION, Manifest, read_manifest
@@ -205,13 +206,26 @@ class _Conversion:
     def run(self) -> str:
         source = self._source
         num_nodes = source.num_nodes
-        labels = None if source.labels is None else source.labels()
+        labels = None
+        if source.labels is not None and source.label_ids is None:
+            labels = source.labels()
         node_rows = {name: self._staged(name, x) for name, x in source.node_columns.items()}
         if num_nodes is None and "feat" in node_rows and node_rows["feat"].shape:
             num_nodes = node_rows["feat"].shape[0]
         if num_nodes is None and labels is not None and labels.ndim:
             num_nodes = len(labels)
-        edges = self._edges(num_nodes)
+        node_ids: dict[str, str] = {}
+        id_bytes: dict[str, int] = {}
+        if self._options.ids == "row":
+            edges = self._edges(num_nodes)
+        else:
+            numbered = self._numbered()
+            edges, num_nodes = numbered.edges, numbered.num_nodes
+            labels = labels if numbered.labels is None else numbered.labels
+            node_ids = {CANONICAL[0]: self._options.ids}
+            if self._options.ids == "text":
+                id_bytes = {CANONICAL[0]: numbered.id_bytes}
+            self._files |= {name: _record(x) for name, x in numbered.files.items()}
         if num_nodes is None:
             num_nodes = 1 + self._journal.step(
                 "largest", lambda: (largest_id(edges, self._options.piece_bytes // 8 + 1), [])
@@ -240,8 +254,8 @@ class _Conversion:
             splits={name: {CANONICAL[0]: len(x)} for name, x in splits.items()},
             num_classes=num_classes,
             class_names={},
-            node_ids={},
-            id_bytes={},
+            node_ids=node_ids,
+            id_bytes=id_bytes,
             files={},
         )
         self._write_columns(node_columns, node_rows)
@@ -272,7 +286,8 @@ class _Conversion:
     def _staged(self, name: str, rows: ColumnRows) -> Rows:
         if isinstance(rows, Table):
             self._tell(f"reading {rows.what}", 0, 1)
-            return stage_matrix(self._journal, name, rows, self._options)
+            without = self._source.feature_ids if name == "feat" else None
+            return stage_matrix(self._journal, name, rows, self._options, without)
         return rows
 
     def _edges(self, num_nodes: int | None) -> EdgeRows:
@@ -291,6 +306,13 @@ class _Conversion:
                 f" {edges.count}"
             )
         return edges
+
+    def _numbered(self) -> NumberedEdges:
+        what = "numbering ids"
+        return stage_numbered(
+            self._journal, self._source, self._options, self._made,
+            lambda done: self._tell(what, done, done),
+        )  # fmt: skip
 
     def _further(
         self, node_rows: dict[str, Rows], num_nodes: int, num_edges: int

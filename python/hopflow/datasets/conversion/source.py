@@ -56,9 +56,10 @@ class Source:
         Columns by name.
     further : mapping
         Arrays that are columns of nodes or of edges, as many rows as they have.
-    ids : tuple of Table
-        Tables that list nodes by their ids, with the name of the column: those of features, then
-        those of labels.
+    feature_ids : object
+        Column of ids in the table of features; None if its rows are in the order of nodes.
+    label_ids : tuple or None
+        Table of labels, and its column of ids; None if its rows are in the order of nodes.
     labels : callable or None
         Reads the labels as they are, a row a node.
     labels_name : str
@@ -78,6 +79,8 @@ class Source:
     num_edges: int | None = None
     node_columns: Mapping[str, ColumnRows] = field(default_factory=dict)
     edge_columns: Mapping[str, ColumnRows] = field(default_factory=dict)
+    feature_ids: Any = None
+    label_ids: tuple[Table, Any] | None = None
     further: Mapping[str, Rows] = field(default_factory=dict)
     labels: Callable[[], Array] | None = None
     labels_name: str = ""

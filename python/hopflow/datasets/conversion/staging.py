@@ -75,13 +75,18 @@ def stage_edges(
     return EdgeRows(src, dst, {str(n): rows for n, rows in zip(edges.columns, columns)})
 
 
-def stage_matrix(journal: Journal, name: str, table: Table, options: Options) -> Rows:
-    """The rows of a table of numbers as one matrix, in one step."""
+def stage_matrix(
+    journal: Journal, name: str, table: Table, options: Options, without: Any = None
+) -> Rows:
+    """The rows of a table of numbers as one matrix, but for a column of ids, in one step."""
 
     def stage() -> tuple[Any, list[Path]]:
         staged = StagedArray(journal.folder / f"matrix.{name}", table.what, _wider)
         try:
-            for path, first, frame in table.frames(frame_rows(table, options)):
+            text = () if without is None else (without,)
+            for path, first, frame in table.frames(frame_rows(table, options), text):
+                if without is not None:
+                    frame = frame.drop(columns=[without])
                 with rows_from(first):
                     staged.write(frame_to_matrix(frame, path))
             return staged.to_json(), [staged.path]

@@ -14,7 +14,7 @@ import numpy as np
 from hopflow.datasets.conversion.growing import Spill, size_of
 from hopflow.datasets.conversion.rows import FileRows
 from hopflow.datasets.dataset import Array
-from hopflow.datasets.files import CSV_SUFFIXES, TABLE_SUFFIXES, has_header, suffix_of
+from hopflow.datasets.files import CSV_SUFFIXES, TABLE_SUFFIXES, as_text, has_header, suffix_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +127,7 @@ def _frames_of(
 ) -> Iterator[pd.DataFrame]:
     if suffix_of(path) in CSV_SUFFIXES:
         return _csv_frames(path, header, rows, text)
-    return _parquet_frames(path, rows)
+    return _parquet_frames(path, rows, text)
 
 
 def _csv_frames(
@@ -168,14 +168,17 @@ def _parquet(path: Path) -> Any:
         raise ValueError(f"{path}: not a readable Parquet file: {error}") from error
 
 
-def _parquet_frames(path: Path, rows: int) -> Iterator[pd.DataFrame]:
+def _parquet_frames(path: Path, rows: int, text: Sequence[Any]) -> Iterator[pd.DataFrame]:
     import pyarrow as pa
 
     with _parquet(path) as opened:
         try:
             for batch in opened.iter_batches(batch_size=rows):
                 if batch.num_rows:
-                    yield batch.to_pandas()
+                    frame = batch.to_pandas()
+                    for name in set(text) & set(frame.columns):
+                        frame[name] = as_text(frame[name])
+                    yield frame
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{path}: not a readable Parquet file: {error}") from error
 
