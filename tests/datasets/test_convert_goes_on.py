@@ -105,8 +105,8 @@ def test_starts_anew_where_something_changed(source, change, tmp_path, monkeypat
     elif change == "journal":
         (tmp_path / "out.converting" / "journal.json").write_text("{")
     else:
-        os.truncate(tmp_path / "out.converting" / "forward.src", 5)
-        told = "forward.src: is not as it was left"
+        os.truncate(tmp_path / "out.converting" / "made" / "edge-0.indices.npy", 5)
+        told = "edge-0.indices.npy: is not as it was left"
     said = []
     datasets.convert(source, tmp_path / "out", on_message=said.append, **asked)
     assert told in said[0]
@@ -143,6 +143,32 @@ def test_ended_before_it_cleaned_up(source, tmp_path, monkeypatch):
     assert (tmp_path / "out.converting").exists()
     assert datasets.convert(source, tmp_path / "out") == first
     assert not (tmp_path / "out.converting").exists()
+    # Of another conversion what is left there says nothing.
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *args, **options: None)
+        datasets.convert(source, tmp_path / "two")
+    other = datasets.convert(source, tmp_path / "two", undirected=True, overwrite=True)
+    assert other != first
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path):
+    # A limit on the size of files stands in for the disk's.
+    code = (
+        "import resource, signal, sys; from hopflow import datasets\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "datasets.convert(sys.argv[1], sys.argv[2])\n"
+    )
+    np.savez(tmp_path / "g.npz", src=np.arange(50_000), dst=np.arange(50_000))
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "g.npz", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "File too large: " in last
+    assert f"{tmp_path}/out.converting/forward." in last
 
 
 def test_what_is_there_is_kept_until_the_new_one_is_whole(source, tmp_path, monkeypatch):

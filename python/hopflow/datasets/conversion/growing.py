@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypedDict
 
@@ -63,13 +65,15 @@ class GrowingArray:
             self._put(flat.data)
 
     def _put(self, data: bytes | memoryview) -> None:
-        self._file.write(data)
+        with named_file(self.path):
+            self._file.write(data)
         self._crc = zlib.crc32(data, self._crc)
         self._size += len(data)
 
     def state(self) -> GrowingState:
         """Where it is now; all that was written is in the file."""
-        self._file.flush()
+        with named_file(self.path):
+            self._file.flush()
         return {"size": self._size, "crc32": self._crc}
 
     def record(self) -> ArrayRecord:
@@ -117,15 +121,18 @@ class Spill:
     def write(self, values: Array) -> None:
         """Append values."""
         if values.size:
-            self._file.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+            with named_file(self.path):
+                self._file.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
 
     def write_bytes(self, data: bytes) -> None:
         """Append bytes."""
-        self._file.write(data)
+        with named_file(self.path):
+            self._file.write(data)
 
     def flush(self) -> None:
         """Make the file have all that was written."""
-        self._file.flush()
+        with named_file(self.path):
+            self._file.flush()
 
     def close(self) -> None:
         """Close the file."""
@@ -136,6 +143,17 @@ class Spill:
 
     def __exit__(self, *_: Any) -> None:
         self.close()
+
+
+@contextmanager
+def named_file(path: Path) -> Iterator[None]:
+    """Name the file in errors of the system, such as of a full disk, which do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise type(error)(error.errno, error.strerror, str(path)) from None
 
 
 def size_of(path: Path) -> int:

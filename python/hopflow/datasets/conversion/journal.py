@@ -105,11 +105,6 @@ class Journal:
         self._save()
         return self._steps[name]
 
-    def fresh(self, file: Path) -> None:
-        """Remove what an unfinished step may have left of a file that no finished one wrote."""
-        if str(file.relative_to(self.folder)) not in self._files:
-            file.unlink(missing_ok=True)
-
     def drop(self, files: Iterable[Path]) -> None:
         """Remove files that no later step needs."""
         files = list(files)
@@ -136,6 +131,15 @@ class Journal:
     def close(self) -> None:
         """Let others at the folder."""
         self._lock.close()
+
+
+def key_of(folder: Path) -> Any:
+    """What the steps of a working folder depend on; None if it is no such folder."""
+    try:
+        loaded = json.loads((folder / _NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return loaded.get("key") if isinstance(loaded, dict) else None
 
 
 def sync_folder(folder: Path) -> None:
