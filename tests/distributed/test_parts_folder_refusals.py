@@ -11,16 +11,16 @@ import torch
 from folders import in_turn, one_type
 
 import hopflow as hf
-from hopflow.distributed.folder import writer
 from hopflow.distributed.folder.check import check_folder
-from hopflow.distributed.folder.manifest import MANIFEST
 from hopflow.distributed.folder.reader import open_folder
 from hopflow.distributed.folder.writer import write_parts
+from hopflow.storage import folders
+from hopflow.storage.manifests import MANIFEST
 
 
 def failing_after(monkeypatch, files: int) -> None:
     """Let the writer fail in the middle, as on a full disk."""
-    real = writer.ArrayWriter.write
+    real = folders.ArrayWriter.write
     left = [files]
 
     def write(self, rows):
@@ -29,7 +29,7 @@ def failing_after(monkeypatch, files: int) -> None:
             raise OSError(28, "No space left on device")
         real(self, rows)
 
-    monkeypatch.setattr(writer.ArrayWriter, "write", write)
+    monkeypatch.setattr(folders.ArrayWriter, "write", write)
 
 
 @pytest.mark.parametrize("files", [0, 5, 15])

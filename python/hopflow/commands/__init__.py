@@ -1,1 +1,1 @@
-"""The command ``hopflow``: train, infer, partition, bench, doctor."""
+"""The command ``hopflow``: train, infer, convert, partition, bench, doctor."""

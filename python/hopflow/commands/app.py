@@ -9,6 +9,7 @@ import typer
 
 import hopflow as hf
 from hopflow.commands.bench import bench
+from hopflow.commands.convert import convert
 from hopflow.commands.doctor import doctor
 from hopflow.commands.infer import infer
 from hopflow.commands.partition import partition
@@ -38,7 +39,7 @@ def _main(
     pass
 
 
-for command in (train, infer, partition, plan, bench, doctor):
+for command in (train, infer, convert, partition, plan, bench, doctor):
     app.command()(command)
 
 

@@ -1,6 +1,9 @@
 """Node-property data sets: OGB names, folders and files, and synthetic ones."""
 
+from .conversion.run import convert
 from .dataset import NodePropDataset, RawDataset
+from .graph_folder.check import check_graph
+from .graph_folder.writer import save_folder
 from .loading import load
 from .mag import mag_like
 from .synthetic import arxiv_like
@@ -12,6 +15,9 @@ __all__ = [
     "RawTypedDataset",
     "TypedNodePropDataset",
     "arxiv_like",
+    "check_graph",
+    "convert",
     "load",
     "mag_like",
+    "save_folder",
 ]

@@ -18,11 +18,11 @@ from .checks import (
     random_splits,
 )
 from .dataset import SPLIT_NAMES, Array, RawDataset
-from .files import read_npz
+from .files import read_npy, read_npz
 from .table import read_split
 
-_FEATURES = ("feat", "x", "features")
-_LABELS = ("label", "y", "labels")
+FEATURES = ("feat", "x", "features")
+LABELS = ("label", "y", "labels")
 
 
 def read_npz_dataset(
@@ -33,13 +33,13 @@ def read_npz_dataset(
     Parameters
     ----------
     path
-        The file. Edges are ``src`` and ``dst``, or ``edge_index`` ``[2, num_edges]``, or what
-        `scipy.sparse.save_npz` writes (row i, column j: edge i -> j; values other than 1 become
-        the edge column ``weight``). Optional: ``num_nodes``; ``feat`` or ``x``; ``label`` or
-        ``y``; ``year``; ``train_idx``, ``valid_idx``, ``test_idx`` or ``train_mask``,
-        ``valid_mask``, ``test_mask`` (``val`` is taken for ``valid``). Any other array with a row
-        per node becomes a node column of its own name, else with a row per edge an edge column;
-        scalars are ignored.
+        The file, or a folder with an `.npy` file for each array. Edges are ``src`` and ``dst``, or
+        ``edge_index`` ``[2, num_edges]``, or what `scipy.sparse.save_npz` writes (row i, column j:
+        edge i -> j; values other than 1 become the edge column ``weight``). Optional:
+        ``num_nodes``; ``feat`` or ``x``; ``label`` or ``y``; ``year``; ``train_idx``,
+        ``valid_idx``, ``test_idx`` or ``train_mask``, ``valid_mask``, ``test_mask`` (``val`` is
+        taken for ``valid``). Any other array with a row per node becomes a node column of its own
+        name, else with a row per edge an edge column; scalars are ignored.
     split
         A split to use instead of the file's own, see :func:`.table.read_split`.
     num_nodes
@@ -55,12 +55,12 @@ def read_npz_dataset(
     ValueError
         Corrupt, holding pickles, or malformed in any part.
     """
-    arrays = read_npz(path)
+    arrays = read_npy_folder(path) if path.is_dir() else read_npz(path)
     if "format" in arrays and "shape" in arrays:
         arrays = _from_scipy(arrays, path)
     src, dst = _pop_edges(arrays, path)
-    features = _pop_one(arrays, _FEATURES, path)
-    label = _pop_one(arrays, _LABELS, path)
+    features = _pop_one(arrays, FEATURES, path)
+    label = _pop_one(arrays, LABELS, path)
     stored = arrays.pop("num_nodes", None)
     if stored is not None:
         counts = as_ids(stored.reshape(-1), what=f"{path} (num_nodes)")
@@ -111,6 +111,37 @@ def read_npz_dataset(
         splits=splits,
         num_classes=count_classes(labels),
     )
+
+
+def read_npy_folder(folder: Path) -> dict[str, Array]:
+    """The arrays of the `.npy` files of a folder, mapped, under the keys of an `.npz` file.
+
+    Raises
+    ------
+    ValueError
+        One is malformed, or holds pickles.
+    """
+    return {key: read_npy(path, mapped=True) for key, path in npy_files(folder).items()}
+
+
+def npy_files(folder: Path) -> dict[str, Path]:
+    """The `.npy` files of a folder under the keys of an `.npz` file.
+
+    ``train.npy`` and its kin are ``train_idx``, or ``train_mask`` where they hold truth values.
+    """
+    found = {}
+    for path in sorted(folder.glob("*.npy")):
+        key = path.stem
+        if key in (*SPLIT_NAMES, "val"):
+            is_mask = read_npy(path, mapped=True).dtype == np.bool_
+            key = f"{key}_{'mask' if is_mask else 'idx'}"
+        found[key] = path
+    return found
+
+
+def is_npy_folder(folder: Path) -> bool:
+    """Whether a folder holds edges as `.npy` files."""
+    return any((folder / name).is_file() for name in ("edge_index.npy", "src.npy", "dst.npy"))
 
 
 def _pop_edges(arrays: dict[str, Array], path: Path) -> tuple[Array, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,11 @@ class NodePropDataset:
     raw
         The arrays. Tensors share memory with them wherever numpy allows it.
 
+    Attributes
+    ----------
+    node_ids : sequence or None
+        The id that each node had where the graph comes from; None if it was its number.
+
     Examples
     --------
     >>> dataset = hopflow.datasets.load("arxiv-like")
@@ -93,6 +98,30 @@ class NodePropDataset:
         self._splits = (
             None if raw.splits is None else {key: as_tensor(raw.splits[key]) for key in SPLIT_NAMES}
         )
+        self.node_ids: Sequence[Any] | None = None
+
+    @classmethod
+    def of_graph(
+        cls,
+        graph: Graph,
+        *,
+        name: str,
+        labels: torch.Tensor | None,
+        splits: Mapping[str, torch.Tensor] | None,
+        num_classes: int,
+        node_ids: Sequence[Any] | None = None,
+    ) -> NodePropDataset:
+        """A data set of a graph that is made, and of what is known of its nodes."""
+        made = cls.__new__(cls)
+        made.name, made.num_classes, made.node_ids = name, num_classes, node_ids
+        made._graph, made._labels = graph, labels
+        made._splits = None if splits is None else dict(splits)
+        return made
+
+    @property
+    def has_split(self) -> bool:
+        """Whether there is a split."""
+        return self._splits is not None
 
     @property
     def num_tasks(self) -> int:

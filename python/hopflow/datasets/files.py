@@ -67,11 +67,23 @@ def read_csv(path: Path, *, header: bool | None = False) -> pd.DataFrame:
     sep = "\t" if suffix_of(path).startswith(".tsv") else ","
     with _named(path):
         if header is None:
-            header = not all(_is_number(cell) for cell in _first_line(path).split(sep))
+            header = has_header(path)
         frame = pd.read_csv(path, sep=sep, header=0 if header else None)
     if not len(frame):
         raise ValueError(f"{path}: expected at least one row, got none")
     return frame
+
+
+def has_header(path: Path) -> bool:
+    """Whether the first line of a CSV file holds anything but numbers.
+
+    Raises
+    ------
+    ValueError
+        The file is empty, or no text.
+    """
+    sep = "\t" if suffix_of(path).startswith(".tsv") else ","
+    return not all(_is_number(cell) for cell in _first_line(path).split(sep))
 
 
 def read_id_columns(path: Path, *, num_columns: int) -> list[Array]:
@@ -150,7 +162,7 @@ def read_named_table(path: Path, *, text: Sequence[str] = ()) -> pd.DataFrame:
     if suffix_of(path) not in CSV_SUFFIXES:
         frame = read_table(path)
         for name in set(text) & set(frame.columns):
-            frame[name] = _as_text(frame[name])
+            frame[name] = as_text(frame[name])
         return frame
     require_file(path, what="a CSV file")
     sep = "\t" if suffix_of(path).startswith(".tsv") else ","
@@ -181,7 +193,7 @@ def read_named_table(path: Path, *, text: Sequence[str] = ()) -> pd.DataFrame:
     return frame
 
 
-def _as_text(column: pd.Series[Any]) -> pd.Series[Any]:
+def as_text(column: pd.Series[Any]) -> pd.Series[Any]:
     """Ids as texts: whole numbers, which a hole may have made floats, without a point."""
     held = column.dropna()
     if held.dtype.kind == "f" and (held == held.astype("int64")).all():
@@ -250,8 +262,8 @@ def read_npz(path: Path) -> dict[str, Array]:
     return arrays
 
 
-def read_npy(path: Path) -> Array:
-    """Read an `.npy` file; a pickled one is refused.
+def read_npy(path: Path, *, mapped: bool = False) -> Array:
+    """Read an `.npy` file, or map it; a pickled one is refused.
 
     Raises
     ------
@@ -263,7 +275,7 @@ def read_npy(path: Path) -> Array:
     require_file(path, what="an .npy file")
     with _named(path):
         try:
-            array = np.load(path, allow_pickle=False)
+            array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
         except ValueError as error:
             raise ValueError(_refusal(error)) from error
     if not isinstance(array, np.ndarray):

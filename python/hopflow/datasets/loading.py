@@ -9,6 +9,8 @@ from typing import Any, Union
 
 from .dataset import NodePropDataset, RawDataset
 from .files import TABLE_SUFFIXES, suffix_of
+from .graph_folder.manifest import is_graph_folder
+from .graph_folder.reader import open_graph
 from .mag import mag_like
 from .manifest import MANIFEST
 from .synthetic import arxiv_like
@@ -17,8 +19,8 @@ from .typed_dataset import RawTypedDataset, TypedNodePropDataset, with_reverse
 _ARXIV_LIKE = ("arxiv-like", "arxiv_like")
 _MAG_LIKE = ("mag-like", "mag_like")
 _FORMS = (
-    f"a folder in OGB's raw layout or with {MANIFEST}, an .npz file or an edge list"
-    f" ({', '.join(TABLE_SUFFIXES)})"
+    f"a folder that hopflow convert wrote, in OGB's raw layout or with {MANIFEST}, an .npz file or"
+    f" an edge list ({', '.join(TABLE_SUFFIXES)})"
 )
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -47,9 +49,11 @@ def load(
         - a name OGB knows, such as ``"ogbn-arxiv"``: downloaded once by the `ogb` package;
         - a folder in OGB's raw layout, text or binary (see :mod:`.ogb_layout`, and
           :mod:`.ogb_typed` for several types);
+        - a folder that :func:`convert` or :func:`save_folder` wrote, which opens at once;
         - a folder of tables with a manifest ``hopflow.json``, or that file (see
           :mod:`.manifest`);
-        - an `.npz` file (see :func:`.arrays.read_npz_dataset`);
+        - an `.npz` file, or a folder with such arrays as `.npy` files (see
+          :func:`.arrays.read_npz_dataset`);
         - an edge list, CSV, TSV or Parquet (see :func:`.table.read_edge_list`).
 
         A name goes before a file of the same name.
@@ -119,6 +123,9 @@ def load(
     if name_or_folder in _ARXIV_LIKE:
         _refuse_options({**options, "add_reverse": add_reverse or None}, (), "arxiv-like")
         return arxiv_like(seed=seed)
+    if is_graph_folder(Path(name_or_folder)) and name_or_folder not in _names():
+        _refuse_options({**options, "add_reverse": add_reverse or None}, (), "a graph folder")
+        return open_graph(name_or_folder)
     raw = _read(name_or_folder, Path(root), options, seed)
     if isinstance(raw, RawTypedDataset):
         return TypedNodePropDataset(with_reverse(raw) if add_reverse else raw)
@@ -130,12 +137,18 @@ def load(
     return NodePropDataset(raw)
 
 
+def _names() -> tuple[str, ...]:
+    from . import ogb_names
+
+    return ogb_names.known_names()
+
+
 def _read(
     source: PathLike, root: Path, options: dict[str, Any], seed: int
 ) -> RawDataset | RawTypedDataset:
     from . import ogb_names
 
-    names = ogb_names.known_names()
+    names = _names()
     split = options["split"]
     if isinstance(source, str) and source in names:
         _refuse_options(options, ("split",), source)
@@ -173,11 +186,17 @@ def _read(
 
 
 def _read_folder(path: Path, options: dict[str, Any], seed: int) -> RawDataset | RawTypedDataset:
+    from .arrays import is_npy_folder, read_npz_dataset
     from .ogb_layout import read_folder
     from .ogb_typed import is_typed_layout, read_typed_folder
 
     if (path / MANIFEST).is_file():
         return _read_tables(path / MANIFEST, options, seed)
+    if is_npy_folder(path):
+        _refuse_options(options, ("split", "num_nodes"), f"{path}, a folder of .npy files")
+        return read_npz_dataset(
+            path, split=_path(options["split"]), num_nodes=options["num_nodes"], seed=seed
+        )
     _refuse_options(options, ("split",), f"{path}, a folder")
     split = None if options["split"] is None else str(options["split"])
     if is_typed_layout(path):

@@ -134,8 +134,8 @@ def read_split_folder(folder: Path) -> dict[str, Array]:
 
 
 def _parse_text(raw: Path) -> dict[str, Array]:
-    num_nodes = _single_count(raw / "num-node-list.csv.gz")
-    num_edges = _single_count(raw / "num-edge-list.csv.gz")
+    num_nodes = single_count(raw / "num-node-list.csv.gz")
+    num_edges = single_count(raw / "num-edge-list.csv.gz")
     edge_path = raw / "edge.csv.gz"
     src, dst, _ = as_edges(
         *read_id_columns(edge_path, num_columns=2), num_nodes=num_nodes, what=str(edge_path)
@@ -207,7 +207,8 @@ def _parse_binary(raw: Path) -> dict[str, Array]:
     return arrays
 
 
-def _single_count(path: Path) -> int:
+def single_count(path: Path) -> int:
+    """The one count in a file, of a single graph."""
     return only(read_id_columns(path, num_columns=1)[0], str(path))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from .checks import (
     as_column,
@@ -17,9 +17,6 @@ from .checks import (
 from .dataset import SPLIT_NAMES, Array, RawDataset
 from .files import read_array, read_npz, read_table
 from .ogb_layout import read_split_folder
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _ENDS = (("src", "dst"), ("source", "target"), ("u", "v"))
 
@@ -62,7 +59,7 @@ def read_edge_list(
         Malformed in any part.
     """
     frame = read_table(path)
-    source, target = _find_ends(frame, path)
+    source, target = find_ends(list(frame.columns), path)
     feature_rows = None if features is None else read_array(features, keys=("feat", "x"))
     label_rows = None if labels is None else read_array(labels, keys=("label", "y"), holes=True)
     for rows in (feature_rows, label_rows):
@@ -125,8 +122,14 @@ def read_split(path: Path) -> dict[str, Array]:
     }
 
 
-def _find_ends(frame: pd.DataFrame, path: Path) -> tuple[object, object]:
-    columns = list(frame.columns)
+def find_ends(columns: list[Any], path: Path) -> tuple[Any, Any]:
+    """The columns of an edge list that hold the sources and the targets.
+
+    Raises
+    ------
+    ValueError
+        There are fewer than two columns, or more and none has a name.
+    """
     if len(columns) < 2:
         raise ValueError(f"{path}: expected two columns, source and target, got {len(columns)}")
     named = not all(isinstance(column, int) for column in columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -119,7 +119,7 @@ class TypedNodePropDataset:
         self.name = raw.name
         self.num_classes = raw.num_classes
         self.class_names = dict(raw.class_names)
-        self.node_ids = dict(raw.node_ids)
+        self.node_ids: dict[str, Any] = dict(raw.node_ids)
         self._graph: Graph = heterograph(dict(raw.edges), dict(raw.num_nodes))
         for ntype, columns in raw.node_columns.items():
             for key, column in columns.items():
@@ -134,6 +134,33 @@ class TypedNodePropDataset:
                 key: {ntype: as_tensor(ids) for ntype, ids in raw.splits[key].items()}
                 for key in SPLIT_NAMES
             }
+
+    @classmethod
+    def of_graph(
+        cls,
+        graph: Graph,
+        *,
+        name: str,
+        labels: Mapping[str, torch.Tensor],
+        splits: Mapping[str, Mapping[str, torch.Tensor]] | None,
+        num_classes: int,
+        class_names: Mapping[str, tuple[str, ...]],
+        node_ids: Mapping[str, Any],
+    ) -> TypedNodePropDataset:
+        """A data set of a graph that is made, and of what is known of its nodes."""
+        made = cls.__new__(cls)
+        made.name, made.num_classes = name, num_classes
+        made.class_names, made.node_ids = dict(class_names), dict(node_ids)
+        made._graph, made._labels = graph, dict(labels)
+        made._splits = None
+        if splits is not None:
+            made._splits = {key: dict(part) for key, part in splits.items()}
+        return made
+
+    @property
+    def has_split(self) -> bool:
+        """Whether there is a split."""
+        return self._splits is not None
 
     @property
     def num_tasks(self) -> int:

@@ -174,7 +174,9 @@ class ArrayWriter:
         self._file.close()
 
 
-def check_array(file: Path, name: str, record: ArrayRecord) -> None:
+def check_array(
+    file: Path, name: str, record: ArrayRecord, other: str = "part or partitioning"
+) -> None:
     """Compare a file's size, header and the checksum of its ends with its record.
 
     Parameters
@@ -185,6 +187,8 @@ def check_array(file: Path, name: str, record: ArrayRecord) -> None:
         What messages call it.
     record : ArrayRecord
         What it is to be.
+    other : str
+        Of which other thing a file with another checksum may be.
 
     Raises
     ------
@@ -222,8 +226,7 @@ def check_array(file: Path, name: str, record: ArrayRecord) -> None:
         opened.seek(max(size - ENDS_BYTES, 0))
         if zlib.crc32(opened.read(ENDS_BYTES), ends) != record.crc32_ends:
             raise ValueError(
-                f"{name}: its checksum is another; the file is damaged, or of another part or"
-                " partitioning"
+                f"{name}: its checksum is another; the file is damaged, or of another {other}"
             )
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,8 @@ from torch import Tensor
 
 from hopflow.distributed.folder.manifest import part_name
 from hopflow.distributed.folder.reader import PartFiles, PartsFolder, open_folder
-from hopflow.storage.array_files import (
-    CHUNK_BYTES,
-    ArrayRecord,
-    as_array,
-    in_edge_positions,
-    spans,
-    whole_crc32,
-)
+from hopflow.storage.array_checks import are_rising, changed_files, csc_faults, is_below, pieces
+from hopflow.storage.array_files import CHUNK_BYTES, as_array, in_edge_positions, spans
 
 Array = NDArray[Any]
 
@@ -60,7 +53,7 @@ def check_folder(
     for number in numbers:
         if not 0 <= number < opened.num_parts:
             raise IndexError(f"parts: expected 0 <= part < {opened.num_parts}, got {number}")
-    faults = list(_changed(opened.path, opened.manifest.files))
+    faults = list(changed_files(opened.path, opened.manifest.files))
     is_whole = not faults
     if is_whole:
         faults += _root_faults(opened)
@@ -70,17 +63,11 @@ def check_folder(
         except (OSError, ValueError) as error:
             faults.append(str(error))
             continue
-        changed = list(_changed(files.path, files.files))
+        changed = list(changed_files(files.path, files.files))
         faults += changed
         if is_whole and not changed:
             faults += _part_faults(opened, files)
     return faults
-
-
-def _changed(path: Path, files: Mapping[str, ArrayRecord]) -> Iterator[str]:
-    for name, record in files.items():
-        if whole_crc32(path / name) != record.crc32:
-            yield f"{path / name}: its checksum is another; the file is damaged"
 
 
 def _root_faults(opened: PartsFolder) -> Iterator[str]:
@@ -88,22 +75,22 @@ def _root_faults(opened: PartsFolder) -> Iterator[str]:
         place = as_array(opened.place(ntype))
         seen = np.zeros(count, np.bool_)
         is_in_range = True
-        for piece in _pieces(place):
-            is_in_range &= _is_below(piece, count)
+        for piece in pieces(place):
+            is_in_range &= is_below(piece, count)
             if is_in_range:
                 seen[piece] = True
         if not is_in_range or not seen.all():
             yield f"{opened.path}: place of {ntype!r} is no order of its {count} nodes"
     for name, by_type in opened.splits().items():
         for ntype, ids in by_type.items():
-            if not all(_is_below(x, opened.num_nodes[ntype]) for x in _pieces(as_array(ids))):
+            if not all(is_below(x, opened.num_nodes[ntype]) for x in pieces(as_array(ids))):
                 yield f"{opened.path}: split {name!r} has ids that are no {ntype!r} nodes"
     if not opened.has_topology:
         return
     for relation, one in opened.topology().relations.items():
         edges = one.adjacency
         where = f"{opened.path}: topology of {relation!r}"
-        yield from _csc_faults(
+        yield from csc_faults(
             where, edges.indptr, edges.indices, edges.eids, edges.num_src, edges.num_edges
         )
 
@@ -115,7 +102,7 @@ def _part_faults(opened: PartsFolder, files: PartFiles) -> Iterator[str]:
         ids = as_array(files.ids(ntype))
         first = opened.first_rows(ntype)[files.part]
         has_valid_ids[ntype] = (
-            _are_rising(ids) and _is_below(ids[:1], count) and _is_below(ids[-1:], count)
+            are_rising(ids) and is_below(ids[:1], count) and is_below(ids[-1:], count)
         )
         if not has_valid_ids[ntype]:
             yield f"{where}: ids of {ntype!r} do not rise within [0, {count})"
@@ -131,7 +118,7 @@ def _part_faults(opened: PartsFolder, files: PartFiles) -> Iterator[str]:
         indptr, indices, eids = files.edges(relation)
         name = f"{where}: in-edges of {relation!r}"
         faults = list(
-            _csc_faults(
+            csc_faults(
                 name, indptr, indices, eids, opened.num_nodes[src], opened.num_edges[relation]
             )
         )
@@ -159,35 +146,5 @@ def _is_same(
         if not np.array_equal(as_array(indices)[positions], sources[here]):
             return False
         if not np.array_equal(ids, numbers[here]):
-            return False
-    return True
-
-
-def _csc_faults(
-    where: str, indptr: Tensor, indices: Tensor, eids: Tensor | None, num_src: int, num_edges: int
-) -> Iterator[str]:
-    rows = as_array(indptr)
-    if rows[0] != 0 or rows[-1] != len(indices) or not _are_rising(rows, strictly=False):
-        yield f"{where}: indptr does not rise from 0 to the number of edges, {len(indices)}"
-    if not all(_is_below(x, num_src) for x in _pieces(as_array(indices))):
-        yield f"{where}: sources that are not in [0, {num_src})"
-    if eids is not None and not all(_is_below(x, num_edges) for x in _pieces(as_array(eids))):
-        yield f"{where}: edge ids that are not in [0, {num_edges})"
-
-
-def _pieces(array: Array) -> Iterator[Array]:
-    for first, last in spans(len(array), 16, CHUNK_BYTES):
-        yield array[first:last]
-
-
-def _is_below(array: Array, count: int) -> bool:
-    """Whether all are in [0, count)."""
-    return not array.size or bool(array.min() >= 0 and array.max() < count)
-
-
-def _are_rising(array: Array, *, strictly: bool = True) -> bool:
-    for first, last in spans(len(array), 16, CHUNK_BYTES):
-        steps = np.diff(array[first : last + 1])  # with the first one behind the piece
-        if not (steps > 0 if strictly else steps >= 0).all():
             return False
     return True

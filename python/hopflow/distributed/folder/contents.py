@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hopflow.distributed.folder.manifest import SPLIT_NAME, Column, Layout, Manifest, plain
+from hopflow.distributed.folder.manifest import Manifest
 from hopflow.graphs.graph import Graph
 from hopflow.storage.array_files import CHUNK_BYTES, as_array, dtype_name, spans
+from hopflow.storage.manifests import SPLIT_NAME, Column, Layout, plain
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import Frame
 from hopflow.structure.ids import as_ids, as_node_ids

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,49 +9,21 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import hopflow.ops as ops
-from hopflow.storage.array_files import ArrayRecord, stored_as
+from hopflow.storage.array_files import ArrayRecord
+from hopflow.storage.manifests import (
+    Column,
+    Layout,
+    digest,
+    ids_dtype,
+    is_of_format,
+    plain,
+    rows_of_column,
+)
 from hopflow.structure.types import Relation, Schema
 
 FORMAT = "hopflow partition"
 VERSION = 1
-MANIFEST = "manifest.json"
 PART = "part.json"
-SPLIT_NAME = re.compile(r"[A-Za-z0-9_]+")
-"""Names of splits, which are names of files too."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of nodes or edges.
-
-    Attributes
-    ----------
-    name : str
-        As in the graph.
-    dtype : str
-        As torch names it; of bfloat16 the files have int16.
-    shape : tuple of int
-        Of a row.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The attributes as plain values."""
-        return {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """An array that a manifest asks for: the dtypes its file may have, and its shape."""
-
-    dtypes: tuple[str, ...]
-    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +127,7 @@ class Manifest:
         found = {}
         for t, ntype in enumerate(self.ntypes):
             count = self.num_nodes[ntype]
-            found[f"place/node-{t}.npy"] = Layout((_ids(count),), (count,))
+            found[f"place/node-{t}.npy"] = Layout((ids_dtype(count),), (count,))
         for name, counts in self.splits.items():
             for ntype, count in counts.items():
                 path = f"split/{name}-{self.ntypes.index(ntype)}.npy"
@@ -169,9 +137,9 @@ class Manifest:
             edges = self.num_edges[relation]
             path = f"topology/{i}"
             found[f"{path}.indptr.npy"] = Layout(("int64",), (self.num_nodes[dst] + 1,))
-            found[f"{path}.indices.npy"] = Layout((_ids(self.num_nodes[src]),), (edges,))
+            found[f"{path}.indices.npy"] = Layout((ids_dtype(self.num_nodes[src]),), (edges,))
             if has_eids:
-                found[f"{path}.eids.npy"] = Layout((_ids(edges),), (edges,))
+                found[f"{path}.eids.npy"] = Layout((ids_dtype(edges),), (edges,))
         return found
 
     def part_layout(self, part: int) -> dict[str, Layout]:
@@ -179,18 +147,18 @@ class Manifest:
         found = {}
         for t, ntype in enumerate(self.ntypes):
             count = self.part_nodes[ntype][part]
-            found[f"node-{t}.ids.npy"] = Layout((_ids(self.num_nodes[ntype]),), (count,))
+            found[f"node-{t}.ids.npy"] = Layout((ids_dtype(self.num_nodes[ntype]),), (count,))
             for k, column in enumerate(self.node_columns[ntype]):
-                found[f"node-{t}.col-{k}.npy"] = _rows(column, count)
+                found[f"node-{t}.col-{k}.npy"] = rows_of_column(column, count)
         for i, relation in enumerate(self.relations):
             src, _, dst = relation
             count = self.part_edges[relation][part]
             rows = self.part_nodes[dst][part]
             found[f"edge-{i}.indptr.npy"] = Layout(("int64",), (rows + 1,))
-            found[f"edge-{i}.indices.npy"] = Layout((_ids(self.num_nodes[src]),), (count,))
-            found[f"edge-{i}.eids.npy"] = Layout((_ids(self.num_edges[relation]),), (count,))
+            found[f"edge-{i}.indices.npy"] = Layout((ids_dtype(self.num_nodes[src]),), (count,))
+            found[f"edge-{i}.eids.npy"] = Layout((ids_dtype(self.num_edges[relation]),), (count,))
             for k, column in enumerate(self.edge_columns[relation]):
-                found[f"edge-{i}.col-{k}.npy"] = _rows(column, count)
+                found[f"edge-{i}.col-{k}.npy"] = rows_of_column(column, count)
         return found
 
 
@@ -209,41 +177,6 @@ def part_json(part: int, files: Mapping[str, ArrayRecord]) -> dict[str, Any]:
     }
 
 
-def digest(values: Any) -> str:
-    """Hash of a JSON-able value, the same in every process."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON has it: texts for keys, lists, and null for what is not finite."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if hasattr(value, "tolist"):  # of torch and numpy
-        value = value.tolist()
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def write_json(file: Path, values: Mapping[str, Any]) -> None:
-    """Write a manifest."""
-    text = json.dumps(values, indent=1, allow_nan=False)
-    file.write_text(text + "\n", encoding="utf-8")
-
-
 def is_partition(folder: Path) -> bool:
     """Whether a folder's manifest says that it holds a partition, of whatever version."""
-    try:
-        loaded = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(loaded, dict) and loaded.get("format") == FORMAT
-
-
-def _ids(count: int) -> str:
-    return "int32" if ops.id_dtype(count) == torch.int32 else "int64"
-
-
-def _rows(column: Column, count: int) -> Layout:
-    return Layout((stored_as(column.dtype),), (count, *column.shape))
+    return is_of_format(folder, FORMAT)

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hopflow.distributed.folder.manifest import Column, Manifest, part_name
+from hopflow.distributed.folder.manifest import Manifest, part_name
 from hopflow.distributed.folder.manifest_reader import read_manifest, read_part
 from hopflow.graphs.graph import Graph
 from hopflow.storage.array_files import DTYPES, ArrayRecord, check_array, mapped
+from hopflow.storage.manifests import Column
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import Columns, Frame
 from hopflow.structure.relations import node_name

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,26 +17,11 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.distributed.folder.contents import checked_owners, checked_splits, planned, total_bytes
-from hopflow.distributed.folder.manifest import (
-    MANIFEST,
-    PART,
-    Layout,
-    Manifest,
-    digest,
-    is_partition,
-    part_json,
-    part_name,
-    write_json,
-)
+from hopflow.distributed.folder.manifest import PART, Manifest, is_partition, part_json, part_name
 from hopflow.graphs.graph import Graph
-from hopflow.storage.array_files import (
-    CHUNK_BYTES,
-    ArrayRecord,
-    ArrayWriter,
-    as_array,
-    in_edge_positions,
-    spans,
-)
+from hopflow.storage.array_files import CHUNK_BYTES, as_array, in_edge_positions
+from hopflow.storage.folders import FolderWriter, Progress, put_in_place, sibling
+from hopflow.storage.manifests import MANIFEST, digest, write_json
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.graph_base import require_graph
 
@@ -118,18 +102,18 @@ def write_parts(
     ids = checked_splits(graph, splits or {})
     manifest = planned(graph, owners, ids, num_parts, num_classes, report, with_topology)
     target = Path(os.path.realpath(folder))
-    temporary = _sibling(target, "tmp")
-    progress = _Progress(total_bytes(manifest, ids), on_progress)
+    temporary = sibling(target, "tmp")
+    progress = Progress(total_bytes(manifest, ids), on_progress)
     try:
         temporary.mkdir()
         places = {t: np.empty(len(x), _id_dtype(len(x))) for t, x in owners.items()}
         said = []
         for part in range(num_parts):
             layout = manifest.part_layout(part)
-            out = _Folder(temporary / part_name(part), layout, progress, chunk_bytes)
+            out = FolderWriter(temporary / part_name(part), layout, progress, chunk_bytes)
             _write_part(out, graph, manifest, owners, places, part)
             said.append(part_json(part, out.files))
-        root = _Folder(temporary, manifest.root_layout(), progress, chunk_bytes)
+        root = FolderWriter(temporary, manifest.root_layout(), progress, chunk_bytes)
         _write_root(root, graph, manifest, ids, places)
         manifest = replace(manifest, parts=tuple(map(digest, said)), files=root.files)
         manifest = replace(manifest, partition_id=manifest.made_id())
@@ -138,7 +122,7 @@ def write_parts(
             stamped = {"partition_id": manifest.partition_id, **values}
             write_json(temporary / part_name(part) / PART, stamped)
         write_json(temporary / MANIFEST, manifest.to_json())
-        _put(temporary, target)
+        put_in_place(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -163,81 +147,8 @@ def check_place(folder: str | os.PathLike[str], *, overwrite: bool = False) -> N
         raise FileNotFoundError(f"{folder}: expected a folder to put it in, no {target.parent}")
 
 
-def _sibling(target: Path, suffix: str) -> Path:
-    """A path beside a folder that nothing has yet."""
-    return target.with_name(f".{target.name}-{secrets.token_hex(4)}.{suffix}")
-
-
-def _put(made: Path, target: Path) -> None:
-    """Move a folder to its place; what is there stays until the new one is."""
-    if not target.exists():
-        made.rename(target)
-        return
-    old = _sibling(target, "old")
-    target.rename(old)
-    try:
-        made.rename(target)
-    except BaseException:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-class _Progress:
-    """Bytes written so far, of how many."""
-
-    def __init__(self, total: int, on_progress: Callable[[int, int], None] | None) -> None:
-        self._total, self._done, self._on_progress = total, 0, on_progress
-
-    def add(self, num_bytes: int) -> None:
-        self._done += num_bytes
-        if self._on_progress is not None:
-            self._on_progress(self._done, self._total)
-
-
-class _Folder:
-    """Writes the arrays of one folder and keeps their records."""
-
-    def __init__(
-        self, path: Path, layout: Mapping[str, Layout], progress: _Progress, chunk_bytes: int
-    ) -> None:
-        self.path, self.chunk_bytes = path, chunk_bytes
-        self._layout, self._progress = layout, progress
-        self.files: dict[str, ArrayRecord] = {}
-        for place in (path, *((path / name).parent for name in layout)):
-            place.mkdir(exist_ok=True)
-
-    @contextmanager
-    def open(self, name: str, dtype: str | None = None) -> Iterator[ArrayWriter]:
-        """A file of the layout, closed and recorded at the end."""
-        layout = self._layout[name]
-        dtype = dtype or layout.dtypes[0]
-        writer = ArrayWriter(self.path / name, dtype, layout.shape, self._progress.add)
-        try:
-            yield writer
-        finally:
-            writer.close()
-        self.files[name] = writer.record()
-
-    def copy(self, name: str, array: Array, dtype: str | None = None) -> None:
-        """Write an array as it is."""
-        with self.open(name, dtype) as writer:
-            for first, last in spans(len(array), _row_bytes(array), self.chunk_bytes):
-                writer.write(array[first:last])
-
-    def gather(self, name: str, array: Array, ids: Array) -> None:
-        """Write rows of an array."""
-        with self.open(name) as writer:
-            self.append(writer, array, ids)
-
-    def append(self, writer: ArrayWriter, array: Array, ids: Array) -> None:
-        """Append rows of an array to a file that is open."""
-        for first, last in spans(len(ids), _row_bytes(array), self.chunk_bytes):
-            writer.write(array[ids[first:last]])
-
-
 def _write_part(
-    out: _Folder,
+    out: FolderWriter,
     graph: Graph,
     manifest: Manifest,
     owners: Mapping[str, Array],
@@ -260,7 +171,7 @@ def _write_part(
 
 
 def _write_edges(
-    out: _Folder, name: str, edges: Adjacency, columns: list[Array], nodes: Array
+    out: FolderWriter, name: str, edges: Adjacency, columns: list[Array], nodes: Array
 ) -> None:
     """Write the in-edges of these nodes, those of each node in the order that they have."""
     indptr, indices = as_array(edges.indptr), as_array(edges.indices)
@@ -283,7 +194,7 @@ def _write_edges(
 
 
 def _write_root(
-    out: _Folder,
+    out: FolderWriter,
     graph: Graph,
     manifest: Manifest,
     splits: Mapping[str, Mapping[str, Tensor]],
@@ -309,7 +220,3 @@ def _write_root(
 
 def _id_dtype(count: int) -> Any:
     return np.int32 if ops.id_dtype(count) == torch.int32 else np.int64
-
-
-def _row_bytes(array: Array) -> int:
-    return int(np.prod(array.shape[1:], dtype=np.int64)) * array.itemsize

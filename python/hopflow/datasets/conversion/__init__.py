@@ -1,0 +1,1 @@
+"""Graph folders from sources larger than memory."""

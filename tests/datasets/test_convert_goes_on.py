@@ -1,0 +1,214 @@
+"""Conversions that end in the middle: what is left, and how they go on."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hopflow import datasets
+from hopflow.datasets.conversion import options
+from hopflow.datasets.conversion.growing import GrowingArray
+
+
+@pytest.fixture
+def source(tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "g"
+    folder.mkdir()
+    arrays = {
+        "src": rng.integers(90, size=400), "dst": rng.integers(90, size=400),
+        "feat": rng.normal(size=(90, 4)).astype(np.float32), "weight": rng.normal(size=400),
+        "label": np.arange(90) % 3,
+    }  # fmt: skip
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    return folder
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(x.relative_to(folder)): x.read_bytes() for x in folder.rglob("*") if x.is_file()}
+
+
+@pytest.mark.parametrize("flags", [[], ["undirected", "keep_edge_ids"]])
+def test_killed_at_ten_moments(source, flags, tmp_path):
+    moments = [1, 6, 13, 10, 16, 9, 12, 11, 3, 14]
+    script = Path(__file__).with_name("killed_conversions.py")
+    done = subprocess.run(
+        [sys.executable, script, source, tmp_path / "out", json.dumps(moments), "20000", *flags],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    counts = [int(line.split(" after ")[1].split()[0]) for line in said if "going on" in line]
+    assert len(counts) >= 7  # the first ones were killed before a step was finished
+    assert len(set(counts)) >= 6
+    assert counts == sorted(counts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(options, "LEAST_EDGES", 50)
+        datasets.convert(source, tmp_path / "whole", memory=20_000, **dict.fromkeys(flags, True))
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+    assert not (tmp_path / "out.converting").exists()
+
+
+def stop_at(patch, number: int, error: BaseException) -> None:
+    """Raise an error at the n-th piece of an array."""
+    real, count = GrowingArray.write, 0
+
+    def write(self, rows):
+        nonlocal count
+        count += 1
+        if count == number:
+            raise error
+        real(self, rows)
+
+    patch.setattr(GrowingArray, "write", write)
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")]
+)
+def test_an_interrupt_and_a_full_disk_leave_what_is_done(source, error, tmp_path, monkeypatch):
+    said = []
+    with monkeypatch.context() as patch:
+        stop_at(patch, 6, error)
+        with pytest.raises(type(error)):
+            datasets.convert(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    datasets.convert(source, tmp_path / "out", on_message=said.append)
+    assert len(said) == 1
+    assert "out.converting: going on after" in said[0]
+    datasets.convert(source, tmp_path / "whole")
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("change", ["option", "source", "journal", "file"])
+def test_starts_anew_where_something_changed(source, change, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_at(patch, 6, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            datasets.convert(source, tmp_path / "out")
+    asked, told = {}, "starting anew"
+    if change == "option":
+        asked, told = {"undirected": True}, "of a conversion with other undirected"
+    elif change == "source":
+        np.save(source / "weight.npy", np.zeros(400))
+        told = "of a conversion with other files"
+    elif change == "journal":
+        (tmp_path / "out.converting" / "journal.json").write_text("{")
+    else:
+        os.truncate(tmp_path / "out.converting" / "made" / "edge-0.indices.npy", 5)
+        told = "edge-0.indices.npy: is not as it was left"
+    said = []
+    datasets.convert(source, tmp_path / "out", on_message=said.append, **asked)
+    assert told in said[0]
+    datasets.convert(source, tmp_path / "whole", **asked)
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+
+
+def test_a_wrong_source_leaves_nothing(source, tmp_path):
+    src = np.load(source / "src.npy")
+    src[321] = 90
+    np.save(source / "src.npy", src)
+    with pytest.raises(
+        ValueError, match=r"src\.npy \(source\): .* below num_nodes = 90, got 90 in row 321"
+    ):
+        datasets.convert(source, tmp_path / "out")
+    assert {x.name for x in tmp_path.iterdir()} == {"g"}
+
+
+def test_two_at_once(source, tmp_path, monkeypatch):
+    def within(self, rows):
+        datasets.convert(source, tmp_path / "out")
+
+    monkeypatch.setattr(GrowingArray, "write", within)
+    with pytest.raises(BlockingIOError, match=r"another conversion is at work in it"):
+        datasets.convert(source, tmp_path / "out")
+
+
+def test_ended_before_it_cleaned_up(source, tmp_path, monkeypatch):
+    import shutil
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *args, **options: None)
+        first = datasets.convert(source, tmp_path / "out")
+    assert (tmp_path / "out.converting").exists()
+    assert datasets.convert(source, tmp_path / "out") == first
+    assert not (tmp_path / "out.converting").exists()
+    # Of another conversion what is left there says nothing.
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *args, **options: None)
+        datasets.convert(source, tmp_path / "two")
+    other = datasets.convert(source, tmp_path / "two", undirected=True, overwrite=True)
+    assert other != first
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path):
+    # A limit on the size of files stands in for the disk's.
+    code = (
+        "import resource, signal, sys; from hopflow import datasets\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "datasets.convert(sys.argv[1], sys.argv[2])\n"
+    )
+    np.savez(tmp_path / "g.npz", src=np.arange(50_000), dst=np.arange(50_000))
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "g.npz", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "File too large: " in last
+    assert f"{tmp_path}/out.converting/forward." in last
+
+
+def test_what_is_there_is_kept_until_the_new_one_is_whole(source, tmp_path, monkeypatch):
+    first = datasets.convert(source, tmp_path / "out")
+    with pytest.raises(FileExistsError, match="holds a graph already; overwrite replaces it"):
+        datasets.convert(source, tmp_path / "out")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 6, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            datasets.convert(source, tmp_path / "out", undirected=True, overwrite=True)
+    assert datasets.check_graph(tmp_path / "out") == []
+    assert datasets.convert(source, tmp_path / "out", undirected=True, overwrite=True) != first
+    with pytest.raises(FileExistsError, match="is no graph folder to replace"):
+        datasets.convert(source, source, overwrite=True)
+    with pytest.raises(FileNotFoundError, match="expected a folder to put it in"):
+        datasets.convert(source, tmp_path / "no" / "out")
+
+
+def test_memory_is_bounded(tmp_path):
+    """Beyond what a program that imports hopflow takes; 5 M edges are 80 MB, their column 40."""
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "g.npz",
+        src=rng.integers(300_000, size=5_000_000),
+        dst=rng.integers(300_000, size=5_000_000),
+        num_nodes=300_000,
+        w=np.zeros(5_000_000),
+        feat=np.zeros((300_000, 64), np.float32),
+    )
+    code = (
+        "import resource, sys, torch; from hopflow import datasets\n"
+        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10\n"
+        "def convert(source, folder): datasets.convert(source, folder, memory='24MiB')\n"
+        "convert(sys.argv[2], sys.argv[1] + '/small'); before = peak()\n"
+        "convert(sys.argv[1] + '/g.npz', sys.argv[1] + '/out'); print(peak() - before)\n"
+    )
+    np.savez(tmp_path / "s.npz", src=[0, 1], dst=[1, 2], feat=np.zeros((3, 4)))
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path, tmp_path / "s.npz"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 48, "MiB"
+    assert datasets.load(tmp_path / "out")[0][0].num_edges() == 5_000_000

@@ -1,0 +1,115 @@
+"""Ids that are no numbers of rows: numbered as they appear, and kept."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hopflow import datasets
+from hopflow.datasets.conversion import staging
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(staging, "_LEAST_ROWS", 7)
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+def numbered(ids):
+    """Each different id with its number, in order of first appearance."""
+    return {x: k for k, x in enumerate(dict.fromkeys(ids))}
+
+
+def some_edges(kind: str) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    names = ["ann", "bøb", "NA", "007", "7", "x,y", "two\nlines", *(f"n{i}" for i in range(40))]
+    if kind == "number":
+        names = rng.integers(-(2**62), 2**62, size=47).tolist()
+    pick = rng.integers(47, size=(200, 2))
+    frame = pd.DataFrame({"source": [names[i] for i in pick[:, 0]],
+                          "target": [names[i] for i in pick[:, 1]]})  # fmt: skip
+    return frame.assign(w=rng.normal(size=200))
+
+
+@pytest.mark.parametrize("kind", ["text", "number"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_in_order_of_first_appearance(kind, suffix, tmp_path):
+    frame = some_edges(kind)
+    source = tmp_path / f"e{suffix}"
+    frame.to_parquet(source) if suffix == ".parquet" else frame.to_csv(source, index=False)
+    datasets.convert(source, tmp_path / "g", ids=kind, memory=1, keep_edge_ids=True)
+    number = numbered(frame[["source", "target"]].to_numpy().reshape(-1).tolist())
+    back = datasets.load(tmp_path / "g")
+    src, dst = back[0][0].edges()
+    assert src.tolist() == [number[x] for x in frame.source]
+    assert dst.tolist() == [number[x] for x in frame.target]
+    assert back[0][0].edata["w"].tolist() == frame.w.tolist()
+    assert back.node_ids.tolist() == list(number)
+    assert back.node_ids[3] == list(number)[3]
+    assert datasets.check_graph(tmp_path / "g") == []
+    datasets.save_folder(back, tmp_path / "again")
+    assert datasets.load(tmp_path / "again").node_ids.tolist() == list(number)
+
+
+def test_nodes_of_tables_come_first(tmp_path):
+    frame = some_edges("text")
+    ids = sorted({*frame.source, *frame.target, "alone"})
+    frame.to_csv(tmp_path / "e.csv", index=False)
+    rng = np.random.default_rng(0)
+    feat = pd.DataFrame({"id": ids, "a": rng.normal(size=len(ids)), "b": range(len(ids))})
+    feat.to_csv(tmp_path / "f.csv", index=False)
+    labels = pd.DataFrame({"c": np.arange(30) % 3, "node": ids[::-1][:30]})
+    labels.to_csv(tmp_path / "l.csv", index=False)
+    datasets.convert(
+        tmp_path / "e.csv", tmp_path / "g", ids="text", memory=1,
+        features=tmp_path / "f.csv", labels=tmp_path / "l.csv",
+    )  # fmt: skip
+    back = datasets.load(tmp_path / "g")
+    graph, found = back[0]
+    assert back.node_ids.tolist() == ids
+    assert graph.ndata["feat"].numpy().tolist() == feat[["a", "b"]].to_numpy(np.float32).tolist()
+    of = dict(zip(labels.node, labels.c))
+    assert found[:, 0].tolist() == [of.get(x, -1) for x in ids]
+    assert len(back.get_idx_split()["train"]) == 18
+    # Without features nodes of labels come first, and edges may name others.
+    datasets.convert(tmp_path / "e.csv", tmp_path / "h", ids="text", labels=tmp_path / "l.csv")
+    assert datasets.load(tmp_path / "h").node_ids[:30].tolist() == labels.node.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "e.csv",
+            "a,b\nann,bob\nbob,joe\n",
+            r"e\.csv: expected the id of .*f\.csv.* row 1",
+        ),
+        (
+            "e.csv",
+            "a,b\nann,bob\nbob,\n",
+            r"\(column 'b'\): expected an id, got none in row 1",
+        ),
+        ("f.csv", "id,x\nann,1\nbob,2\nann,3\n", r"f\.csv: expected each id once, .* row 2"),
+        ("l.csv", "id,x\nann,1\nann,0\n", r"l\.csv: expected each id once, .* row 1"),
+    ],
+)
+def test_what_is_refused(name, text, message, tmp_path):
+    (tmp_path / "e.csv").write_text("a,b\nann,bob\nbob,ann\n")
+    (tmp_path / "f.csv").write_text("id,x\nann,1\nbob,2\n")
+    (tmp_path / "l.csv").write_text("id,x\nann,1\n")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        datasets.convert(
+            tmp_path / "e.csv", tmp_path / "g", ids="text", features=tmp_path / "f.csv",
+            labels=tmp_path / "l.csv",
+        )  # fmt: skip
+    assert not (tmp_path / "g.converting").exists()
+
+
+def test_numbers_that_are_none(tmp_path):
+    (tmp_path / "e.csv").write_text("a,b\n1,2\n3,x\n")
+    with pytest.raises(ValueError, match=r"'b'\): expected a whole number, got 'x' in row 1"):
+        datasets.convert(tmp_path / "e.csv", tmp_path / "g", ids="number")
