@@ -13,8 +13,9 @@ from graphs_alike import assert_alike
 import hopflow as hf
 from hopflow import datasets
 from hopflow.datasets.graph_folder.manifest import read_manifest
-from hopflow.storage import folders
+from hopflow.storage import DiskColumn, folders
 from hopflow.storage.manifests import MANIFEST
+from hopflow.storage.memory import MappedFiles
 
 
 @pytest.fixture
@@ -202,3 +203,37 @@ def test_a_manifest_of_another_folder(pair):
 def test_options_do_not_apply(pair):
     with pytest.raises(ValueError, match="split= does not apply to a graph folder"):
         datasets.load(pair[0], split="x")
+
+
+@pytest.mark.parametrize("edges", ["mapped", "memory"])
+@pytest.mark.parametrize("memory", [None, 0, 9000, "1MB"])
+def test_columns_within_memory(tmp_path, memory, edges):
+    torch.manual_seed(0)
+    ends = torch.randint(100, (2, 900))
+    graph = hf.graph((ends[0], ends[1]), num_nodes=100)
+    graph.ndata["feat"], graph.ndata["age"] = torch.randn(100, 32), torch.arange(100)
+    datasets.save_folder(graph, tmp_path / "g")
+    found, _ = datasets.load(tmp_path / "g", memory=memory, edges=edges)[0]
+    files, frame = MappedFiles(), found.node_frames()["_N"]
+    on_disk = {name for name in frame if isinstance(frame.column(name), DiskColumn)}
+    assert on_disk == {None: set(), 0: {"feat", "age"}, 9000: {"feat"}, "1MB": set()}[memory]
+    if memory == 9000:  # what the small one leaves is a cache for the large one
+        cache = frame.column("feat").report().memory
+        assert 0 < cache <= 9000 - 928
+    for name in set(frame) - on_disk:
+        assert files.holds(found.ndata[name]) == (memory is None)
+    assert files.holds(found.adjacency.indices) == (edges == "mapped")
+    for name in frame:
+        assert torch.equal(found.ndata[name], graph.ndata[name])
+        assert torch.equal(found.nodes[[5, 99]].data[name], graph.ndata[name][[5, 99]])
+    assert torch.equal(found.in_degrees(), graph.in_degrees())
+
+
+def test_memory_is_for_graph_folders_alone(tmp_path):
+    datasets.save_folder(hf.graph(([0], [1])), tmp_path / "g")
+    with pytest.raises(ValueError, match="memory: expected a size"):
+        datasets.load(tmp_path / "g", memory="lots")
+    with pytest.raises(ValueError, match='edges: expected "mapped" or "memory"'):
+        datasets.load(tmp_path / "g", edges="disk")
+    with pytest.raises(ValueError, match=r"memory=, edges=: expected neither for 'arxiv-like'"):
+        datasets.load("arxiv-like", memory="1GiB")

@@ -36,6 +36,8 @@ def load(
     num_nodes: int | None = None,
     seed: int = 0,
     add_reverse: bool = False,
+    memory: int | str | None = None,
+    edges: str = "mapped",
 ) -> NodePropDataset | TypedNodePropDataset:
     """Load a node-property data set.
 
@@ -77,6 +79,11 @@ def load(
         Of several types only: add to each relation ``NAME`` the one that leads back, as
         ``rev_NAME``.
 
+    memory, edges
+        Graph folders only: see :func:`.graph_folder.reader.open_graph`. ``memory="8GiB"`` leaves
+        columns that are larger on disk, behind caches of that size in all; ``edges="memory"``
+        reads the edges into memory instead of mapping them.
+
     Returns
     -------
     NodePropDataset or TypedNodePropDataset
@@ -117,15 +124,21 @@ def load(
             raise ValueError(f"num_nodes: expected at least 1, got {num_nodes}")
     seed = operator.index(seed)
     options = {"split": split, "features": features, "labels": labels, "num_nodes": num_nodes}
+    is_folder = is_graph_folder(Path(name_or_folder)) and name_or_folder not in _names()
+    if not is_folder and (memory is not None or edges != "mapped"):
+        raise ValueError(
+            f"memory=, edges=: expected neither for {str(name_or_folder)!r}, which is read into"
+            " memory whole; hopflow convert makes a graph folder of it"
+        )
     if name_or_folder in _MAG_LIKE:
         _refuse_options(options, (), "mag-like")
         return mag_like(seed=seed, add_reverse=add_reverse)
     if name_or_folder in _ARXIV_LIKE:
         _refuse_options({**options, "add_reverse": add_reverse or None}, (), "arxiv-like")
         return arxiv_like(seed=seed)
-    if is_graph_folder(Path(name_or_folder)) and name_or_folder not in _names():
+    if is_folder:
         _refuse_options({**options, "add_reverse": add_reverse or None}, (), "a graph folder")
-        return open_graph(name_or_folder)
+        return open_graph(name_or_folder, memory=memory, edges=edges)
     raw = _read(name_or_folder, Path(root), options, seed)
     if isinstance(raw, RawTypedDataset):
         return TypedNodePropDataset(with_reverse(raw) if add_reverse else raw)

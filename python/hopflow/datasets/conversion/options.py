@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +12,6 @@ IDS = ("row", "number", "text")
 DTYPES = ("float16", "bfloat16", "float32")
 """What a feature column may be converted to."""
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
-          "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40,
-          "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}  # fmt: skip
 LEAST_EDGES = 1 << 14
 """Edges that are at hand at a time, however little memory there is."""
 _MOST_EDGES = 1 << 24
@@ -94,19 +89,3 @@ class Options:
     def group_edges(self, edge_bytes: int, widest: int) -> int:
         """Edges that are sorted at a time; a column of them is reordered at a time."""
         return max(LEAST_EDGES, self.memory // 2 // (24 + edge_bytes + 2 * widest))
-
-
-def as_bytes(memory: int | str) -> int:
-    """A size such as ``"4GiB"`` in bytes.
-
-    Raises
-    ------
-    ValueError
-        It is no size.
-    """
-    if isinstance(memory, int) and not isinstance(memory, bool):
-        return memory
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?)\s*([A-Za-z]*)\s*", str(memory))
-    if found is None or found[2].upper() not in _UNITS:
-        raise ValueError(f"memory: expected a size such as 4GiB, got {memory!r}")
-    return math.floor(float(found[1]) * _UNITS[found[2].upper()])

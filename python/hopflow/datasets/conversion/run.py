@@ -10,11 +10,12 @@ from typing import Any
 
 from hopflow.datasets.conversion.journal import Journal, key_of
 from hopflow.datasets.conversion.open_source import open_source
-from hopflow.datasets.conversion.options import Options, as_bytes
+from hopflow.datasets.conversion.options import Options
 from hopflow.datasets.conversion.source import Source
 from hopflow.datasets.conversion.steps import Conversion, OnProgress
 from hopflow.datasets.graph_folder.manifest import VERSION, read_manifest
 from hopflow.datasets.graph_folder.writer import check_place
+from hopflow.storage.sizes import size_in_bytes
 
 _REVISION = 1
 """Of the steps: a conversion that another revision began starts anew."""
@@ -109,7 +110,7 @@ def convert(
         The disk is full, or cannot be written.
     """
     options = Options(
-        memory=as_bytes(memory),
+        memory=size_in_bytes("memory", memory),
         split=_path(split),
         features=_path(features),
         labels=_path(labels),

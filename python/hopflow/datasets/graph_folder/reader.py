@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import hopflow.ops as ops
 from hopflow.datasets.dataset import NodePropDataset
 from hopflow.datasets.graph_folder.manifest import Manifest, read_manifest
 from hopflow.datasets.typed_dataset import TypedNodePropDataset
 from hopflow.graphs.graph import Graph
 from hopflow.storage.array_files import DTYPES, as_array, check_array, mapped
-from hopflow.storage.manifests import Column
+from hopflow.storage.disk_column import DiskColumn
+from hopflow.storage.sizes import size_in_bytes
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import Column as FrameColumn
 from hopflow.structure.frame import Columns, Frame
@@ -86,6 +88,9 @@ class NodeIds(Sequence[Any]):
 
 def open_graph(
     folder: str | os.PathLike[str],
+    *,
+    memory: int | str | None = None,
+    edges: str = "mapped",
 ) -> NodePropDataset | TypedNodePropDataset:
     """Open a graph folder; its arrays are mapped from files and read where they are used.
 
@@ -97,6 +102,12 @@ def open_graph(
     ----------
     folder : str or path
         What `hopflow convert` or :func:`save_folder` wrote.
+    memory : int or str, optional
+        Memory for node columns, such as ``"8GiB"``. Columns that fit, the small ones first, are
+        read into it; each of the others becomes a :class:`hopflow.storage.DiskColumn` with a cache
+        of a share of the rest. By default all are mapped.
+    edges : {"mapped", "memory"}
+        Where the edges are: mapped from files, or read into memory, from which sampling is faster.
 
     Returns
     -------
@@ -110,13 +121,16 @@ def open_graph(
         It is no such folder, or a file is missing.
     ValueError
         The manifest is of a newer version, was changed, or is not what it must be; a file is
-        another than the manifest says.
+        another than the manifest says; ``memory`` is no size, or ``edges`` another word.
     """
     path = Path(folder)
+    if edges not in ("mapped", "memory"):
+        raise ValueError(f'edges: expected "mapped" or "memory", got {edges!r}')
+    num_bytes = None if memory is None else size_in_bytes("memory", memory)
     manifest = read_manifest(path)
     for name, record in manifest.files.items():
         check_array(path / name, str(path / name), record, other="graph folder")
-    graph = _graph(path, manifest)
+    graph = _graph(path, manifest, num_bytes, edges == "memory")
     numbers = {ntype: t for t, ntype in enumerate(manifest.ntypes)}
     labels = {t: mapped(path / f"node-{numbers[t]}.labels.npy") for t in manifest.labels}
     splits = {
@@ -137,24 +151,55 @@ def open_graph(
     )  # fmt: skip
 
 
-def open_column(file: Path, column: Column) -> FrameColumn:
-    """A node column that is read where it is used."""
-    return mapped(file, column.dtype)
+def _open_columns(
+    path: Path, manifest: Manifest, memory: int | None
+) -> dict[str, dict[str, FrameColumn]]:
+    """The node columns by type: mapped, or within ``memory`` bytes in memory or behind caches."""
+    files = {
+        (ntype, column.name): (path / f"node-{t}.col-{k}.npy", column)
+        for t, ntype in enumerate(manifest.ntypes)
+        for k, column in enumerate(manifest.node_columns[ntype])
+    }
+    found: dict[str, dict[str, FrameColumn]] = {ntype: {} for ntype in manifest.ntypes}
+    left, shared = memory or 0, sum(file.stat().st_size for file, _ in files.values())
+    cached: dict[tuple[str, str], int] = {}
+    if memory is not None:
+        for key, (file, _) in sorted(files.items(), key=lambda item: item[1][0].stat().st_size):
+            size = file.stat().st_size
+            if size <= left and not cached:
+                left, shared = left - size, shared - size
+            else:
+                cached[key] = size
+    for key, (file, column) in files.items():
+        ntype, name = key
+        if memory is None:
+            found[ntype][name] = mapped(file, column.dtype)
+        elif key in cached:
+            share = left * cached[key] // max(shared, 1)
+            found[ntype][name] = DiskColumn(file, memory=share, dtype=column.dtype)
+        else:
+            found[ntype][name] = _into_memory(mapped(file, column.dtype))
+    return found
 
 
-def _graph(path: Path, manifest: Manifest) -> Graph:
+def _into_memory(x: Tensor) -> Tensor:
+    """A copy in huge pages, which suit arrays that are read at random."""
+    return ops.pooled(x, x.dtype)
+
+
+def _graph(path: Path, manifest: Manifest, memory: int | None, edges_in_memory: bool) -> Graph:
     cpu = torch.device("cpu")
-    frames = {}
-    for t, ntype in enumerate(manifest.ntypes):
-        columns: dict[str, FrameColumn] = {
-            column.name: open_column(path / f"node-{t}.col-{k}.npy", column)
-            for k, column in enumerate(manifest.node_columns[ntype])
-        }
-        frames[ntype] = Frame(manifest.num_nodes[ntype], node_name(ntype), cpu, columns)
+    of_types = _open_columns(path, manifest, memory)
+    frames = {
+        ntype: Frame(manifest.num_nodes[ntype], node_name(ntype), cpu, columns)
+        for ntype, columns in of_types.items()
+    }
     parts: dict[Relation, tuple[Adjacency, Columns | None]] = {}
     for i, relation in enumerate(manifest.relations):
         name = f"edge-{i}"
         indptr, indices = (mapped(path / f"{name}.{x}.npy") for x in ("indptr", "indices"))
+        if edges_in_memory:
+            indptr, indices = _into_memory(indptr), _into_memory(indices)
         eids = mapped(path / f"{name}.eids.npy") if manifest.has_eids[relation] else None
         sizes = manifest.num_nodes[relation[0]], manifest.num_nodes[relation[2]]
         edge_columns: dict[str, FrameColumn] = {
