@@ -12,11 +12,22 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from hopflow.storage.memory import own_memory
 
 NUM_NODES, NUM_EDGES = 111_059_956, 1_615_685_872
 NUM_FEATURES, NUM_CLASSES = 128, 172
@@ -33,6 +44,18 @@ def main() -> None:
     maker.add_argument("source", type=Path)
     maker.add_argument("--scale", type=float, default=1.0)
     maker.set_defaults(run=lambda given: make(given.source, given.scale))
+    trainer = commands.add_parser("train", help="train on a folder and measure")
+    trainer.add_argument("folder", type=Path)
+    trainer.add_argument("--memory", default="8GiB", help="of the cache of feature rows")
+    trainer.add_argument("--in-memory", action="store_true", help="all of it, in place of a cache")
+    trainer.add_argument("--recent", action="store_true", help="cache what was used last")
+    trainer.add_argument("--mapped-edges", action="store_true")
+    trainer.add_argument("--fanouts", default="10,10,10 15,10,5")
+    trainer.add_argument("--batches", type=int, default=200)
+    trainer.add_argument("--workers", type=int, default=2)
+    trainer.add_argument("--hidden", type=int, default=256)
+    trainer.add_argument("--out", type=Path)
+    trainer.set_defaults(run=train)
     given = parser.parse_args()
     found = given.run(given)
     if found is not None:
@@ -82,6 +105,156 @@ def chunks(total: int, most: int) -> Iterator[int]:
     """Sizes of pieces."""
     for begin in range(0, total, most):
         yield min(most, total - begin)
+
+
+def train(given: argparse.Namespace) -> dict[str, Any]:
+    """Train on the first batches of an epoch at each of the fanouts; measure the disk alone."""
+    import hopflow as hf
+    from hopflow.storage import DiskColumn
+
+    begin = time.perf_counter()
+    edges = "mapped" if given.mapped_edges else "memory"
+    memory = "1TiB" if given.in_memory else given.memory
+    dataset = hf.datasets.load(given.folder, memory=memory, edges=edges)
+    graph, labels = dataset[0]
+    graph.ndata["label"] = labels[:, 0]
+    train_ids = dataset.get_idx_split()["train"].clone()
+    column = graph.node_frames()["_N"].column("feat")
+    found: dict[str, Any] = {
+        "machine": machine(), "folder": str(given.folder.name), "nodes": graph.num_nodes(),
+        "edges": graph.num_edges(), "feature_bytes": 2 * NUM_FEATURES * graph.num_nodes(),
+        "edges_in": edges, "batches": given.batches, "workers": given.workers,
+        "open_seconds": time.perf_counter() - begin, "runs": [],
+    }  # fmt: skip
+    if isinstance(column, DiskColumn):
+        found["disk"] = disk_rates(column, graph.num_nodes())
+        found["cache"] = {"bytes": column.report().memory, "rows": column.capacity}
+    for fanout in given.fanouts.split():
+        fanouts = [int(x) for x in fanout.split(",")]
+        found["runs"].append(train_run(given, graph, train_ids, column, fanouts))
+        if given.out:
+            given.out.write_text(json.dumps(found, indent=1) + "\n")
+    return found
+
+
+def train_run(given: Any, graph: Any, train_ids: Any, column: Any, fanouts: list[int]) -> Any:
+    """One fanout: the plan, then the batches."""
+    import torch
+    from torch.nn import functional
+
+    import hopflow as hf
+    from hopflow.storage import DiskColumn
+
+    torch.manual_seed(0)
+    widths = [NUM_FEATURES, *[given.hidden] * (len(fanouts) - 1), NUM_CLASSES]
+    model = torch.nn.ModuleList(hf.nn.SAGEConv(a, b, "mean") for a, b in pairwise(widths))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+
+    def step(batch: Any) -> None:
+        _, _, blocks = batch
+        x = blocks[0].srcdata["feat"].float()
+        for i, (layer, block) in enumerate(zip(model, blocks)):
+            x = layer(block, x)
+            x = functional.relu(x) if i + 1 < len(model) else x
+        loss = functional.cross_entropy(x, blocks[-1].dstdata["label"])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    loader = hf.dataloading.DataLoader(
+        graph, train_ids, hf.dataloading.NeighborSampler(fanouts), batch_size=1024, shuffle=True,
+        num_workers=given.workers, seed=0,
+    )  # fmt: skip
+    is_on_disk = isinstance(column, DiskColumn)
+    run: dict[str, Any] = {"fanouts": fanouts}
+    if is_on_disk and not given.recent:
+        begin = time.perf_counter()
+        (kept,) = loader.keep_expected_rows().values()
+        run["kept"] = {**asdict(kept), "seconds": time.perf_counter() - begin}
+    plan = hf.plan(loader, step)
+    run["plan"] = {**plan.to_dict(), "text": str(plan)}
+    print(plan, flush=True)
+    before = column.report() if is_on_disk else None
+    seconds, nodes, edges = [], 0, 0
+    last = begin = time.perf_counter()
+    for batch in islice(loader, given.batches):
+        step(batch)
+        nodes += batch[0].shape[0]
+        edges += sum(block.num_edges() for block in batch[2])
+        now = time.perf_counter()
+        seconds.append(now - last)
+        last = now
+        if len(seconds) % 20 == 0:
+            print(f"{len(seconds)} batches, {statistics.mean(seconds):.3f} s each", flush=True)
+    total, report = last - begin, loader.report()
+    loader.close()
+    count = len(seconds)
+    run |= {
+        "count": count, "seconds": total, "median_seconds": statistics.median(seconds),
+        "input_nodes_a_batch": nodes / count, "edges_a_batch": edges / count,
+        "rows_per_second": nodes / total, "edges_per_second": edges / total,
+        "report": {**report.to_dict(), "text": str(report)},
+        "peak_bytes": peak_bytes(), "own_bytes": own_memory(),
+    }  # fmt: skip
+    if before is not None:
+        after = column.report()
+        rows, hits = after.rows - before.rows, after.hits - before.hits
+        # A loader that is left early has read some batches more than were taken.
+        run["disk"] = {
+            "hit_rate": hits / rows, "rows_read": rows - hits,
+            "requests": after.requests - before.requests, "bytes": after.bytes - before.bytes,
+            "rows_read_per_second": (rows - hits) / total,
+            "requests_per_second": (after.requests - before.requests) / total,
+            "bytes_per_second": (after.bytes - before.bytes) / total,
+        }  # fmt: skip
+    print(json.dumps(run, indent=1), flush=True)
+    return run
+
+
+def disk_rates(column: Any, num_rows: int) -> dict[str, float]:
+    """What the disk can do with this file: random reads of a row, with 128 in flight."""
+    import torch
+
+    from hopflow.storage import DiskColumn
+
+    bare = DiskColumn(column.file)
+    ids = torch.randint(num_rows, (400_000,), generator=torch.Generator().manual_seed(1))
+    # Far from one another, so that each is a read of its own.
+    ids = ids[torch.cat([torch.tensor([64]), ids.sort().values.diff()]) >= 64]
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(2) as pool:  # as many as the loader's threads
+        list(pool.map(bare.gather, ids.split(50_000)))
+    seconds = time.perf_counter() - begin
+    report = bare.report()
+    return {
+        "reads_per_second": report.requests / seconds, "bytes_per_second": report.bytes / seconds,
+    }  # fmt: skip
+
+
+def peak_bytes() -> int:
+    """The most memory that this process had, mapped files included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def machine() -> dict[str, Any]:
+    """Where this was measured."""
+    import torch
+
+    import hopflow
+
+    model = next(
+        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+         if line.startswith("model name")), platform.processor(),
+    )  # fmt: skip
+    head = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False,
+        cwd=Path(__file__).parent,
+    )  # fmt: skip
+    return {
+        "cpu": model, "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+        "torch": torch.__version__, "hopflow": hopflow.__version__, "commit": head.stdout.strip(),
+        "kernel": platform.release(), "reads_by": hopflow.ops.best_reader(),
+    }  # fmt: skip
 
 
 class RowFile:

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 import hopflow as hf
-from hopflow.dataloading.hit_rates import fixed_hit_rates, recent_hit_rates
 from hopflow.storage import DiskColumn
 from hopflow.storage.memory import MappedFiles, available_memory, own_memory
 from hopflow.structure.ids import shared_tensor
@@ -156,29 +155,3 @@ def test_errors(tmp_path):
     loader = hf.dataloading.DataLoader(graph, torch.arange(4), Other())
     with pytest.raises(TypeError, match="expected a NeighborSampler, got Other"):
         hf.plan(loader)
-
-
-def test_hit_rates_by_hand_and_against_a_cache():
-    chances = torch.tensor([0.5, 0.0, 0.25, 0.25])
-    assert fixed_hit_rates(chances, [0, 1, 2, 9]) == [0, 0.5, 0.75, 1]
-    assert recent_hit_rates(chances, [3, 4]) == [1, 1]
-    assert recent_hit_rates(torch.zeros(3), [1]) == fixed_hit_rates(torch.zeros(3), [1]) == [0]
-    # Equal chances: a cache of half of the rows has half of them.
-    (rate,) = recent_hit_rates(torch.full((1000,), 0.01), [500])
-    assert rate == pytest.approx(0.5, abs=0.01)
-    # A simulated cache of the rows used last.
-    torch.manual_seed(0)
-    chances = torch.rand(400) ** 6
-    kept: dict[int, None] = {}
-    hits = total = 0
-    for batch in range(3000):
-        rows = (torch.rand(400) < chances).nonzero().squeeze(1).tolist()
-        if batch > 500:
-            hits, total = hits + sum(row in kept for row in rows), total + len(rows)
-        for row in rows:
-            kept.pop(row, None)
-            kept[row] = None
-        while len(kept) > 160:
-            del kept[next(iter(kept))]
-    (rate,) = recent_hit_rates(chances, [160])
-    assert rate == pytest.approx(hits / total, abs=0.03)

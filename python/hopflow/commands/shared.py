@@ -23,8 +23,9 @@ import hopflow as hf
 from hopflow.graphs.graph import Graph
 from hopflow.train import TrainConfig
 from hopflow.train.data import prepare
-from hopflow.train.loop import Diverged, Interrupted
+from hopflow.train.loop import Interrupted
 from hopflow.train.ranks import is_of_all
+from hopflow.train.sampled import Diverged
 from hopflow.train.typed_data import prepare_typed
 
 # Progress and errors go to stderr, so that a pipe gets results alone.
@@ -54,6 +55,17 @@ TargetType = Annotated[
     typer.Option(help="Of several node types the one to predict.  [default: that with labels]"),
 ]
 Debug = Annotated[bool, typer.Option(help="Show the traceback of an error.")]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a graph folder: memory for node columns, such as 8GiB; what does not fit stays on"
+        " disk behind caches.  [default: all mapped from files]"
+    ),
+]
+Edges = Annotated[
+    str,
+    typer.Option(help="Of a graph folder: edges mapped from files, or read into memory (memory)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
@@ -184,7 +196,9 @@ def load(config: TrainConfig) -> Any:
     with console.status(f"loading {escape(config.data)}"):
         if is_mag_like and config.split is None:
             return hf.datasets.mag_like(scale=config.scale)
-        return hf.datasets.load(config.data, config.root, split=config.split)
+        return hf.datasets.load(
+            config.data, config.root, split=config.split, memory=config.memory, edges=config.edges
+        )
 
 
 def prepared(config: TrainConfig, dataset: Any) -> tuple[Graph, dict[str, dict[str, Tensor]]]:

@@ -16,7 +16,9 @@ from hopflow.commands.shared import (
     DEFAULTS,
     Data,
     Debug,
+    Edges,
     Json,
+    Memory,
     Root,
     Split,
     TargetType,
@@ -28,12 +30,15 @@ from hopflow.commands.shared import (
     readable_errors,
     results,
 )
+from hopflow.dataloading.kept_rows import disk_columns
+from hopflow.storage.sizes import size_text
 from hopflow.train import EpochRecord, Observer, TrainConfig, Trainer, TrainResult, load_checkpoint
 from hopflow.train.config import MODELS, Fanout
 from hopflow.train.data import check_device
 from hopflow.train.export import check_distinct, check_target
 from hopflow.train.loop import STAGES
 from hopflow.train.ranks import Ranks
+from hopflow.train.sampled import plan_run
 
 
 def train(
@@ -86,6 +91,15 @@ def train(
     num_workers: Annotated[
         int, typer.Option(help="Threads that prepare batches ahead.")
     ] = DEFAULTS.num_workers,
+    memory: Memory = DEFAULTS.memory,
+    edges: Edges = DEFAULTS.edges,
+    evaluation: Annotated[
+        str,
+        typer.Option(
+            help="How to validate and test: full, over all neighbours of every node; or sampled,"
+            " as in training, for graphs larger than memory."
+        ),
+    ] = DEFAULTS.evaluation,
     save: Annotated[
         Optional[Path], typer.Option(help="Checkpoint, written after every epoch.")  # noqa: UP045
     ] = None,
@@ -117,7 +131,8 @@ def train(
             "normalize_features": normalize_features, "fanout": _fanout_of(fanout, layers),
             "hidden": hidden, "heads": heads, "bases": bases, "epochs": epochs,
             "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay, "dropout": dropout,
-            "seed": seed, "device": device, "num_workers": num_workers,
+            "seed": seed, "device": device, "num_workers": num_workers, "memory": memory,
+            "edges": edges, "evaluation": evaluation,
         }  # fmt: skip
         state = None
         if resume is not None:
@@ -168,6 +183,8 @@ def _run(
     )
     for note in trainer.task.notes(trainer.model):
         console.print(f"[yellow]note:[/] {escape(note)}")
+    if ranks.count == 1:
+        _tell_plan(trainer)
     with closing(_Progress(config, ranks)) as progress:
         result = trainer.run(progress)
     if not ranks.is_first:
@@ -189,6 +206,24 @@ def _run(
         console.print(f"plot: {escape(str(plot))}")
     if as_json:
         print(as_text({"config": config.to_dict(), **asdict(result)}))
+
+
+def _tell_plan(trainer: Trainer) -> None:
+    """Say what an epoch will cost, and fill the caches of columns on disk."""
+    on_disk = disk_columns(trainer.graph)
+    if any(column.capacity for column in on_disk.values()):
+        with console.status("choosing the rows to cache"):
+            trainer.loader.keep_expected_rows()
+    with console.status("sampling batches for a plan"):
+        plan = plan_run(trainer)
+    console.print(f"plan: {plan}", markup=False, highlight=False)
+    if not plan.fits:
+        console.print(
+            "[yellow]warning:[/] memory will not do: the run needs"
+            f" {size_text(plan.memory_bytes)} and the machine can give it"
+            f" {size_text(plan.available or 0)}; a graph folder (hopflow convert) with --memory"
+            " keeps features on disk"
+        )
 
 
 def _was_typed(context: typer.Context, name: str) -> bool:

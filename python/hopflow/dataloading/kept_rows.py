@@ -11,8 +11,10 @@ import hopflow.ops as ops
 from hopflow.dataloading.indices import Indices
 from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.graphs.graph import Graph
+from hopflow.sampling.hit_rates import ChanceBins
 from hopflow.sampling.inclusion import expected_inclusion, most_likely
 from hopflow.storage.disk_column import DiskColumn
+from hopflow.storage.encoded_column import EncodedColumn
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,18 @@ def keep_expected_rows(
     if not columns:
         raise ValueError("graph: expected a node column on disk that has a cache, got none")
     chances = node_chances(graph, indices, sampler, batch_size)
+    bins = [ChanceBins(chance) for chance in chances]
     found = {}
     for (ntype, name), column in columns.items():
-        chance = chances[graph.schema.ntypes.index(ntype)]
-        ids = most_likely(chance, column.capacity)
-        total = float(chance.double().sum())
-        rate = float(chance[ids].double().sum()) / total if total else 0.0
-        count = column.keep(ids, fill=fill)
-        found[ntype, name] = KeptRows(count, column.report().memory, rate)
+        t = graph.schema.ntypes.index(ntype)
+        ids = most_likely(chances[t], column.capacity)
+        (rate,) = bins[t].fixed_hit_rates([column.capacity])
+        found[ntype, name] = KeptRows(ids.shape[0], column.report().memory, rate)
+        column.keep(ids, fill=False)
+    del chances, ids  # the caches need the room
+    if fill:
+        for column in columns.values():
+            column.fill()
     return found
 
 
@@ -111,6 +117,8 @@ def disk_columns(graph: Graph) -> dict[tuple[str, str], DiskColumn]:
     for ntype, frame in graph.node_frames().items():
         for name in frame:
             column = frame.column(name)
+            if isinstance(column, EncodedColumn) and isinstance(column.table, DiskColumn):
+                column = column.table
             if isinstance(column, DiskColumn):
                 found[ntype, name] = column
     return found

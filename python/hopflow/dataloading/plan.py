@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
@@ -11,15 +11,19 @@ from typing import Any
 import torch
 
 import hopflow.ops as ops
-from hopflow.dataloading.hit_rates import fixed_hit_rates, recent_hit_rates
 from hopflow.dataloading.kept_rows import disk_columns, node_chances
 from hopflow.dataloading.loader import DataLoader
 from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.dataloading.parts import GraphInParts
 from hopflow.dataloading.report import LoaderReport
 from hopflow.graphs.graph import Graph
+from hopflow.sampling.hit_rates import ChanceBins
 from hopflow.storage.disk_column import DiskColumn
+from hopflow.storage.encoded_column import EncodedColumn
 from hopflow.storage.memory import MappedFiles, available_memory, own_memory
+from hopflow.storage.sizes import size_text
+from hopflow.structure.frame import Column, read
+from hopflow.structure.stored_column import StoredColumn
 
 _SIZES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of caches, in shares of the column
 _LITTLE = 0.05  # share of the time that nobody minds to wait
@@ -126,15 +130,15 @@ class TrainingPlan:
             f" and {self.edges:,.0f} edges"
         ]
         if self.gathered_bytes:
-            parts.append(f"{_size(self.gathered_bytes)} gathered")
+            parts.append(f"{size_text(self.gathered_bytes)} gathered")
         if self.disk_rows:
             parts.append(
-                f"{_size(self.disk_bytes)} read from disk ({100 * self.hit_rate:.0f} % cached)"
+                f"{size_text(self.disk_bytes)} read from disk ({100 * self.hit_rate:.0f} % cached)"
             )
-        limit = "" if self.available is None else f" of {_size(self.available)}"
-        memory = f"memory {_size(self.memory_bytes)}{limit}"
+        limit = "" if self.available is None else f" of {size_text(self.available)}"
+        memory = f"memory {size_text(self.memory_bytes)}{limit}"
         if self.mapped_bytes:
-            memory += f" and {_size(self.mapped_bytes)} mapped"
+            memory += f" and {size_text(self.mapped_bytes)} mapped"
         took = f"{_time(self.seconds_a_batch)} a batch, {_time(self.seconds)} an epoch"
         return f"{', '.join(parts)}; {memory}; {took}, bounded by {self.bound}"
 
@@ -253,7 +257,7 @@ def _measure(loader: DataLoader, step: Callable[[Any], object], num_batches: int
             before, use_before = probe.report(), _use(columns)
             for batch in islice(epoch, num_batches):
                 step(batch)
-                sizes.append(_sizes(batch, loader.graph))
+                sizes.append(_sizes(batch, loader.graph, columns))
             after, use = probe.report(), _use(columns)
         finally:
             probe.close()
@@ -283,7 +287,15 @@ def _use(columns: Mapping[Any, DiskColumn]) -> tuple[int, int, int]:
     )
 
 
-def _sizes(batch: Any, graph: Graph) -> tuple[float, float, float]:
+def _row_bytes(column: Column) -> int:
+    """Bytes of a row of a column, as it is kept."""
+    if isinstance(column, EncodedColumn):
+        return column.nbytes // max(column.shape[0], 1)
+    x = column if isinstance(column, StoredColumn) else read(column)
+    return x.shape[1:].numel() * x.dtype.itemsize
+
+
+def _sizes(batch: Any, graph: Graph, on_disk: Container[Any]) -> tuple[float, float, float]:
     """Input nodes, edges, and bytes read of columns in memory."""
     blocks, num_bytes = batch[2], 0
     for block, side in ((blocks[0], "src"), (blocks[-1], "dst")):
@@ -291,8 +303,8 @@ def _sizes(batch: Any, graph: Graph) -> tuple[float, float, float]:
             parent = graph.node_frames()[ntype]
             for name in frame:
                 is_there = name in parent and frame.is_read(name)
-                if is_there and not isinstance(parent.column(name), DiskColumn):
-                    num_bytes += frame[name].nbytes
+                if is_there and (ntype, name) not in on_disk:
+                    num_bytes += _row_bytes(parent.column(name)) * frame.num_rows
     nodes = sum(frame.num_rows for frame in blocks[0].node_frames("src").values())
     edges = sum(one.num_edges() for block in blocks for one in block.relations.values())
     return nodes, edges, num_bytes
@@ -306,23 +318,25 @@ def _caches(
         return {}, 0.0
     graph = loader.graph
     assert isinstance(graph, Graph)
-    chances = node_chances(graph, loader.indices, sampler, loader.batch_size)
+    bins = [
+        ChanceBins(chance)
+        for chance in node_chances(graph, loader.indices, sampler, loader.batch_size)
+    ]
     found: dict[str, list[CacheSize]] = {}
     hits = wanted = 0.0
     for (ntype, name), column in columns.items():
-        chance = chances[graph.schema.ntypes.index(ntype)]
+        own = bins[graph.schema.ntypes.index(ntype)]
         num_rows = column.shape[0]
         rows = [int(share * num_rows) for share in _SIZES]
         both = [*rows, column.capacity]
-        fixed, recent = fixed_hit_rates(chance, both), recent_hit_rates(chance, both)
+        fixed, recent = own.fixed_hit_rates(both), own.recent_hit_rates(both)
         key = name if len(graph.schema.ntypes) == 1 else f"{ntype}.{name}"
         found[key] = [
             CacheSize(ops.cache_bytes(num_rows, column.row_bytes, count), f, r)
             for count, f, r in zip(rows, fixed, recent)
         ]
-        asked = float(chance.double().sum())
-        hits += asked * (fixed[-1] if column.keeps_fixed_rows else recent[-1])
-        wanted += asked
+        hits += own.total * (fixed[-1] if column.keeps_fixed_rows else recent[-1])
+        wanted += own.total
     return found, hits / wanted if wanted else 0.0
 
 
@@ -331,10 +345,9 @@ def _memory(graph: Graph, columns: Mapping[Any, DiskColumn]) -> tuple[dict[str, 
     files = MappedFiles()
     arrays = [x for one in graph.relations.values() for x in one.adjacency.full().arrays()]
     frames = [*graph.node_frames().values(), *(one.edge_frame for one in graph.relations.values())]
-    kept = [
-        column for frame in frames for column in map(frame.column, frame)
-        if isinstance(column, torch.Tensor)
-    ]  # fmt: skip
+    every = [column for frame in frames for column in map(frame.column, frame)]
+    every = [column.table if isinstance(column, EncodedColumn) else column for column in every]
+    kept = [column for column in every if isinstance(column, torch.Tensor)]
     edges = sum(x.nbytes for x in arrays if not files.holds(x))
     tensors = sum(x.nbytes for x in kept if not files.holds(x))
     mapped = sum(x.nbytes for x in [*arrays, *kept] if files.holds(x))
@@ -354,13 +367,6 @@ def _limit(memory: Mapping[str, int]) -> int | None:
     """Memory that this process can have in all."""
     own, more = own_memory(), available_memory()
     return None if own is None or more is None else own + more
-
-
-def _size(num_bytes: float) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if num_bytes >= factor:
-            return f"{num_bytes / factor:.3g} {unit}"
-    return f"{num_bytes:.0f} B"
 
 
 def _time(seconds: float) -> str:

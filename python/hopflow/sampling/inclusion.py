@@ -9,6 +9,8 @@ from torch import Tensor
 
 import hopflow.ops as ops
 
+_CHUNK = 1 << 22  # rows at a time
+
 
 def expected_inclusion(
     relations: Sequence[ops.Relation],
@@ -65,16 +67,28 @@ def expected_inclusion(
             if fanout == 0:
                 continue
             chance = reached[dst] if rows is None else reached[dst][rows[dst].long()]
-            if fanout > 0:
-                share = fanout / indptr.diff().clamp(min=1).float()
-                chance = share.clamp_(max=1.0).mul_(chance)
-            # Not log(0): what is sure to be reached stays so to seven digits.
-            value = torch.log1p(-chance.clamp(max=1 - 1e-7))
+            value = _log_missed(indptr, chance, fanout)
+            del chance
             missed[src] += ops.add_to_sources(indptr, indices, value, num_nodes[src])
         for t, sums in enumerate(missed):
             sums = sums if add is None else add(sums)
-            reached[t] = 1 - (1 - reached[t]) * torch.exp(sums)
+            # 1 - (1 - chance) * exp(sum), without copies: there may be a hundred million nodes.
+            reached[t] = reached[t].neg_().add_(1).mul_(sums.exp_()).neg_().add_(1)
     return reached
+
+
+def _log_missed(indptr: Tensor, chances: Tensor, fanout: int) -> Tensor:
+    """Of each row, the log of the probability that an in-edge of it is not drawn; a few at a time,
+    for temporary arrays that do not grow with the graph."""
+    value = torch.empty_like(chances)
+    for begin in range(0, chances.shape[0], _CHUNK):
+        chance = chances[begin : begin + _CHUNK]
+        if fanout > 0:
+            degrees = indptr[begin : begin + chance.shape[0] + 1].diff()
+            chance = (fanout / degrees.clamp(min=1).float()).clamp_(max=1.0).mul_(chance)
+        # Not log(0): what is sure to be reached stays so to seven digits.
+        value[begin : begin + _CHUNK] = torch.log1p(-chance.clamp(max=1 - 1e-7))
+    return value
 
 
 def most_likely(chances: Tensor, count: int) -> Tensor:

@@ -94,7 +94,7 @@ class DiskColumn(StoredColumn):
         The file is shorter than its header says, or cannot be opened.
     """
 
-    __slots__ = ("_arguments", "_keeps_fixed_rows", "_mapped", "_num_writes", "_rows", "file")
+    __slots__ = ("_arguments", "_kept", "_mapped", "_num_writes", "_rows", "file")
 
     def __init__(
         self,
@@ -120,7 +120,8 @@ class DiskColumn(StoredColumn):
             writable=writable, reader=reader,
         )  # fmt: skip
         self._mapped: Tensor | None = None
-        self._num_writes, self._keeps_fixed_rows = 0, False
+        self._num_writes = 0
+        self._kept: Tensor | None = None
         self._arguments: dict[str, Any] = {
             "memory": memory, "direct": direct, "writable": writable, "dtype": dtype,
             "reader": reader,
@@ -200,11 +201,16 @@ class DiskColumn(StoredColumn):
         """
         kept = as_ids("ids", ids)[: self._rows.capacity].sort().values
         self._rows.keep(kept)
-        self._keeps_fixed_rows = True
+        self._kept = kept.to(torch.int32) if self.shape[0] <= ops.INT32_MAX else kept
         if fill:
-            for first in range(0, kept.shape[0], _CHUNK_ROWS):
-                self._rows.read(kept[first : first + _CHUNK_ROWS])
+            self.fill()
         return kept.shape[0]
+
+    def fill(self) -> None:
+        """Read the rows of :meth:`keep` that are not in the cache yet, in the order of the file."""
+        if self._kept is not None:
+            for first in range(0, self._kept.shape[0], _CHUNK_ROWS):
+                self._rows.read(self._kept[first : first + _CHUNK_ROWS])
 
     @property
     def capacity(self) -> int:
@@ -214,7 +220,7 @@ class DiskColumn(StoredColumn):
     @property
     def keeps_fixed_rows(self) -> bool:
         """Whether the cache has the rows of :meth:`keep`, rather than those used last."""
-        return self._keeps_fixed_rows
+        return self._kept is not None
 
     @property
     def row_bytes(self) -> int:

@@ -28,3 +28,11 @@ def size_in_bytes(name: str, size: object) -> int:
     if number < 0:
         raise ValueError(f"{name}: expected at least 0 bytes, got {number}")
     return number
+
+
+def size_text(num_bytes: float) -> str:
+    """Bytes for people: "1.23 GB", in powers of 1000."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if num_bytes >= factor:
+            return f"{num_bytes / factor:.3g} {unit}"
+    return f"{num_bytes:.0f} B"

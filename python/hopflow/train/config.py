@@ -16,6 +16,10 @@ Fanout: TypeAlias = "int | dict[str, int]"
 """In-edges kept a node: of each relation so many, or as named ones say."""
 
 
+EVALUATIONS = ("full", "sampled")
+"""How nodes are validated and tested."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Everything that fixes a run on one machine; checked when made.
@@ -64,6 +68,15 @@ class TrainConfig:
         Where to train.
     num_workers : int
         Threads that prepare batches ahead; 0 prepares them in between.
+    memory : str or None
+        Of a graph folder: memory for node columns, such as "8GiB"; those that do not fit stay on
+        disk behind caches of that size in all. By default they are mapped.
+    edges : {"mapped", "memory"}
+        Of a graph folder: where the edges are.
+    evaluation : {"full", "sampled"}
+        How nodes are validated and tested: over all their neighbours, which computes every node of
+        the graph layer by layer; or over a sample as in training, which costs what an epoch over
+        these nodes would.
 
     Raises
     ------
@@ -91,6 +104,9 @@ class TrainConfig:
     seed: int = 0
     device: str = "cpu"
     num_workers: int = 0
+    memory: str | None = None
+    edges: str = "mapped"
+    evaluation: str = "full"
 
     def __post_init__(self) -> None:
         def check(ok: bool, name: str, expected: str) -> None:
@@ -113,6 +129,8 @@ class TrainConfig:
         check(0 <= self.dropout < 1, "dropout", "a rate in [0, 1)")
         check(0 <= self.seed < 2**63, "seed", "an int >= 0")
         check(self.num_workers >= 0, "num_workers", "at least 0")
+        check(self.edges in ("mapped", "memory"), "edges", "mapped or memory")
+        check(self.evaluation in EVALUATIONS, "evaluation", " or ".join(EVALUATIONS))
 
     def to_dict(self) -> dict[str, Any]:
         """The attributes as plain values, for a checkpoint or JSON."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 import hopflow as hf
+from hopflow.datasets.graph_folder.manifest import is_graph_folder
 from hopflow.graphs.graph import Graph
+from hopflow.storage import DiskColumn, EncodedColumn
+from hopflow.structure.frame import Column, read
+from hopflow.structure.stored_column import StoredColumn
 from hopflow.train.config import TrainConfig
 
 _CHUNK = 1 << 22  # edges hashed at a time
@@ -82,6 +87,42 @@ def normalized(x: Tensor, is_wanted: bool) -> Tensor:
     return x / x.abs().sum(1, keepdim=True).clamp(min=1e-12) if is_wanted else x
 
 
+def features(config: TrainConfig, column: Column) -> Tensor | StoredColumn:
+    """A column of features as a run reads it: float32 rows.
+
+    Columns of a graph folder stay where they are, on disk, mapped or in few bits, and are made
+    float32 row by row as batches gather them.
+
+    Raises
+    ------
+    ValueError
+        Rows are to be normalized, of a column that stays where it is.
+    """
+    is_stored = is_graph_folder(Path(config.data))
+    if not is_stored and not isinstance(column, StoredColumn):
+        return normalized(read(column).float(), config.normalize_features)
+    if config.normalize_features:
+        raise ValueError(
+            f"normalize_features: {config.data} stays on disk as it is; expected features that were"
+            " normalized before they were converted"
+        )
+    if not isinstance(column, (StoredColumn, Tensor)):
+        column = read(column)
+    if column.dtype == torch.float32:
+        return column
+    if isinstance(column, EncodedColumn) or column.dtype not in (torch.float16, torch.bfloat16):
+        return read(column).float()
+    assert isinstance(column, (Tensor, DiskColumn))
+    return EncodedColumn(column)
+
+
+def num_features(graph: Graph, ntype: str | None = None) -> int:
+    """Width of a type's features, without reading them."""
+    frame = graph.node_frames()[ntype or graph.ntypes[0]]
+    column = frame.column("feat")
+    return int((column if isinstance(column, StoredColumn) else read(column)).shape[1])
+
+
 def prepare(
     config: TrainConfig, dataset: Any, *, for_training: bool = True
 ) -> tuple[Graph, dict[str, Tensor]]:
@@ -110,13 +151,15 @@ def prepare(
         split = dataset.get_idx_split()
     if for_training and split["train"].numel() == 0:
         raise ValueError(f"{config.data}: expected training nodes, got none")
-    if config.undirected and not is_symmetric(graph):
+    # A graph folder is taken as it is: its edges may be more than memory has room for.
+    is_stored = is_graph_folder(Path(config.data))
+    if config.undirected and not is_stored and not is_symmetric(graph):
         graph = hf.add_reverse_edges(graph)
     else:
         # Frames of its own: the columns set below are not the data set's.
         graph = graph.local_var()
-    x = graph.ndata["feat"].float()
-    graph.ndata["feat"] = normalized(x, config.normalize_features)
+    frame = graph.node_frames()[graph.ntypes[0]]
+    frame["feat"] = features(config, frame.column("feat"))
     if labels is not None:
         graph.ndata["label"] = labels[:, 0]
     return graph, split

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import hopflow.ops as ops
 from hopflow.dataloading import MultiLayerFullNeighborSampler
 from hopflow.graphs.graph import Graph
+from hopflow.structure.frame import take_rows
+from hopflow.structure.stored_column import StoredColumn
 from hopflow.train.model import GraphSAGE
 from hopflow.train.ranks import ALONE, Ranks
 
@@ -26,7 +27,7 @@ _CHUNK_ELEMENTS = 1 << 27
 def layerwise_inference(
     model: GraphSAGE,
     graph: Graph,
-    x: Tensor,
+    x: Tensor | StoredColumn,
     *,
     chunk_edges: int = DEFAULT_CHUNK_EDGES,
     scratch: Path | None = None,
@@ -45,7 +46,7 @@ def layerwise_inference(
         The trained model; its mode is restored afterwards.
     graph : Graph
         The graph, with N nodes.
-    x : Tensor
+    x : Tensor or StoredColumn
         Input features, shape [N, in_feats].
     chunk_edges : int
         In-edges of the nodes computed at a time; fewer where rows are wide.
@@ -72,7 +73,7 @@ def layerwise_inference(
     ----------
     https://www.dgl.ai/dgl_docs/guide/minibatch-inference.html
     """
-    if x.dim() != 2 or tuple(x.shape) != (graph.num_nodes(), model.widths[0]):
+    if len(x.shape) != 2 or tuple(x.shape) != (graph.num_nodes(), model.widths[0]):
         raise ValueError(
             f"x: expected shape [{graph.num_nodes()}, {model.widths[0]}] (nodes, features of the"
             f" model), got {list(x.shape)}"
@@ -81,6 +82,7 @@ def layerwise_inference(
         raise ValueError(f"chunk_edges: expected at least 1, got {chunk_edges}")
     sampler = MultiLayerFullNeighborSampler(1)
     device = next(model.parameters()).device
+    rows_in: Tensor | StoredColumn = x
     was_training = model.training
     model.eval()
     try:
@@ -99,16 +101,16 @@ def layerwise_inference(
                 own = begins[ranks.rank], begins[ranks.rank + 1]
                 for nodes in chunks_of(work, min(chunk_edges, fit), *own):
                     src_ids, _, (block,) = sampler.sample(graph, nodes)
-                    rows = ops.gather_rows(x, src_ids).to(device)
+                    rows = take_rows("x", rows_in, src_ids).to(device)
                     result = model.layer(i, block.to(device), rows)
                     out[nodes[0] : nodes[-1] + 1] = result.float().cpu()
                     if on_nodes is not None:
                         on_nodes(len(nodes))
                 ranks.share(out, begins)
-                x = out
+                rows_in = out
     finally:
         model.train(was_training)
-    return x
+    return out
 
 
 def rows_for(shape: tuple[int, ...], file: Path | None) -> Tensor:

@@ -26,6 +26,7 @@ from hopflow.train.config import TrainConfig
 from hopflow.train.data import accuracy, check_device
 from hopflow.train.export import check_target
 from hopflow.train.ranks import Ranks
+from hopflow.train.sampled import Diverged, sampled_accuracy
 from hopflow.train.task import TypedTask, task_of
 from hopflow.train.typed_model import TypedModel
 
@@ -71,10 +72,6 @@ class Observer:
 
     def end_epoch(self, record: EpochRecord, is_best: bool) -> None:
         """An epoch is done and validated."""
-
-
-class Diverged(RuntimeError):
-    """The loss or the outputs are no longer numbers; on all ranks alike."""
 
 
 class Interrupted(Exception):
@@ -374,15 +371,13 @@ class Trainer:
 
     def _validate(self, epoch: int) -> EpochRecord:
         begin = time.perf_counter()
-        logits = self.task.predict(self.model, ranks=self.ranks)
-        if not bool(logits.isfinite().all()):
+        try:
+            valid, test = self._accuracies()
+        except Diverged as error:
             raise Diverged(
-                f"epoch {epoch}: the model's outputs are no longer finite; try a lower lr than"
-                f" {self.config.lr:g}, or normalize_features"
-            )
-        labels = self.task.labels
-        assert labels is not None  # or there was nothing to train on
-        valid, test = (accuracy(logits, labels, self.split[name]) for name in ("valid", "test"))
+                f"epoch {epoch}: {error}; try a lower lr than {self.config.lr:g}, or"
+                " normalize_features"
+            ) from None
         spent = time.perf_counter() - begin
         self.seconds["validate"] += spent
         nodes = max(self.progress["nodes"], 1)
@@ -394,6 +389,22 @@ class Trainer:
             test,
             self.progress["seconds"] + spent,
         )
+
+    def _accuracies(self) -> tuple[float, float]:
+        """Of the nodes to validate and to test."""
+        if self.config.evaluation == "sampled":
+            valid, test = (
+                sampled_accuracy(self.task, self.model, part, self.device)
+                for part in ("valid", "test")
+            )
+            return valid, test
+        logits = self.task.predict(self.model, ranks=self.ranks)
+        if not bool(logits.isfinite().all()):
+            raise Diverged("the model's outputs are no longer finite")
+        labels = self.task.labels
+        assert labels is not None  # or there was nothing to train on
+        valid, test = (accuracy(logits, labels, self.split[part]) for part in ("valid", "test"))
+        return valid, test
 
     @contextmanager
     def _ctrl_c(self) -> Iterator[None]:

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from hopflow.dataloading import NeighborSampler
 from hopflow.graphs.block import Block
 from hopflow.graphs.graph import Graph
+from hopflow.structure.frame import read
+from hopflow.structure.stored_column import StoredColumn
 from hopflow.train.config import MODELS, TrainConfig
-from hopflow.train.data import prepare
+from hopflow.train.data import num_features, prepare
 from hopflow.train.inference import DEFAULT_CHUNK_EDGES, layerwise_inference
 from hopflow.train.model import GraphSAGE
 from hopflow.train.ranks import ALONE, Ranks
@@ -70,8 +72,12 @@ class Task(ABC):
         """What makes the blocks of a batch."""
 
     @abstractmethod
+    def seeds_of(self, nodes: Tensor) -> Any:
+        """Nodes of the type predicted for, as a loader takes them."""
+
     def seeds(self) -> Any:
-        """What batches are made of."""
+        """The training nodes, as a loader takes them."""
+        return self.seeds_of(self.split["train"])
 
     @abstractmethod
     def inputs(self, model: Any, blocks: Sequence[Block]) -> Any:
@@ -134,7 +140,7 @@ class OneTypeTask(Task):
         return {
             "num_nodes": self.graph.num_nodes(),
             "num_edges": self.graph.num_edges(),
-            "num_features": self.graph.ndata["feat"].shape[1],
+            "num_features": num_features(self.graph),
             "num_classes": self._num_classes,
         }
 
@@ -159,8 +165,8 @@ class OneTypeTask(Task):
     def sampler(self) -> NeighborSampler:
         return NeighborSampler(self.config.fanout)
 
-    def seeds(self) -> Tensor:
-        return self.split["train"]
+    def seeds_of(self, nodes: Tensor) -> Tensor:
+        return nodes
 
     def inputs(self, model: Any, blocks: Sequence[Block]) -> Tensor:
         x: Tensor = blocks[0].srcdata["feat"]
@@ -181,9 +187,13 @@ class OneTypeTask(Task):
     ) -> Tensor:
         # The features as the loader leaves them: on the graph's device.
         return layerwise_inference(
-            model, self.graph, self.graph.ndata["feat"],
+            model, self.graph, self._features(),
             chunk_edges=chunk_edges, scratch=scratch, on_nodes=on_nodes, ranks=ranks,
         )  # fmt: skip
+
+    def _features(self) -> Tensor | StoredColumn:
+        column = self.graph.node_frames()[self.graph.ntypes[0]].column("feat")
+        return column if isinstance(column, StoredColumn) else read(column)
 
     def work(self) -> int:
         return self.graph.num_nodes() * len(self.config.fanout)
@@ -192,7 +202,7 @@ class OneTypeTask(Task):
         graph = self.graph
         return (
             f"{self.config.data}: {graph.num_nodes():,} nodes, {graph.num_edges():,} edges,"
-            f" {graph.ndata['feat'].shape[1]} features, {self._num_classes} classes"
+            f" {num_features(graph)} features, {self._num_classes} classes"
         )
 
 
@@ -249,8 +259,8 @@ class TypedTask(Task):
     def sampler(self) -> NeighborSampler:
         return NeighborSampler(self._fanouts)
 
-    def seeds(self) -> dict[str, Tensor]:
-        return {self.target_type: self.split["train"]}
+    def seeds_of(self, nodes: Tensor) -> dict[str, Tensor]:
+        return {self.target_type: nodes}
 
     def inputs(self, model: Any, blocks: Sequence[Block]) -> dict[str, Tensor]:
         found: dict[str, Tensor] = model.encoder.inputs(blocks[0])

@@ -14,6 +14,7 @@ from hopflow.graphs.graph import Graph
 from hopflow.structure.frame import NID
 from hopflow.structure.types import Relation, told
 from hopflow.train.config import TrainConfig
+from hopflow.train.data import num_features
 from hopflow.train.typed_hgt import HGTLayer
 from hopflow.train.typed_layers import RGCNLayer, Rows, SAGELayer, TypedLayer
 
@@ -63,11 +64,11 @@ class Sizes:
     @classmethod
     def of(cls, graph: Graph, target_type: str, num_classes: int) -> Sizes:
         """The sizes of a graph whose features are columns "feat"."""
-        columns = {ntype: graph.nodes[ntype].data for ntype in graph.ntypes}
+        frames = graph.node_frames()
         return cls(
             target_type,
             {ntype: graph.num_nodes(ntype) for ntype in graph.ntypes},
-            {ntype: own["feat"].shape[1] for ntype, own in columns.items() if "feat" in own},
+            {ntype: num_features(graph, ntype) for ntype, own in frames.items() if "feat" in own},
             {relation: graph.num_edges(relation) for relation in graph.canonical_etypes},
             num_classes,
         )
