@@ -1,5 +1,6 @@
 #include "disk_rows/disk_rows.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -14,6 +15,7 @@ using cpu::DiskRows;
 using cpu::Reader;
 
 constexpr const char* kDiskRowsOp = "DiskRows";
+constexpr std::int64_t kMostBytes = std::int64_t{1} << 62;
 
 Reader ReaderNamed(const std::string& name) {
   for (const Reader reader : {Reader::kAuto, Reader::kIoUring, Reader::kThreads}) {
@@ -29,6 +31,14 @@ std::shared_ptr<DiskRows> MakeDiskRows(std::string path, std::int64_t first_byte
                                        const std::string& reader) {
   CheckValue(first_byte >= 0 && num_rows >= 0 && row_bytes >= 0 && capacity >= 0,
              "DiskRows: sizes must not be negative");
+  // What all offsets in the file, and all sizes of the cache, stay below.
+  std::int64_t end = 0;
+  const bool fits =
+      !__builtin_mul_overflow(num_rows, std::max<std::int64_t>(row_bytes, 16), &end) &&
+      !__builtin_add_overflow(end, first_byte, &end) && end < kMostBytes;
+  CheckValue(fits, "DiskRows: ", num_rows, " rows of ", row_bytes, " bytes from byte ", first_byte,
+             " on are more than a file can have");
+  const Reader kind = ReaderNamed(reader);
   py::gil_scoped_release release;
   return std::make_shared<DiskRows>(cpu::DiskRowsOptions{.path = std::move(path),
                                                          .first_byte = first_byte,
@@ -37,7 +47,7 @@ std::shared_ptr<DiskRows> MakeDiskRows(std::string path, std::int64_t first_byte
                                                          .capacity = capacity,
                                                          .direct = direct,
                                                          .writable = writable,
-                                                         .reader = ReaderNamed(reader)});
+                                                         .reader = kind});
 }
 
 void CheckIdsOf(const DiskRows& disk, const TensorView& ids) {
@@ -104,7 +114,12 @@ void BindDiskRows(py::module_& module) {
       .def("keep", &KeepBinding, py::arg("ids"))
       .def("use", &UseBinding)
       .def_property_readonly("capacity", [](DiskRows& disk) { return disk.cache().capacity(); })
-      .def_property_readonly("num_cached", [](DiskRows& disk) { return disk.cache().size(); })
+      .def_property_readonly("num_cached",
+                             [](DiskRows& disk) {
+                               // Whoever holds the cache's lock may take a while.
+                               const py::gil_scoped_release release;
+                               return disk.cache().size();
+                             })
       .def_property_readonly("is_direct", &DiskRows::is_direct);
   module.def("best_reader", [] { return cpu::Name(cpu::BestReader()); });
 }

@@ -112,7 +112,9 @@ std::vector<DiskRows::Request> DiskRows::Requests(const std::vector<WantedRow>& 
     if (!requests.empty()) {
       Request& before = requests.back();
       const std::int64_t bytes = std::max(before.bytes, end - before.offset);
-      if (begin <= before.offset + before.bytes + kGapBytes && bytes <= kRequestBytes) {
+      const bool is_near = begin <= before.offset + before.bytes + kGapBytes;
+      // A large row that is wanted twice is read once.
+      if (is_near && (bytes <= kRequestBytes || bytes == before.bytes)) {
         before.bytes = bytes;
         before.last = i + 1;
         continue;
@@ -129,6 +131,8 @@ void DiskRows::Finish(const Request& request, std::int64_t result, std::byte* bu
     throw Error(StrCat("reading ", request.bytes, " bytes of ", options_.path, " at ",
                        request.offset, ": ", why));
   };
+  // Begun anew by itself below.
+  if (result == -EAGAIN || result == -EINTR) result = 0;
   // The last sector of a file need not be whole.
   const std::int64_t wanted = std::min(request.bytes, file_bytes_ - request.offset);
   while (result >= 0 && result < wanted) {
@@ -155,8 +159,8 @@ void DiskRows::Fetch(const std::vector<WantedRow>& rows, std::byte* out,
   const std::int64_t row_room = RoundUp(options_.row_bytes, alignment_) + alignment_;
   BorrowedQueue queue(options_.reader, std::max(kRequestBytes, row_room));
   std::vector<int> free;
-  for (int slot = queue->depth(); slot-- > 0;) free.push_back(slot);
-  std::vector<const Request*> reading(static_cast<std::size_t>(queue->depth()));
+  for (int slot = queue.depth(); slot-- > 0;) free.push_back(slot);
+  std::vector<const Request*> reading(static_cast<std::size_t>(queue.depth()));
   std::vector<ReadQueue::Done> done;
   std::size_t next = 0, in_flight = 0;
   std::int64_t bytes = 0, wait_ns = 0;
@@ -166,18 +170,18 @@ void DiskRows::Fetch(const std::vector<WantedRow>& rows, std::byte* out,
   };
   // Whatever happens, what is in flight is awaited: the kernel writes into the buffers until then.
   while (in_flight > 0 || goes_on()) {
-    while (!free.empty() && goes_on()) {
-      const int slot = free.back();
-      free.pop_back();
-      const Request& request = requests[next++];
-      reading[slot] = &request;
-      queue->Start(slot, file_, request.offset, request.bytes, queue.buffer(slot));
-      bytes += request.bytes;
-      ++in_flight;
-    }
     done.clear();
     const auto begin = std::chrono::steady_clock::now();
     try {
+      while (!free.empty() && goes_on()) {
+        const int slot = free.back();
+        free.pop_back();
+        const Request& request = requests[next++];
+        reading[slot] = &request;
+        queue->Start(slot, file_, request.offset, request.bytes, queue.buffer(slot));
+        bytes += request.bytes;
+        ++in_flight;
+      }
       queue->Wait(done);
     } catch (...) {
       queue.Abandon();
@@ -251,7 +255,10 @@ void DiskRows::Write(std::int64_t num_ids, const Id* ids, const void* rows) {
       done += put;
     }
   }
-  cache_.EndWrite(problem.empty() ? i : i - 1, ids, rows);
+  const bool is_whole = problem.empty();
+  // A part of the row that failed may be in the file.
+  if (!is_whole) cache_.Drop(ids[i - 1]);
+  cache_.EndWrite(is_whole ? i : i - 1, ids, rows);
   if (!problem.empty()) throw Error(problem);
 }
 

@@ -44,6 +44,12 @@ class ReadQueue {
 std::unique_ptr<ReadQueue> MakeUringQueue();
 std::unique_ptr<ReadQueue> MakeThreadQueue();
 
+// Gives back memory that reads were written into.
+struct UnmapReads {
+  std::size_t bytes = 0;
+  void operator()(std::byte* memory) const;
+};
+
 // A queue with a buffer for each slot, borrowed from those that this process keeps: a ring and
 // its memory take longer to make than a batch takes to read.
 class BorrowedQueue {
@@ -57,6 +63,8 @@ class BorrowedQueue {
 
   ReadQueue& operator*() const { return *lent_->queue; }
   ReadQueue* operator->() const { return lent_->queue.get(); }
+  // Slots that have a buffer: all of the queue's, or fewer where buffers are large.
+  int depth() const { return lent_->depth; }
   // Of a slot: aligned to a page, of the bytes asked for at least.
   std::byte* buffer(int slot) const { return lent_->memory.get() + slot * lent_->buffer_bytes; }
 
@@ -64,12 +72,10 @@ class BorrowedQueue {
   void Abandon() { static_cast<void>(lent_.release()); }
 
   struct Lent {
-    struct Free {
-      void operator()(std::byte* memory) const;
-    };
-    std::unique_ptr<ReadQueue> queue;
-    std::unique_ptr<std::byte, Free> memory;
+    std::unique_ptr<std::byte, UnmapReads> memory;
     std::int64_t buffer_bytes = 0;
+    int depth = 0;
+    std::unique_ptr<ReadQueue> queue;
   };
 
  private:

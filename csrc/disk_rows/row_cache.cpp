@@ -24,6 +24,7 @@ constexpr std::int64_t kPrefetchLines = 16;
 constexpr std::int64_t kGrainRows = 1 << 11;
 
 constexpr std::int32_t kNoSlot = -1;
+constexpr std::int64_t kNobody = -1;
 
 }  // namespace
 
@@ -49,7 +50,7 @@ RowCache::RowCache(std::int64_t num_rows, std::int64_t row_bytes, std::int64_t c
       row_bytes_(row_bytes),
       capacity_(std::min(
           {capacity, num_rows, std::int64_t{std::numeric_limits<std::int32_t>::max() - 1}})),
-      slots_(num_rows * 4),
+      slots_(capacity_ > 0 ? num_rows * 4 : 0),
       owners_(capacity_ * 8),
       marks_(capacity_),
       rows_(capacity_ * row_bytes) {}
@@ -101,7 +102,8 @@ std::int64_t RowCache::FreeSlot() {
     const std::int64_t slot = hand_;
     hand_ = hand_ + 1 == capacity_ ? 0 : hand_ + 1;
     if (marks[slot] == 0) {
-      slots_.as<std::int32_t>()[owners_.as<std::int64_t>()[slot]] = 0;
+      const std::int64_t owner = owners_.as<std::int64_t>()[slot];
+      if (owner != kNobody) slots_.as<std::int32_t>()[owner] = 0;
       return slot;
     }
     marks[slot] = 0;
@@ -134,6 +136,23 @@ void RowCache::Put(const std::vector<WantedRow>& rows, const void* out, std::uin
   }
 }
 
+void RowCache::Drop(std::int64_t row) {
+  if (capacity_ == 0) return;
+  const std::lock_guard lock(mutex_);
+  const std::int64_t slot = slots_.as<std::int32_t>()[row] - 1;
+  if (slot == kNoSlot) return;
+  auto& mark = marks_.as<std::uint8_t>()[slot];
+  if (is_fixed_) {
+    size_ -= mark;
+    mark = 0;
+    return;
+  }
+  // Its slot stays taken, by a row that nobody finds, until the hand comes by.
+  slots_.as<std::int32_t>()[row] = 0;
+  owners_.as<std::int64_t>()[slot] = kNobody;
+  mark = 0;
+}
+
 template <typename Id>
 void RowCache::EndWrite(std::int64_t num_ids, const Id* ids, const void* rows) {
   const std::lock_guard lock(mutex_);
@@ -152,6 +171,7 @@ template <typename Id>
 void RowCache::Keep(std::int64_t num_ids, const Id* ids) {
   CheckValue(num_ids <= capacity_, "ids: the cache has room for ", capacity_, " rows, got ",
              num_ids);
+  if (capacity_ == 0) return;
   const std::lock_guard lock(mutex_);
   auto* const slots = slots_.as<std::int32_t>();
   std::memset(slots, 0, static_cast<std::size_t>(num_rows_) * 4);

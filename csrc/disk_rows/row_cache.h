@@ -61,6 +61,9 @@ class RowCache {
   void EndWrite(std::int64_t num_ids, const Id* ids,
                 const void* rows);  // [num_ids, row_bytes]
 
+  // Forgets a row.
+  void Drop(std::int64_t row);
+
   // From now on these rows alone, at most `capacity`, each once. Nothing is here before it was
   // Put().
   template <typename Id>

@@ -14,9 +14,9 @@
 namespace hopflow::cpu {
 namespace {
 
-// Of each queue. 32 keep a disk of 100,000 random reads a second nine tenths busy
-// (bench_disk_rows.py).
-constexpr int kThreads = 32;
+// Of each queue; a loader has a queue for each of its threads. 32 in all keep a disk of 100,000
+// random reads a second nine tenths busy (bench_disk_rows.py).
+constexpr int kThreads = 16;
 
 class ThreadQueue : public ReadQueue {
  public:

@@ -1,5 +1,6 @@
 // Reads through io_uring, without liburing: three system calls and two rings shared with the
 // kernel. Layout and ordering: io_uring(7), io_uring_setup(2), io_uring_enter(2).
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -27,6 +28,9 @@ constexpr unsigned kDepth = 128;
 // A wait returns once this share of what is in flight is done: a call into the kernel serves many
 // reads, and the disk never runs dry.
 constexpr unsigned kWaitDivisor = 4;
+// How long a kernel that is short of memory is given: five seconds.
+constexpr int kMostRefusals = 5000;
+constexpr unsigned kRefusalMicroseconds = 1000;
 
 [[noreturn]] void Refuse(const char* call, int error) {
   throw Error(StrCat("io_uring: ", call, ": ", std::strerror(error)));
@@ -137,6 +141,7 @@ class UringQueue : public ReadQueue {
 
   // Hands over what is queued, and waits until so many are done.
   void Enter(unsigned min_done) {
+    int refusals = 0;
     for (;;) {
       const long taken = syscall(__NR_io_uring_enter, ring_.file(), queued_, min_done,
                                  min_done > 0 ? IORING_ENTER_GETEVENTS : 0, nullptr, 0);
@@ -148,10 +153,12 @@ class UringQueue : public ReadQueue {
         Refuse("io_uring_enter", errno);
       }
       // Short of memory, or interrupted: what is done makes room.
-      if (taken < 0 && in_flight_ > 0 &&
-          std::atomic_ref(*cq_tail_).load(std::memory_order_acquire) != *cq_head_) {
-        return;
+      if (std::atomic_ref(*cq_tail_).load(std::memory_order_acquire) != *cq_head_) return;
+      if (taken < 0 && errno != EINTR) {
+        if (++refusals > kMostRefusals) Refuse("io_uring_enter", errno);
+        usleep(kRefusalMicroseconds);
       }
+      min_done = std::min(min_done, in_flight_);
     }
   }
 

@@ -232,7 +232,7 @@ EncodedColumn: TypeAlias = tuple[Tensor | DiskRows, str, Tensor | None, Tensor |
 class DiskRows:
     def __init__(
         self,
-        path: str,
+        path: bytes,
         first_byte: int,
         num_rows: int,
         row_bytes: int,

@@ -212,7 +212,7 @@ def test_errors_before_anything_is_read(tmp_path):
         writable.write(torch.tensor([1, 2]), rows[:1])
     with pytest.raises(IndexError):
         writable.write(torch.tensor([20]), rows[:1])
-    with pytest.raises(ValueError, match="reader: expected auto, io_uring or threads, got 'uring'"):
+    with pytest.raises(ValueError, match="reader: expected auto, io_uring, threads, got 'uring'"):
         opened(file, rows, reader="uring")
     with pytest.raises(ops.HopflowError, match="No such file"):
         ops.DiskRows(tmp_path / "none", torch.uint8, (1, 1))

@@ -42,6 +42,7 @@ from hopflow.dataloading.turns import Turns, agreed, gathered, this_rank
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
 from hopflow.sampling.edge_pools import EdgePools
+from hopflow.structure.frame import resident
 
 # Coordinates of the key that shuffles an epoch: no batch has this number.
 _SHUFFLE = -1
@@ -302,9 +303,10 @@ class DataLoader:
         if self._use_uva:
             relations = graph.relations.values()
             self._pinned = [x for one in relations for x in one.adjacency.full().arrays()]
+            self._pins += [ops.pin_memory(x) for x in self._pinned]
             frames = [*graph.node_frames().values(), *(one.edge_frame for one in relations)]
-            columns = [column for frame in frames for column in frame.values()]
-            self._pins += [ops.pin_memory(x) for x in [*self._pinned, *columns]]
+            for column in [column for frame in frames for column in map(frame.column, frame)]:
+                self._pins += [ops.pin_memory(x) for x in resident(column)]
         # Epochs and their batches hold the pins through this, so that they may outlive the loader.
         self._caches = FeatureCaches(graph, self._gpu_cache, self.device, self._pins)
 
@@ -434,6 +436,10 @@ class DataLoader:
         """Stop every epoch under way and its workers; the loader can be iterated again."""
         for epoch in list_of(self._running):
             epoch.close()
+
+    def rewind(self) -> None:
+        """Begin with a whole epoch, where :meth:`load_state_dict` has left off in one."""
+        self._resume, self._position = False, None
 
     def report(self) -> LoaderReport:
         """Where the time of the latest epoch went: waiting, sampling, gathering, reading, copying;

@@ -25,7 +25,8 @@ from hopflow.dataloading.sampler import MiniBatch
 from hopflow.dataloading.side_stream import SideStream
 from hopflow.graphs.graph import Graph
 from hopflow.sampling.edge_pools import EdgePools, in_typed_form
-from hopflow.structure.frame import Column, Take, take_rows
+from hopflow.structure.frame import Column, Take, read, take_rows
+from hopflow.structure.stored_column import StoredColumn
 
 
 class FeatureCaches:
@@ -74,14 +75,14 @@ class FeatureCaches:
             count = min(ops.as_int(f"gpu_cache: rows of {name!r}", rows), graph.num_nodes())
             if count < 1:
                 raise ValueError(f"gpu_cache: expected at least 1 row of {name!r}, got {rows}")
-            column = graph.ndata[name]
-            was = Prefetched.of(column)
+            column = graph.node_frames()[graph.ntypes[0]].column(name)
+            was = None if isinstance(column, StoredColumn) else Prefetched.of(column)
             if was is None:
                 raise ValueError(
                     f"gpu_cache: column {name!r} cannot be cached; expected a plain tensor with"
                     " contiguous rows that needs no gradient"
                 )
-            self._caches[name] = was, ops.RowCache(column, order[:count], device)
+            self._caches[name] = was, ops.RowCache(read(column), order[:count], device)
 
     def gather(self, name: str, column: Column, ids: Tensor) -> Tensor:
         """Rows of a column, through its cache if it has one and has not changed since."""

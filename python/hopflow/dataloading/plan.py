@@ -18,7 +18,7 @@ from hopflow.dataloading.parts import GraphInParts
 from hopflow.dataloading.report import LoaderReport
 from hopflow.graphs.graph import Graph
 from hopflow.sampling.hit_rates import ChanceBins
-from hopflow.storage.disk_column import DiskColumn
+from hopflow.storage.disk_column import DiskColumn, DiskReport
 from hopflow.storage.encoded_column import EncodedColumn
 from hopflow.storage.memory import MappedFiles, available_memory, own_memory
 from hopflow.storage.sizes import size_text
@@ -83,7 +83,7 @@ class TrainingPlan:
         Share of the time in which the consumer will wait.
     bound : str
         What takes the time: "model", "sampling", "gathering", "reading", "transposing" or
-        "copying".
+        "copying"; "batches" where a GPU makes them.
     """
 
     num_batches: int
@@ -185,6 +185,8 @@ def plan(
     sampler = loader.graph_sampler
     if not isinstance(sampler, NeighborSampler):
         raise TypeError(f"loader: expected a NeighborSampler, got {type(sampler).__name__}")
+    if loader.use_ddp:
+        raise ValueError("loader: expected one of one process, got use_ddp=True")
     if not len(loader):
         raise ValueError("loader: expected at least one batch, got none")
     if ops.as_int("num_batches", num_batches) < 1:
@@ -192,7 +194,7 @@ def plan(
     graph = loader.graph
     measured = _measure(loader, step or _read_columns, num_batches)
     columns = disk_columns(graph)
-    caches, hit_rate = _caches(loader, sampler, columns)
+    caches, hit_rate = _caches(loader, sampler, columns, measured.asked)
     memory, mapped = _memory(graph, columns)
     report, seconds, waiting = measured.report, measured.seconds, measured.waiting
     if measured.disk_rows:
@@ -219,8 +221,14 @@ def plan(
         caches=caches,
         seconds_a_batch=seconds,
         waiting_share=share,
-        bound="model" if share < _LITTLE else report.slowest_stage,
+        bound="model" if share < _LITTLE else _bound(report),
     )
+
+
+def _bound(report: LoaderReport) -> str:
+    """What batches take most of their time for; those that a GPU makes do not tell."""
+    stage = report.slowest_stage
+    return stage if getattr(report, stage) else "batches"
 
 
 @dataclass
@@ -234,22 +242,27 @@ class _Measured:
     input_nodes: float
     edges: float
     gathered_bytes: float
-    disk_rows: float
+    asked: Mapping[tuple[str, str], float]  # rows of each column on disk
     disk_bytes: float
     hit_rate: float
+
+    @property
+    def disk_rows(self) -> float:
+        return sum(self.asked.values())
 
 
 def _measure(loader: DataLoader, step: Callable[[Any], object], num_batches: int) -> _Measured:
     """Go through some batches of a copy of the loader."""
     # Batches made ahead before the clock starts must not be counted: as many are there at its end.
     ahead = loader.num_workers * loader.prefetch_factor + 2
-    total = len(loader)
-    warm_up = max(0, min(ahead, total - num_batches))
-    num_batches = min(num_batches, total - warm_up)
     columns = disk_columns(loader.graph)
     sizes = []
-    with torch.random.fork_rng(devices=[]):
+    # Every CUDA device has a generator too.
+    devices = [loader.device] if loader.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
         probe = copy.copy(loader)
+        probe.rewind()
+        warm_up = max(0, min(ahead, len(probe) - num_batches))
         epoch = iter(probe)
         try:
             for batch in islice(epoch, warm_up):
@@ -261,13 +274,17 @@ def _measure(loader: DataLoader, step: Callable[[Any], object], num_batches: int
             after, use = probe.report(), _use(columns)
         finally:
             probe.close()
-    rows, hits, read = (now - then for now, then in zip(use, use_before))
-    nodes, edges, gathered = (sum(of_batch) / num_batches for of_batch in zip(*sizes))
-    waiting = after.waiting - before.waiting
+    count = len(sizes)
+    asked = {key: use[key].rows - use_before[key].rows for key in columns}
+    hits = sum(use[key].hits - use_before[key].hits for key in columns)
+    num_bytes = sum(use[key].bytes - use_before[key].bytes for key in columns)
+    rows = sum(asked.values())
+    nodes, edges, gathered = (sum(of_batch) / count for of_batch in zip(*sizes))
     # The report ends where the last batch was delivered: as many steps as batches lie between.
     return _Measured(
-        num_batches, after, (after.seconds - before.seconds) / num_batches,
-        waiting / num_batches, nodes, edges, gathered, rows / num_batches, read / num_batches,
+        count, after, (after.seconds - before.seconds) / count,
+        (after.waiting - before.waiting) / count, nodes, edges, gathered,
+        {key: own / count for key, own in asked.items()}, num_bytes / count,
         hits / rows if rows else 0.0,
     )  # fmt: skip
 
@@ -278,13 +295,8 @@ def _read_columns(batch: Any) -> None:
             _ = frame[name]
 
 
-def _use(columns: Mapping[Any, DiskColumn]) -> tuple[int, int, int]:
-    reports = [column.report() for column in columns.values()]
-    return (
-        sum(one.rows for one in reports),
-        sum(one.hits for one in reports),
-        sum(one.bytes for one in reports),
-    )
+def _use(columns: Mapping[tuple[str, str], DiskColumn]) -> dict[tuple[str, str], DiskReport]:
+    return {key: column.report() for key, column in columns.items()}
 
 
 def _row_bytes(column: Column) -> int:
@@ -297,6 +309,12 @@ def _row_bytes(column: Column) -> int:
 
 def _sizes(batch: Any, graph: Graph, on_disk: Container[Any]) -> tuple[float, float, float]:
     """Input nodes, edges, and bytes read of columns in memory."""
+    is_batch = isinstance(batch, tuple) and len(batch) == 3 and isinstance(batch[2], list)
+    if not is_batch:
+        raise TypeError(
+            "loader: expected batches (input_nodes, output_nodes, blocks), got"
+            f" {type(batch).__name__}"
+        )
     blocks, num_bytes = batch[2], 0
     for block, side in ((blocks[0], "src"), (blocks[-1], "dst")):
         for ntype, frame in block.node_frames(side).items():
@@ -311,7 +329,10 @@ def _sizes(batch: Any, graph: Graph, on_disk: Container[Any]) -> tuple[float, fl
 
 
 def _caches(
-    loader: DataLoader, sampler: NeighborSampler, columns: Mapping[tuple[str, str], DiskColumn]
+    loader: DataLoader,
+    sampler: NeighborSampler,
+    columns: Mapping[tuple[str, str], DiskColumn],
+    asked: Mapping[tuple[str, str], float],
 ) -> tuple[dict[str, list[CacheSize]], float]:
     """What caches of several sizes would bring, and the hit rate of those that there are."""
     if not columns:
@@ -335,8 +356,10 @@ def _caches(
             CacheSize(ops.cache_bytes(num_rows, column.row_bytes, count), f, r)
             for count, f, r in zip(rows, fixed, recent)
         ]
-        hits += own.total * (fixed[-1] if column.keeps_fixed_rows else recent[-1])
-        wanted += own.total
+        # As much as it was read: a column of labels is read at the seeds, another not at all.
+        rate = fixed[-1] if column.keeps_fixed_rows else recent[-1]
+        hits += asked[ntype, name] * rate
+        wanted += asked[ntype, name]
     return found, hits / wanted if wanted else 0.0
 
 

@@ -145,6 +145,8 @@ class LoaderReport:
         share = f"{100 * self.waiting_share:.0f} %"
         if self.waiting_share < _LITTLE:
             return f"the model is what takes the time: it waits {share} of it for batches"
+        if not any(getattr(self, stage) for stage in STAGES):
+            return f"the model waits {share} of the time for batches, which are made on the device"
         if self.num_workers == 0:
             return (
                 f"the model waits {share} of the time while batches are made: num_workers=1 or more"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -126,6 +126,7 @@ class _Epoch:
         )  # fmt: skip
         # Batches under way may still read the columns of earlier requests.
         self._requested: dict[int, list[tuple[RowSource, int, int]]] = {0: []}
+        self._natives: dict[int, list[Any]] = {0: []}
 
     def _ask(
         self, columns: Sequence[tuple[RowSource, int, int]], transposes: Sequence[tuple[int, int]]
@@ -137,9 +138,11 @@ class _Epoch:
             (x.detach() if isinstance(x, Tensor) else x, type_, level)
             for x, type_, level in columns
         ]
+        # What the workers read is kept by these: of encoded rows an alias of the table of its own.
         natives = [
             (x if isinstance(x, Tensor) else x.native, t, level) for x, t, level in requested
         ]
+        self._natives[number] = natives
         self._native.set_requests(number, natives, list(transposes))
         return number
 
@@ -152,7 +155,7 @@ class _Epoch:
         arrays, number, columns, transposes, times = loaded
         # Batches are begun in order: none that comes later answers an earlier request.
         for old in [n for n in self._requested if n < number]:
-            del self._requested[old]
+            del self._requested[old], self._natives[old]
         rows = [
             _as_rows(flat, column, _num_rows(arrays, type_, level))
             for flat, (column, type_, level) in zip(columns, self._requested[number])

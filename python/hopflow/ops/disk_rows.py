@@ -93,9 +93,11 @@ class DiskRows:
         self.dtype, self.shape = dtype, torch.Size(shape)
         if not self.shape:
             raise ValueError("shape: expected at least 1 dimension, got none")
+        if reader not in READERS:
+            raise ValueError(f"reader: expected {', '.join(READERS)}, got {reader!r}")
         self.row_bytes = math.prod(self.shape[1:]) * dtype.itemsize
         self.native = _native.DiskRows(
-            os.fspath(path), first_byte, self.shape[0], self.row_bytes, capacity, bool(direct),
+            os.fsencode(path), first_byte, self.shape[0], self.row_bytes, capacity, bool(direct),
             bool(writable), reader,
         )  # fmt: skip
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
-from hopflow.storage.array_files import DTYPES, mapped, stored_as
+from hopflow.storage.array_files import CHUNK_BYTES, DTYPES, mapped, stored_as
 from hopflow.storage.sizes import size_in_bytes
 from hopflow.structure.ids import as_ids
 from hopflow.structure.stored_column import StoredColumn
@@ -84,6 +84,9 @@ class DiskColumn(StoredColumn):
     reader : {"auto", "io_uring", "threads"}
         How requests are kept in flight.
 
+    A pickle or a copy opens the same file again, with a cache of its own that is empty and uses no
+    fixed set. What one of them writes the others' caches do not hear of.
+
     Raises
     ------
     FileNotFoundError
@@ -138,7 +141,7 @@ class DiskColumn(StoredColumn):
         )
 
     def read(self) -> Tensor:
-        """The whole column, mapped from the file; nobody may write into it."""
+        """The whole column, mapped from the file; who writes into it ends the process."""
         if self._mapped is None:
             self._mapped = mapped(self.file, str(self.dtype).replace("torch.", ""))
         return self._mapped
@@ -177,8 +180,10 @@ class DiskColumn(StoredColumn):
         HopflowError
             The file cannot be written, or was opened in another process.
         """
-        self._rows.write(as_ids("ids", ids), rows.cpu())
-        self._num_writes += 1
+        try:
+            self._rows.write(as_ids("ids", ids), rows.cpu())
+        finally:
+            self._num_writes += 1  # of an error, too: some rows may have been written
 
     def flush(self) -> None:
         """Return when everything written is on the disk."""
@@ -199,7 +204,9 @@ class DiskColumn(StoredColumn):
         int
             How many are kept.
         """
-        kept = as_ids("ids", ids)[: self._rows.capacity].sort().values
+        _, firsts = np.unique(as_ids("ids", ids).numpy(), return_index=True)
+        order = np.sort(firsts)[: self._rows.capacity]  # each once, in the order given
+        kept = as_ids("ids", ids)[torch.from_numpy(order)].sort().values
         self._rows.keep(kept)
         self._kept = kept.to(torch.int32) if self.shape[0] <= ops.INT32_MAX else kept
         if fill:
@@ -209,8 +216,9 @@ class DiskColumn(StoredColumn):
     def fill(self) -> None:
         """Read the rows of :meth:`keep` that are not in the cache yet, in the order of the file."""
         if self._kept is not None:
-            for first in range(0, self._kept.shape[0], _CHUNK_ROWS):
-                self._rows.read(self._kept[first : first + _CHUNK_ROWS])
+            step = max(1, min(_CHUNK_ROWS, CHUNK_BYTES // max(self.row_bytes, 1)))
+            for first in range(0, self._kept.shape[0], step):
+                self._rows.read(self._kept[first : first + step])
 
     @property
     def capacity(self) -> int:

@@ -101,6 +101,10 @@ class EncodedColumn(StoredColumn):
             return self.table.version
         return self.table._version, self.table.data_ptr()
 
+    def tensors(self) -> list[Tensor]:
+        """The table, if it is in memory."""
+        return [self.table] if isinstance(self.table, Tensor) else []
+
     @property
     def nbytes(self) -> int:
         """Bytes of the table, in memory or on disk."""

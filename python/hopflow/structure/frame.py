@@ -199,6 +199,11 @@ def read(column: Column) -> Tensor:
     return column.read() if isinstance(column, LazyColumn) else column
 
 
+def resident(column: Column) -> list[Tensor]:
+    """The tensors in memory that rows of a column are gathered from: none of one on disk."""
+    return column.tensors() if isinstance(column, StoredColumn) else [read(column)]
+
+
 def take_rows(name: str, column: Column, ids: Tensor) -> Tensor:
     """Copy rows of a column to where the ids are: the usual :data:`Take`.
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
-from hopflow.structure.frame import Frame
+from hopflow.structure.frame import Frame, read
 from hopflow.structure.graph_base import GraphBase
+from hopflow.structure.stored_column import StoredColumn
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -48,7 +49,12 @@ class Placement(GraphBase):
             found += one._adjacency.arrays()
             frames += [one._src_frame, one._dst_frame, one._edge_frame]
         for frame in frames:
-            found += [frame[key] for key in frame if frame.is_read(key)]
+            for key in frame:
+                column = frame.column(key)
+                if isinstance(column, StoredColumn):
+                    found += column.tensors()
+                elif frame.is_read(key):
+                    found.append(read(column))
         return list({id(x): x for x in found}.values())
 
     def cpu(self) -> Self:

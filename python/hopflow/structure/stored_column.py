@@ -29,7 +29,9 @@ class StoredColumn(LazyColumn):
     __slots__ = ("dtype", "shape")
 
     def __init__(self, shape: torch.Size, dtype: torch.dtype) -> None:
-        super().__init__(self.read)
+        # No method for the base to compute with: that would be a circle, and a cache of gigabytes
+        # would wait for the garbage collector.
+        self._compute, self._value = None, None
         self.shape, self.dtype = shape, dtype
 
     @abstractmethod
@@ -68,6 +70,10 @@ class StoredColumn(LazyColumn):
     def map(self, f: Callable[[Tensor], Tensor]) -> LazyColumn:
         """The column with ``f`` applied (a move to a device); all of it, when it is first read."""
         return LazyColumn(lambda: f(self.read()))
+
+    def tensors(self) -> list[Tensor]:
+        """What the column has in memory to gather from, and would be page-locked or moved."""
+        return []
 
     @property
     def is_read(self) -> bool:
