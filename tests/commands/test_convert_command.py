@@ -79,7 +79,7 @@ def test_check_of_a_folder(run, graph_file, tmp_path):
         ([], "expected SOURCE FOLDER, or --check FOLDER"),
         (["DATA"], "expected SOURCE FOLDER"),
         (["DATA", "g", "--dtype", "feat"], "--dtype: expected NAME=DTYPE, such as feat=float16"),
-        (["DATA", "g", "--dtype", "feat=int8"], "dtype of 'feat': expected one of float16"),
+        (["DATA", "g", "--dtype", "feat=int4"], "dtype of 'feat': expected one of float16"),
         (["DATA", "g", "--dtype", "x=float16"], "expected node columns, got 'x'; there is feat"),
         (["DATA", "g", "--memory", "lots"], "memory: expected a size such as"),
         (["DATA", "g", "--ids", "names"], "ids: expected one of row, number, text"),
