@@ -24,7 +24,7 @@ from hopflow.storage.encoded_column import BY_ROW
 from hopflow.storage.manifests import Column, rows_of_column
 
 _STEP_BYTES = 1 << 30
-_ENCODED_NUMBERS = 1 << 18  # encoded at a time: 2 MiB in float64, and a few arrays of that size
+_MOST_ENCODED = 1 << 20  # numbers encoded at a time: 8 MiB in float64, a few arrays of that size
 _CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES, errno.ENOSYS)
 
 
@@ -103,7 +103,8 @@ def _encoded(made: Array, what: str) -> Array:
             f"{what}: expected finite numbers, which have a code of 8 bits, got NaN or infinity in"
             f" row {int(finite.argmin())}"
         )
-    rows = max(1, _ENCODED_NUMBERS // made.shape[1])
+    # In float64 what is encoded at a time takes no more than the piece, which keeps to the memory.
+    rows = max(1, min(_MOST_ENCODED, made.nbytes // 8) // made.shape[1])
     try:
         return as_array(ops.quantize_by_row(torch.from_numpy(made), chunk_rows=rows))
     except ValueError as error:  # of a row that spans more than float32 can
