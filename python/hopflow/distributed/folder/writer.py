@@ -47,8 +47,9 @@ def write_parts(
 
     A part has the nodes that it owns, their columns, their in-edges in the order in which the graph
     has them, and the columns of these edges. Arrays of the graph may be mapped from files larger
-    than memory: beside a few integers a node, about ``chunk_bytes`` are held at a time. The folder
-    appears when it is whole; after an error nothing is left of it.
+    than memory: beside a few integers a node, about ``chunk_bytes`` are held at a time. Columns in
+    fewer bits are written decoded. The folder appears when it is whole; after an error nothing is
+    left of it.
 
     Parameters
     ----------
