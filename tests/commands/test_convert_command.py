@@ -10,6 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 import hopflow as hf
+from hopflow import ops
 from hopflow.commands.app import app
 
 
@@ -59,6 +60,16 @@ def test_for_people(run, graph_file, tmp_path):
     assert run(graph_file, tmp_path / "g", "--overwrite").exit_code == 0
 
 
+def test_in_eight_bits(run, graph_file, tmp_path):
+    done = run(graph_file, tmp_path / "g", "--dtype", "feat=int8", "--check")
+    assert done.exit_code == 0, done.output
+    assert "columns: feat [4] float32 in int8-by-row" in done.stdout
+    assert "are as they were written" in done.stderr
+    feat = hf.datasets.load(tmp_path / "g", memory="1MB")[0][0].ndata["feat"]
+    wanted = ops.quantize_by_row(hf.datasets.load(graph_file)[0][0].ndata["feat"])
+    assert torch.equal(feat, ops.gather_decoded(wanted, None, by_row=True))
+
+
 def test_check_of_a_folder(run, graph_file, tmp_path):
     folder = tmp_path / "a[b]"
     assert run(graph_file, folder).exit_code == 0
@@ -79,7 +90,7 @@ def test_check_of_a_folder(run, graph_file, tmp_path):
         ([], "expected SOURCE FOLDER, or --check FOLDER"),
         (["DATA"], "expected SOURCE FOLDER"),
         (["DATA", "g", "--dtype", "feat"], "--dtype: expected NAME=DTYPE, such as feat=float16"),
-        (["DATA", "g", "--dtype", "feat=int8"], "dtype of 'feat': expected one of float16"),
+        (["DATA", "g", "--dtype", "feat=int4"], "dtype of 'feat': expected one of float16"),
         (["DATA", "g", "--dtype", "x=float16"], "expected node columns, got 'x'; there is feat"),
         (["DATA", "g", "--memory", "lots"], "memory: expected a size such as"),
         (["DATA", "g", "--ids", "names"], "ids: expected one of row, number, text"),

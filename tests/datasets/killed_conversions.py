@@ -2,7 +2,8 @@
 
 ``python killed_conversions.py SOURCE FOLDER MOMENTS MEMORY [OPTION ...]`` kills a first conversion
 when it has made sure for the n-th time that something is on the disk, for each of the moments n,
-each going on from the one before, then runs one to its end. It prints what they said.
+each going on from the one before, then runs one to its end. It prints what they said. An option is
+a name, which is True, or ``NAME=JSON``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from hopflow import datasets
 from hopflow.datasets.conversion import options
@@ -45,11 +47,17 @@ def convert(said: Path, moment: int | None) -> None:
         with said.open("a", buffering=1) as file:
             datasets.convert(
                 source, folder, memory=int(memory), on_message=lambda text: print(text, file=file),
-                **dict.fromkeys(flags, True),
+                **dict(map(option, flags)),
             )  # fmt: skip
         code = 0
     finally:
         os._exit(code)
+
+
+def option(text: str) -> tuple[str, Any]:
+    """A name and its value."""
+    name, equals, value = text.partition("=")
+    return name, json.loads(value) if equals else True
 
 
 def main() -> None:

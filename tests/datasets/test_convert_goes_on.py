@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import killed_conversions
 import numpy as np
 import pytest
 
@@ -36,7 +37,9 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {str(x.relative_to(folder)): x.read_bytes() for x in folder.rglob("*") if x.is_file()}
 
 
-@pytest.mark.parametrize("flags", [[], ["undirected", "keep_edge_ids"]])
+@pytest.mark.parametrize(
+    "flags", [[], ["undirected", "keep_edge_ids"], ['dtypes={"feat": "int8"}']]
+)
 def test_killed_at_ten_moments(source, flags, tmp_path):
     moments = [1, 6, 13, 10, 16, 9, 12, 11, 3, 14]
     script = Path(__file__).with_name("killed_conversions.py")
@@ -54,7 +57,8 @@ def test_killed_at_ten_moments(source, flags, tmp_path):
     assert counts == sorted(counts)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(options, "LEAST_EDGES", 50)
-        datasets.convert(source, tmp_path / "whole", memory=20_000, **dict.fromkeys(flags, True))
+        asked = dict(map(killed_conversions.option, flags))
+        datasets.convert(source, tmp_path / "whole", memory=20_000, **asked)
     assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
     assert not (tmp_path / "out.converting").exists()
 

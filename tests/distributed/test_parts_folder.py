@@ -15,7 +15,9 @@ import hopflow as hf
 from hopflow.distributed.folder.check import check_folder
 from hopflow.distributed.folder.reader import PartsFolder, open_folder
 from hopflow.distributed.folder.writer import write_parts
+from hopflow.storage import encode
 from hopflow.storage.array_files import DTYPES
+from hopflow.storage.manifests import MANIFEST
 
 
 def check_against(graph: hf.Graph, owners: dict[str, torch.Tensor], folder: PartsFolder) -> None:
@@ -261,3 +263,15 @@ def test_progress_ends_with_all(tmp_path):
     assert seen == sorted(seen)
     assert seen[-1][0] == seen[-1][1]
     assert len({total for _, total in seen}) == 1
+
+
+@pytest.mark.parametrize("code", ["int8", "int8-by-row", "float16"])
+def test_columns_in_fewer_bits_are_decoded(code, tmp_path):
+    graph = one_type()
+    graph.ndata["feat"] = encode(graph.ndata["feat"], code, dtype=torch.bfloat16)
+    graph.edata["w2"] = encode(torch.randn(graph.num_edges(), 3), code)
+    owners = in_turn(graph, 3)
+    write_parts(graph, owners, tmp_path / "p", num_parts=3, chunk_bytes=99)
+    assert '"code"' not in (tmp_path / "p" / MANIFEST).read_text()
+    check_against(graph, owners, open_folder(tmp_path / "p"))
+    assert check_folder(tmp_path / "p") == []

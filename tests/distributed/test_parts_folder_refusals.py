@@ -196,6 +196,7 @@ def test_a_file_of_another_part(written):
         open_folder(written).part(2)
 
 
+CODED = {"name": "x", "dtype": "float32", "shape": [5], "code": "int8-by-row"}
 CHANGES = [
     ("format", "x", "expected what `hopflow partition` wrote, with format 'hopflow partition'"),
     ("version", 2, "version: expected at most 1, got 2; a newer hopflow wrote it"),
@@ -219,6 +220,8 @@ CHANGES = [
     ("node_columns", {"_N": [{}]}, r"node_columns._N\[0\]: dtype: expected a text, got none"),
     ("node_columns", [], r"node_columns: expected an object, got \[\]"),
     ("node_columns", {"_N": [{"name": "x", "dtype": "object", "shape": []}]}, "expected one of"),
+    ("node_columns", {"_N": [CODED]}, r"_N\[0\]: code: expected none here, got 'int8-by-row'"),
+    ("edge_columns", [[CODED]], r"\[0\]\[0\]: code: expected none here, got 'int8-by-row'"),
     ("edge_columns", [[]], "the file has been changed"),
     ("splits", {}, "files: expected no split/train-0.npy"),
     ("splits", {"../x": {"_N": 9}}, "splits: expected names of letters"),

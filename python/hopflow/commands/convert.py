@@ -66,7 +66,10 @@ def convert(
     ] = False,
     dtype: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(help="How to store a node column: feat=float16, bfloat16 or float32."),
+        typer.Option(
+            help="How to store a node column: feat=float16, bfloat16, float32 or int8. The last is"
+            " by row, in D + 8 bytes, at most 1/510 of a row's span off."
+        ),
     ] = None,
     link: Annotated[
         bool, typer.Option("--link", help="Link an .npy file that is as it must be, not copy it.")
@@ -177,10 +180,12 @@ def _facts(folder: Path, manifest: Manifest) -> dict[str, Any]:
 def _told(manifest: Manifest) -> str:
     columns = [c for of_type in manifest.node_columns.values() for c in of_type]
     columns += [c for of_type in manifest.edge_columns.values() for c in of_type]
-    shown = ", ".join(f"{c.name} {list(c.shape)} {c.dtype}" for c in columns) or "none"
+    shown = ", ".join(
+        f"{c.name} {list(c.shape)} {c.dtype}{f' in {c.code}' if c.code else ''}" for c in columns
+    )
     return (
         f"{sum(manifest.num_nodes.values()):,} nodes, {sum(manifest.num_edges.values()):,} edges,"
-        f" {manifest.num_classes} classes; columns: {shown}"
+        f" {manifest.num_classes} classes; columns: {shown or 'none'}"
     )
 
 

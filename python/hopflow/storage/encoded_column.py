@@ -13,7 +13,9 @@ from hopflow.storage.disk_column import DiskColumn
 from hopflow.structure.lazy_column import LazyColumn
 from hopflow.structure.stored_column import StoredColumn
 
-CODES = ("int8", "int8-by-row", "float16", "bfloat16")
+BY_ROW = "int8-by-row"
+"""The code of rows that hold their own scales and biases."""
+CODES = ("int8", BY_ROW, "float16", "bfloat16")
 """How :func:`encode` keeps numbers."""
 
 
@@ -65,7 +67,7 @@ class EncodedColumn(StoredColumn):
         return _made, (self.table, rows.scale, rows.offset, rows.by_row, rows.dtype)
 
     def __repr__(self) -> str:
-        kept = "uint8 by row" if self._rows.by_row else str(self._rows.rows.dtype)[6:]
+        kept = "uint8 by row" if self.by_row else str(self._rows.rows.dtype)[6:]
         return f"EncodedColumn(shape={list(self.shape)}, dtype={self.dtype}, kept as {kept})"
 
     @property
@@ -73,10 +75,22 @@ class EncodedColumn(StoredColumn):
         """Where the table is."""
         return self.table.device
 
+    @property
+    def by_row(self) -> bool:
+        """Whether each row holds its own scale and bias."""
+        return self._rows.by_row
+
+    def encoded(self) -> Tensor:
+        """The table; one that is on disk is mapped from its file."""
+        return self.table.read() if isinstance(self.table, DiskColumn) else self.table
+
+    def decode(self, encoded: Tensor, ids: Tensor | None = None) -> Tensor:
+        """Rows of ``encoded`` at ``ids``, or all of them, decoded as those of the table."""
+        return self._rows.decode(encoded, ids)
+
     def read(self) -> Tensor:
         """The whole column, decoded into memory."""
-        table = self.table.read() if isinstance(self.table, DiskColumn) else self.table
-        return self._rows.decode(table)
+        return self.decode(self.encoded())
 
     def gather(self, ids: Tensor) -> Tensor:
         """Rows of the column, shape [M, ...], for ids of shape [M], where these are."""
@@ -113,9 +127,8 @@ class EncodedColumn(StoredColumn):
     def map(self, f: Callable[[Tensor], Tensor]) -> LazyColumn:
         """The column with its table moved by ``f``, encoded as it is; from disk all of it."""
         rows = self._rows
-        table = self.table.read() if isinstance(self.table, DiskColumn) else self.table
         return EncodedColumn(
-            f(table), scale=None if rows.scale is None else f(rows.scale),
+            f(self.encoded()), scale=None if rows.scale is None else f(rows.scale),
             offset=None if rows.offset is None else f(rows.offset), by_row=rows.by_row,
             dtype=rows.dtype,
         )  # fmt: skip
@@ -166,7 +179,7 @@ def encode(x: Tensor, code: str = "int8", *, dtype: torch.dtype = torch.float32)
     if code == "int8":
         q, scale, offset = ops.quantize_by_column(x)
         return EncodedColumn(q, scale=scale, offset=offset, dtype=dtype)
-    if code == "int8-by-row":
+    if code == BY_ROW:
         return EncodedColumn(ops.quantize_by_row(x), by_row=True, dtype=dtype)
     if code in ("float16", "bfloat16"):
         return EncodedColumn(x.detach().to(getattr(torch, code)), dtype=dtype)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,28 @@ from hopflow.storage.array_files import ArrayRecord, ArrayWriter, spans
 from hopflow.storage.manifests import Layout
 
 Array = NDArray[Any]
+
+
+class ArrayLike(Protocol):
+    """What is written as an array: one, or what makes pieces of one when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the whole array."""
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole array."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        """The rows of a slice, or those of an array of row numbers."""
 
 
 def sibling(target: Path, suffix: str) -> Path:
@@ -92,23 +114,23 @@ class FolderWriter:
             writer.close()
         self.files[name] = writer.record()
 
-    def copy(self, name: str, array: Array, dtype: str | None = None) -> None:
+    def copy(self, name: str, array: ArrayLike, dtype: str | None = None) -> None:
         """Write an array as it is."""
         with self.open(name, dtype) as writer:
             for first, last in spans(len(array), row_bytes(array), self.chunk_bytes):
                 writer.write(array[first:last])
 
-    def gather(self, name: str, array: Array, ids: Array) -> None:
+    def gather(self, name: str, array: ArrayLike, ids: Array) -> None:
         """Write rows of an array."""
         with self.open(name) as writer:
             self.append(writer, array, ids)
 
-    def append(self, writer: ArrayWriter, array: Array, ids: Array) -> None:
+    def append(self, writer: ArrayWriter, array: ArrayLike, ids: Array) -> None:
         """Append rows of an array to a file that is open."""
         for first, last in spans(len(ids), row_bytes(array), self.chunk_bytes):
             writer.write(array[ids[first:last]])
 
 
-def row_bytes(array: Array) -> int:
+def row_bytes(array: ArrayLike) -> int:
     """Bytes of a row."""
     return int(np.prod(array.shape[1:], dtype=np.int64)) * array.itemsize

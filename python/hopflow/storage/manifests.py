@@ -7,14 +7,16 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 import hopflow.ops as ops
+from hopflow.ops.gather_decoded import ROW_SCALE_BYTES
 from hopflow.storage.array_files import DTYPES, ArrayRecord, stored_as
+from hopflow.storage.encoded_column import BY_ROW
 from hopflow.structure.types import Relation
 
 MANIFEST = "manifest.json"
@@ -23,6 +25,7 @@ SPLIT_NAME = re.compile(r"[A-Za-z0-9_]+")
 
 T = TypeVar("T")
 _MOST = 2**62
+_DECODED = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,27 @@ class Column:
     name : str
         As in the graph.
     dtype : str
-        As torch names it; of bfloat16 the files have int16.
+        As torch names it; of bfloat16 the files have int16. With a code that of decoded rows.
     shape : tuple of int
-        Of a row.
+        Of a row, decoded.
+    code : {"", "int8-by-row"}
+        How the file keeps rows: as they are, or as :func:`hopflow.ops.quantize_by_row` makes them.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
+    code: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The attributes as plain values."""
-        return {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
+        """The attributes as plain values; a column without a code has no such field."""
+        values = {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
+        return {**values, "code": self.code} if self.code else values
+
+    @property
+    def file_dtype(self) -> str | None:
+        """The dtype that its file is read in, where that is not what numpy says; None if it is."""
+        return None if self.code else self.dtype
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,9 @@ def ids_dtype(count: int) -> str:
 
 def rows_of_column(column: Column, count: int) -> Layout:
     """The array of a column of so many rows."""
+    if column.code:
+        (width,) = column.shape
+        return Layout(("uint8",), (count, width + ROW_SCALE_BYTES))
     return Layout((stored_as(column.dtype),), (count, *column.shape))
 
 
@@ -269,6 +284,15 @@ def _shape(fields: Fields) -> tuple[int, ...]:
 
 
 def as_column(where: str, value: Any) -> Column:
+    """A column that is kept as it is."""
+    column = as_coded_column(where, value)
+    if column.code:
+        raise ValueError(f"{where}: code: expected none here, got {column.code!r}")
+    return column
+
+
+def as_coded_column(where: str, value: Any) -> Column:
+    """A column that may be kept in fewer bits."""
     fields = Fields(where, value)
     dtype = fields.text("dtype")
     if dtype not in DTYPES:
@@ -276,14 +300,35 @@ def as_column(where: str, value: Any) -> Column:
     name = fields.values.get("name")
     if not isinstance(name, str):  # the empty text is one that a column may have
         raise fields.wrong("name", "a text")
-    return Column(name, dtype, _shape(fields))
+    column = Column(name, dtype, _shape(fields))
+    if "code" not in fields.values:
+        return column
+    code = fields.text("code")
+    if code != BY_ROW:
+        raise fields.wrong("code", f"{BY_ROW}, or none")
+    if dtype not in _DECODED or len(column.shape) != 1:
+        raise fields.wrong(
+            "code",
+            f"none beside dtype {dtype} and shape {list(column.shape)}: {BY_ROW} is of rows of one"
+            f" dimension, of {', '.join(_DECODED)}",
+        )
+    return replace(column, code=code)
 
 
 def as_columns(where: str, value: Any) -> tuple[Column, ...]:
-    """Columns, each once."""
+    """Columns that are kept as they are, each once."""
+    return _columns(where, value, as_column)
+
+
+def as_coded_columns(where: str, value: Any) -> tuple[Column, ...]:
+    """Columns that may be kept in fewer bits, each once."""
+    return _columns(where, value, as_coded_column)
+
+
+def _columns(where: str, value: Any, make: Callable[[str, Any], Column]) -> tuple[Column, ...]:
     if not isinstance(value, list):
         raise ValueError(f"{where}: expected a list, got {shown(value)}")
-    columns = tuple(as_column(f"{where}[{k}]", item) for k, item in enumerate(value))
+    columns = tuple(make(f"{where}[{k}]", item) for k, item in enumerate(value))
     names = [column.name for column in columns]
     if len(set(names)) != len(names):
         raise ValueError(f"{where}: expected each column once, got {', '.join(names)}")

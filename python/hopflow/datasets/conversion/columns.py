@@ -12,15 +12,19 @@ from typing import Any
 import numpy as np
 import torch
 
+import hopflow.ops as ops
 from hopflow.datasets.checks import as_column, as_features, as_named_column
 from hopflow.datasets.conversion.growing import GrowingArray, record_of
 from hopflow.datasets.conversion.journal import Journal
+from hopflow.datasets.conversion.options import BY_ROW_DTYPE
 from hopflow.datasets.conversion.rows import FileRows, Rows, row_bytes, rows_at_a_time, rows_from
 from hopflow.datasets.dataset import Array
-from hopflow.storage.array_files import ArrayRecord, as_array, stored_as
-from hopflow.storage.manifests import Column
+from hopflow.storage.array_files import ArrayRecord, as_array
+from hopflow.storage.encoded_column import BY_ROW
+from hopflow.storage.manifests import Column, rows_of_column
 
 _STEP_BYTES = 1 << 30
+_MOST_ENCODED = 1 << 20  # numbers encoded at a time: 8 MiB in float64, a few arrays of that size
 _CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES, errno.ENOSYS)
 
 
@@ -43,7 +47,8 @@ def planned_column(name: str, rows: Rows, num_rows: int, dtype: str | None, kind
     Raises
     ------
     ValueError
-        Another number of rows, no numbers, or no matrix where features must be one.
+        Another number of rows, no numbers, no matrix where features must be one or rows are to be
+        encoded, or a dtype asked for of what are no floats.
     """
     if not rows.shape or rows.shape[0] != num_rows:
         raise ValueError(f"{rows.what}: expected {num_rows} rows, got shape {rows.shape}")
@@ -51,6 +56,13 @@ def planned_column(name: str, rows: Rows, num_rows: int, dtype: str | None, kind
     made = _checked(name, np.empty((0, *rows.shape[1:]), rows.dtype), rows.what, kind)
     if dtype is not None and made.dtype.kind != "f":
         raise ValueError(f"{rows.what}: dtype: expected a column of floats, got {made.dtype}")
+    if dtype == BY_ROW_DTYPE:
+        if made.ndim != 2 or not made.shape[1]:
+            raise ValueError(
+                f"{rows.what}: dtype: expected a matrix [{num_rows}, D] for {dtype}, got shape"
+                f" {rows.shape}"
+            )
+        return Column(name, "float32", tuple(made.shape[1:]), BY_ROW)
     return Column(name, dtype or made.dtype.name, tuple(made.shape[1:]))
 
 
@@ -61,7 +73,7 @@ def _checked(name: str, piece: Array, what: str, kind: str) -> Array:
 
 
 def converted(column: Column, piece: Array, what: str, kind: str, first: int) -> Array:
-    """Rows of a source as the column has them.
+    """Rows of a source as the column's file has them.
 
     Raises
     ------
@@ -70,6 +82,8 @@ def converted(column: Column, piece: Array, what: str, kind: str, first: int) ->
     """
     with rows_from(first):
         made = _checked(column.name, piece, what, kind)
+        if column.code:
+            return _encoded(made, what)
         if made.dtype.name == column.dtype:
             return made
         wanted = torch.from_numpy(made).to(getattr(torch, column.dtype))
@@ -79,6 +93,22 @@ def converted(column: Column, piece: Array, what: str, kind: str, first: int) ->
             row = int(lost.int().argmax())
             raise ValueError(f"{what}: a value in row {row} does not fit {column.dtype}")
         return as_array(wanted)
+
+
+def _encoded(made: Array, what: str) -> Array:
+    """Rows of a matrix, each in bytes with a scale and a bias of its own."""
+    finite = np.isfinite(made).all(1)
+    if not finite.all():
+        raise ValueError(
+            f"{what}: expected finite numbers, which have a code of 8 bits, got NaN or infinity in"
+            f" row {int(finite.argmin())}"
+        )
+    # In float64 what is encoded at a time takes no more than the piece, which keeps to the memory.
+    rows = max(1, min(_MOST_ENCODED, made.nbytes // 8) // made.shape[1])
+    try:
+        return as_array(ops.quantize_by_row(torch.from_numpy(made), chunk_rows=rows))
+    except ValueError as error:  # of a row that spans more than float32 can
+        raise ValueError(f"{what}: {str(error).removeprefix('x: ')}") from None
 
 
 def write_column(
@@ -99,8 +129,8 @@ def write_column(
     ArrayRecord
         What is to be known of its file.
     """
-    dtype = stored_as(column.dtype)
-    shape = rows.shape[0], *column.shape
+    layout = rows_of_column(column, rows.shape[0])
+    (dtype,), shape = layout.dtypes, layout.shape
     step = rows_at_a_time(rows, piece_bytes)
     if link and _may_link(rows, dtype, shape):
         assert isinstance(rows, FileRows)

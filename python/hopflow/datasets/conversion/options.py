@@ -9,7 +9,9 @@ from typing import Any
 
 IDS = ("row", "number", "text")
 """What the ids of a source may be: numbers of rows from 0, any whole numbers, any texts."""
-DTYPES = ("float16", "bfloat16", "float32")
+BY_ROW_DTYPE = "int8"
+"""What asks for a byte a number: rows that hold their own scales."""
+DTYPES = ("float16", "bfloat16", "float32", BY_ROW_DTYPE)
 """What a feature column may be converted to."""
 
 LEAST_EDGES = 1 << 14

@@ -77,7 +77,11 @@ def convert(
         Let edges keep the numbers, and edge columns the order, that they have in the source:
         4 or 8 bytes an edge more.
     dtypes : mapping, optional
-        ``{"feat": "float16"}``: node columns to store as float16, bfloat16 or float32.
+        ``{"feat": "float16"}``: node columns to store as float16, bfloat16, float32 or int8. The
+        last is for matrices of floats alone, [N, D], and by row: each row is D bytes between its
+        least number and its greatest, then 8 more that say where these are
+        (:func:`hopflow.ops.quantize_by_row`). A number is at most 1/510 of its row's span off, and
+        what float32 rounds. :func:`load` decodes rows to float32 as they are gathered.
     link : bool
         Link a node column that is an `.npy` file as it must be, instead of copying it. It must not
         be changed afterwards. Across file systems it is copied.

@@ -14,6 +14,7 @@ from hopflow.storage.manifests import (
     Column,
     Fields,
     Layout,
+    as_coded_columns,
     as_columns,
     as_count,
     as_flag,
@@ -57,7 +58,8 @@ class Manifest:
         Of each relation whether the edge at each position is stored; without, it is edge ``e`` at
         position ``e``.
     node_columns, edge_columns : dict
-        By type and relation; a row for each node, and for each edge in the order of edge ids.
+        By type and relation; a row for each node, and for each edge in the order of edge ids. Those
+        of nodes may be kept in fewer bits.
     labels : dict
         ``{node type: number of columns}`` of the types that have labels.
     splits : dict
@@ -204,7 +206,7 @@ def read_manifest(folder: Path) -> Manifest:
         num_nodes=fields.by_name("num_nodes", as_count, ntypes),
         num_edges=by_relation(fields.listed("num_edges", as_count, len(relations))),
         has_eids=by_relation(fields.listed("has_eids", as_flag, len(relations))),
-        node_columns=fields.by_name("node_columns", as_columns, ntypes),
+        node_columns=fields.by_name("node_columns", as_coded_columns, ntypes),
         edge_columns=by_relation(fields.listed("edge_columns", as_columns, len(relations))),
         labels=_of_types(fields, "labels", as_count, ntypes),
         splits=read_splits(fields, ntypes),

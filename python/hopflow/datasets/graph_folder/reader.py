@@ -18,6 +18,8 @@ from hopflow.datasets.typed_dataset import TypedNodePropDataset
 from hopflow.graphs.graph import Graph
 from hopflow.storage.array_files import DTYPES, as_array, check_array, mapped
 from hopflow.storage.disk_column import DiskColumn
+from hopflow.storage.encoded_column import EncodedColumn
+from hopflow.storage.manifests import Column
 from hopflow.storage.sizes import size_in_bytes
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import Column as FrameColumn
@@ -105,7 +107,8 @@ def open_graph(
     memory : int or str, optional
         Memory for node columns, such as ``"8GiB"``. Columns that fit, the small ones first, are
         read into it; each of the others becomes a :class:`hopflow.storage.DiskColumn` with a cache
-        of a share of the rest. By default all are mapped.
+        of a share of the rest. By default all are mapped. Columns that the folder keeps in eight
+        bits become a :class:`hopflow.storage.EncodedColumn` over any of these.
     edges : {"mapped", "memory"}
         Where the edges are: mapped from files, or read into memory, from which sampling is faster.
 
@@ -172,14 +175,23 @@ def _open_columns(
                 cached[key] = size
     for key, (file, column) in files.items():
         ntype, name = key
+        table: Tensor | DiskColumn
         if memory is None:
-            found[ntype][name] = mapped(file, column.dtype)
+            table = mapped(file, column.file_dtype)
         elif key in cached:
             share = left * cached[key] // max(shared, 1)
-            found[ntype][name] = DiskColumn(file, memory=share, dtype=column.dtype)
+            table = DiskColumn(file, memory=share, dtype=column.file_dtype)
         else:
-            found[ntype][name] = _into_memory(mapped(file, column.dtype))
+            table = _into_memory(mapped(file, column.file_dtype))
+        found[ntype][name] = _decoded(table, column)
     return found
+
+
+def _decoded(table: Tensor | DiskColumn, column: Column) -> FrameColumn:
+    """The column whose file is ``table``: decoded as it is read, if it is kept in fewer bits."""
+    if not column.code:
+        return table
+    return EncodedColumn(table, by_row=True, dtype=DTYPES[column.dtype])
 
 
 def _into_memory(x: Tensor) -> Tensor:

@@ -15,10 +15,10 @@ from torch import Tensor
 from hopflow.datasets.dataset import SPLIT_NAMES, Array, NodePropDataset
 from hopflow.datasets.graph_folder.manifest import Manifest, is_graph_folder
 from hopflow.datasets.typed_dataset import TypedNodePropDataset
-from hopflow.storage.array_files import CHUNK_BYTES, as_array, dtype_name, spans
-from hopflow.storage.folders import FolderWriter, Progress, put_in_place, sibling
-from hopflow.storage.manifests import MANIFEST, Column, write_json
-from hopflow.structure.frame import Frame
+from hopflow.storage.array_files import CHUNK_BYTES, as_array, spans
+from hopflow.storage.folders import ArrayLike, FolderWriter, Progress, put_in_place, sibling
+from hopflow.storage.frame_columns import columns_of, rows_of
+from hopflow.storage.manifests import MANIFEST, write_json
 from hopflow.structure.graph_base import require_graph
 from hopflow.structure.ids import as_node_ids
 
@@ -42,6 +42,10 @@ def save_folder(
     Arrays are written as they are: edges keep their ids, and columns their rows. They may be
     mapped from files larger than memory: about ``chunk_bytes`` are held at a time. The folder
     appears when it is whole; after an error nothing is left of it.
+
+    Node columns that are encoded by row (:class:`hopflow.storage.EncodedColumn`) stay encoded.
+    Other encodings, and those of edges, are decoded in pieces: what is written are the rows that
+    the graph reads. A :class:`hopflow.storage.DiskColumn` is copied from file to file.
 
     Parameters
     ----------
@@ -115,8 +119,8 @@ def save_folder(
         num_nodes={ntype: frame.num_rows for ntype, frame in frames.items()},
         num_edges={relation: x.num_edges for relation, x in edges.items()},
         has_eids={relation: x.eids is not None for relation, x in edges.items()},
-        node_columns={ntype: _columns(frame) for ntype, frame in frames.items()},
-        edge_columns={relation: _columns(one.edge_frame) for relation, one in relations.items()},
+        node_columns={t: columns_of(frame, keep_codes=True) for t, frame in frames.items()},
+        edge_columns={relation: columns_of(one.edge_frame) for relation, one in relations.items()},
         labels={ntype: x.shape[1] for ntype, x in found_labels.items()},
         splits={key: {t: len(x) for t, x in part.items()} for key, part in found_splits.items()},
         num_classes=max(int(num_classes), 0),
@@ -125,10 +129,10 @@ def save_folder(
         id_bytes={t: len(ids.data) for t, ids in stored_ids.items() if ids.kind == "text"},
         files={},
     )
-    arrays: dict[str, Array] = {}
+    arrays: dict[str, ArrayLike] = {}
     for t, (ntype, frame) in enumerate(frames.items()):
         for k, column in enumerate(frame):
-            arrays[f"node-{t}.col-{k}.npy"] = as_array(frame[column])
+            arrays[f"node-{t}.col-{k}.npy"] = rows_of(frame, column, keep_codes=True)
         if ntype in found_labels:
             arrays[f"node-{t}.labels.npy"] = found_labels[ntype]
         if ntype in stored_ids:
@@ -140,7 +144,7 @@ def save_folder(
         if x.eids is not None:
             arrays[f"edge-{i}.eids.npy"] = as_array(x.eids)
         for k, column in enumerate(one.edge_frame):
-            arrays[f"edge-{i}.col-{k}.npy"] = as_array(one.edge_frame[column])
+            arrays[f"edge-{i}.col-{k}.npy"] = rows_of(one.edge_frame, column)
     for key, part in found_splits.items():
         for ntype, ids in part.items():
             arrays[f"split/{key}-{manifest.ntypes.index(ntype)}.npy"] = ids
@@ -150,7 +154,7 @@ def save_folder(
 def _write(
     target: Path,
     manifest: Manifest,
-    arrays: Mapping[str, Array],
+    arrays: Mapping[str, ArrayLike],
     on_progress: Callable[[int, int], None] | None,
     chunk_bytes: int,
 ) -> str:
@@ -206,15 +210,6 @@ class _StoredIds:
             return {f"{stem}.ids.npy": self.values}
         data = np.frombuffer(self.data, np.uint8)
         return {f"{stem}.id-ends.npy": self.values, f"{stem}.id-bytes.npy": data}
-
-
-def _columns(frame: Frame) -> tuple[Column, ...]:
-    found = []
-    for key in frame:
-        value = frame[key]
-        dtype = dtype_name(f"{frame.what} column {key!r}", value.dtype)
-        found.append(Column(key, dtype, tuple(value.shape[1:])))
-    return tuple(found)
 
 
 def _labels(graph: Any, labels: Any) -> dict[str, Array]:

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from hopflow.distributed.folder.manifest import Manifest
 from hopflow.graphs.graph import Graph
-from hopflow.storage.array_files import CHUNK_BYTES, as_array, dtype_name, spans
-from hopflow.storage.manifests import SPLIT_NAME, Column, Layout, plain
+from hopflow.storage.array_files import CHUNK_BYTES, as_array, spans
+from hopflow.storage.frame_columns import columns_of
+from hopflow.storage.manifests import SPLIT_NAME, Layout, plain
 from hopflow.structure.adjacency import Adjacency
-from hopflow.structure.frame import Frame
 from hopflow.structure.ids import as_ids, as_node_ids
 from hopflow.structure.types import told
 
@@ -91,8 +91,8 @@ def planned(
         num_edges={relation: x.num_edges for relation, x in edges.items()},
         part_nodes={ntype: _counts(x, num_parts) for ntype, x in owners.items()},
         part_edges={r: _edge_counts(owners[r[2]], x, num_parts) for r, x in edges.items()},
-        node_columns={ntype: _columns(frame) for ntype, frame in frames.items()},
-        edge_columns={relation: _columns(one.edge_frame) for relation, one in relations.items()},
+        node_columns={ntype: columns_of(frame) for ntype, frame in frames.items()},
+        edge_columns={relation: columns_of(one.edge_frame) for relation, one in relations.items()},
         splits={name: {t: len(x) for t, x in ids.items()} for name, ids in splits.items()},
         num_classes=None if num_classes is None else int(num_classes),
         topology=tuple(x.eids is not None for x in edges.values()) if with_topology else None,
@@ -112,15 +112,6 @@ def total_bytes(manifest: Manifest, splits: Mapping[str, Mapping[str, Tensor]]) 
     for part in range(manifest.num_parts):
         total += sum(map(_nbytes, manifest.part_layout(part).values()))
     return total
-
-
-def _columns(frame: Frame) -> tuple[Column, ...]:
-    found = []
-    for name in frame:
-        value = frame[name]
-        dtype = dtype_name(f"{frame.what} column {name!r}", value.dtype)
-        found.append(Column(name, dtype, tuple(value.shape[1:])))
-    return tuple(found)
 
 
 def _counts(owners: Array, num_parts: int) -> tuple[int, ...]:

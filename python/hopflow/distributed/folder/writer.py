@@ -20,7 +20,8 @@ from hopflow.distributed.folder.contents import checked_owners, checked_splits, 
 from hopflow.distributed.folder.manifest import PART, Manifest, is_partition, part_json, part_name
 from hopflow.graphs.graph import Graph
 from hopflow.storage.array_files import CHUNK_BYTES, as_array, in_edge_positions
-from hopflow.storage.folders import FolderWriter, Progress, put_in_place, sibling
+from hopflow.storage.folders import ArrayLike, FolderWriter, Progress, put_in_place, sibling
+from hopflow.storage.frame_columns import rows_of
 from hopflow.storage.manifests import MANIFEST, digest, write_json
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.graph_base import require_graph
@@ -46,8 +47,9 @@ def write_parts(
 
     A part has the nodes that it owns, their columns, their in-edges in the order in which the graph
     has them, and the columns of these edges. Arrays of the graph may be mapped from files larger
-    than memory: beside a few integers a node, about ``chunk_bytes`` are held at a time. The folder
-    appears when it is whole; after an error nothing is left of it.
+    than memory: beside a few integers a node, about ``chunk_bytes`` are held at a time. Columns in
+    fewer bits are written decoded. The folder appears when it is whole; after an error nothing is
+    left of it.
 
     Parameters
     ----------
@@ -163,15 +165,15 @@ def _write_part(
         places[ntype][ids] = np.arange(first, first + len(ids))
         out.copy(f"node-{t}.ids.npy", ids)
         for k, column in enumerate(manifest.node_columns[ntype]):
-            out.gather(f"node-{t}.col-{k}.npy", as_array(frame[column.name]), ids)
+            out.gather(f"node-{t}.col-{k}.npy", rows_of(frame, column.name), ids)
     for i, (relation, one) in enumerate(graph.relations.items()):
         names = [column.name for column in manifest.edge_columns[relation]]
-        columns = [as_array(one.edge_frame[name]) for name in names]
+        columns = [rows_of(one.edge_frame, name) for name in names]
         _write_edges(out, f"edge-{i}", one.adjacency.full(), columns, owned[relation[2]])
 
 
 def _write_edges(
-    out: FolderWriter, name: str, edges: Adjacency, columns: list[Array], nodes: Array
+    out: FolderWriter, name: str, edges: Adjacency, columns: list[ArrayLike], nodes: Array
 ) -> None:
     """Write the in-edges of these nodes, those of each node in the order that they have."""
     indptr, indices = as_array(edges.indptr), as_array(edges.indices)
