@@ -155,3 +155,47 @@ def test_errors(tmp_path):
     loader = hf.dataloading.DataLoader(graph, torch.arange(4), Other())
     with pytest.raises(TypeError, match="expected a NeighborSampler, got Other"):
         hf.plan(loader)
+
+
+@pytest.mark.parametrize("at", [90, 97])
+def test_a_loader_that_goes_on_in_mid_epoch(tmp_path, at):
+    graph = graph_of(tmp_path, is_on_disk=False)
+    torch.manual_seed(0)
+    loader = loader_of(graph)
+    truth = hf.plan(loader, read)
+    for step, _ in enumerate(loader):
+        if step + 1 == at:
+            state = loader.state_dict()
+            break
+    loader.load_state_dict(state)
+    plan = hf.plan(loader, read)
+    assert plan.sampled_batches == 10
+    assert plan.input_nodes == pytest.approx(truth.input_nodes, rel=0.1)
+    assert sum(1 for _ in loader) == 100 - at
+
+
+def test_columns_count_as_much_as_they_are_read(tmp_path):
+    graph = graph_of(tmp_path, memory="1MB")
+    np.save(tmp_path / "idle.npy", np.zeros((NUM_NODES, 4), np.float32))
+    graph.ndata["idle"] = DiskColumn(tmp_path / "idle.npy")
+    loader = loader_of(graph)
+    loader.keep_expected_rows()
+    plan = hf.plan(loader, read)
+    assert plan.hit_rate == pytest.approx(1)
+    assert plan.disk_rows == pytest.approx(plan.input_nodes)
+
+
+def test_memory_that_processes_share_is_memory():
+    shared = torch.zeros(1 << 20).share_memory_()
+    assert not MappedFiles().holds(shared)
+
+
+def test_batches_of_another_form(tmp_path):
+    class Dicts(hf.dataloading.NeighborSampler):
+        def sample(self, g, seed_nodes):
+            return {"seeds": seed_nodes}
+
+    graph = graph_of(tmp_path, is_on_disk=False)
+    loader = hf.dataloading.DataLoader(graph, torch.arange(9), Dicts([2]), batch_size=3)
+    with pytest.raises(TypeError, match=r"expected batches .* got dict"):
+        hf.plan(loader, lambda batch: None)

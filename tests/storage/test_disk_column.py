@@ -202,3 +202,23 @@ def test_files_that_will_not_do(tmp_path):
 )
 def test_sizes(text, size):
     assert size_in_bytes("size", text) == size
+
+
+def test_a_set_with_duplicates(tmp_path):
+    graph_with(tmp_path)
+    column = DiskColumn(tmp_path / "feat.npy", memory=4 * 300 + 3 * (80 + 9))
+    assert column.keep([5, 5, 9, 5, 7, 8]) == 3
+    before = column.report()
+    column.gather(torch.tensor([5, 9, 7]))
+    assert column.report().hits - before.hits == 3
+
+
+def test_the_size_of_a_chunk_is_in_bytes(tmp_path, monkeypatch):
+    np.save(tmp_path / "wide.npy", np.zeros((40, 1000), np.float32))
+    column = DiskColumn(tmp_path / "wide.npy", memory="1MB")
+    monkeypatch.setattr("hopflow.storage.disk_column.CHUNK_BYTES", 20_000)
+    counts, read = [], column._rows.read
+    monkeypatch.setattr(column._rows, "read", lambda ids: counts.append(len(ids)) or read(ids))
+    column.keep(torch.arange(40))
+    assert max(counts) == 5
+    assert sum(counts) == 40

@@ -1,7 +1,9 @@
 """Columns kept in fewer bits, in graphs, blocks and loaders, from memory and from disk."""
 
 import copy
+import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -138,3 +140,64 @@ def test_errors():
     graph, _ = graph_of()
     with pytest.raises(ValueError, match="expected one row for each of the 200 nodes"):
         graph.ndata["feat"] = encode(torch.randn(5, 4))
+
+
+def test_a_table_that_is_replaced_while_batches_are_made(tmp_path):
+    """The threads go on reading the memory that they were given."""
+    graph, _ = graph_of()
+    wide = torch.randn(200, 4000)
+    graph.ndata["feat"] = column = encode(wide)
+    sampler = hf.dataloading.NeighborSampler([4, 4], prefetch_node_feats=["feat"])
+    loader = hf.dataloading.DataLoader(
+        graph, torch.arange(200).repeat(20), sampler, batch_size=20, num_workers=2
+    )
+    for step, (input_nodes, _, blocks) in enumerate(loader):
+        if step == 3:
+            column.table.data = torch.zeros_like(column.table)
+        if step > 20:  # what was asked for anew since
+            assert torch.equal(blocks[0].srcdata["feat"], column.gather(input_nodes))
+
+
+def test_a_column_is_freed_with_its_last_reference(tmp_path):
+    graph, x = graph_of()
+    for make in (lambda: encode(x), lambda: on_disk(encode(x), tmp_path, memory="1MB")):
+        graph.ndata["feat"] = made = make()
+        gone = weakref.ref(made.table)
+        del made
+        gc.disable()
+        try:
+            graph.ndata["feat"] = x
+            assert gone() is None
+        finally:
+            gc.enable()
+
+
+def test_moves_and_locks_are_of_the_table(tmp_path):
+    graph, x = graph_of()
+    graph.ndata["feat"] = column = encode(x)
+    graph.ndata["disk"] = on_disk(encode(x), tmp_path)
+    tensors = graph._tensors()
+    assert any(one is column.table for one in tensors)
+    assert all(one.dtype != torch.float32 for one in tensors)
+
+
+@pytest.mark.parametrize("is_fixed", [False, True])
+def test_plan_and_kept_rows_see_it_on_disk_and_in_memory(tmp_path, is_fixed):
+    graph, x = graph_of()
+    graph.ndata["feat"] = on_disk(encode(x), tmp_path, memory=800 + 60 * 29)
+    graph.ndata["label"] = torch.zeros(200, dtype=torch.int64)
+    loader = hf.dataloading.DataLoader(
+        graph, torch.arange(200), hf.dataloading.NeighborSampler([3]), batch_size=10, shuffle=True
+    )
+    if is_fixed:
+        (kept,) = loader.keep_expected_rows().values()
+        assert kept.rows == 60
+    plan = hf.plan(loader, lambda batch: batch[2][0].srcdata["feat"])
+    assert plan.disk_rows == pytest.approx(plan.input_nodes)
+    assert plan.disk_bytes > 0
+    assert plan.memory["cache"] > 0
+    assert 0 < plan.hit_rate < 1
+    graph.ndata["feat"] = column = encode(x)
+    plan = hf.plan(loader, lambda batch: batch[2][0].srcdata["feat"])
+    assert plan.gathered_bytes == pytest.approx(20 * plan.input_nodes)
+    assert plan.memory["columns"] == column.nbytes + 1600

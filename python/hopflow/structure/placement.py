@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
-from hopflow.structure.frame import Frame, read
+from hopflow.structure.frame import Frame, resident
 from hopflow.structure.graph_base import GraphBase
-from hopflow.structure.stored_column import StoredColumn
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -50,11 +49,8 @@ class Placement(GraphBase):
             frames += [one._src_frame, one._dst_frame, one._edge_frame]
         for frame in frames:
             for key in frame:
-                column = frame.column(key)
-                if isinstance(column, StoredColumn):
-                    found += column.tensors()
-                elif frame.is_read(key):
-                    found.append(read(column))
+                if frame.is_read(key):
+                    found += resident(frame.column(key))
         return list({id(x): x for x in found}.values())
 
     def cpu(self) -> Self:
