@@ -162,7 +162,7 @@ def test_a_column_is_freed_with_its_last_reference(tmp_path):
     graph, x = graph_of()
     for make in (lambda: encode(x), lambda: on_disk(encode(x), tmp_path, memory="1MB")):
         graph.ndata["feat"] = made = make()
-        gone = weakref.ref(made.table)
+        gone = weakref.ref(made.source)
         del made
         gc.disable()
         try:
