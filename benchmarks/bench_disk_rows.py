@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import tempfile
 from functools import partial
@@ -17,9 +16,8 @@ SHAPES = ((8_000_000, 256, 50_000), (500_000, 4096, 20_000))
 
 
 def file_of(num_rows: int, row_bytes: int) -> Path:
-    """A file on disk, not in the system's cache; of this process, and gone with it."""
+    """A file on disk, not in the system's cache; who opens it removes its name at once."""
     handle, name = tempfile.mkstemp(suffix=".rows", dir=os.environ.get("TMPDIR", "/var/tmp"))
-    atexit.register(os.unlink, name)
     chunk = torch.randint(256, (1 << 24,), dtype=torch.uint8).numpy().tobytes()
     with os.fdopen(handle, "wb") as file:
         for begin in range(0, num_rows * row_bytes, len(chunk)):
@@ -41,9 +39,9 @@ def disk(shape: tuple[int, int, int], workloads: Workloads, *, reader: str) -> T
     from hopflow import ops
 
     num_rows, row_bytes, count = shape
-    rows = ops.DiskRows(
-        file_of(num_rows, row_bytes), torch.uint8, (num_rows, row_bytes), reader=reader
-    )  # fmt: skip
+    file = file_of(num_rows, row_bytes)
+    rows = ops.DiskRows(file, torch.uint8, (num_rows, row_bytes), reader=reader)
+    file.unlink()
     ids = ids_of(num_rows, count)
     calls = 0
 
@@ -60,14 +58,15 @@ def mapped(shape: tuple[int, int, int], workloads: Workloads) -> Task:
     import numpy as np
 
     num_rows, row_bytes, count = shape
-    file = file_of(num_rows, row_bytes)
+    path = file_of(num_rows, row_bytes)
+    file = path.open("rb")
+    path.unlink()
     ids = [one.numpy() for one in ids_of(num_rows, count)]
     calls = 0
 
     def run() -> None:
         nonlocal calls
-        with file.open("rb") as opened:
-            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         array = np.memmap(file, dtype=np.uint8, mode="r", shape=(num_rows, row_bytes))
         _ = array[ids[calls % len(ids)]]
         calls += 1

@@ -4,7 +4,8 @@
     hopflow convert SOURCE FOLDER --link --memory 4GiB
     python scripts/measure_larger_than_memory.py train FOLDER --out results.json
 
-``--scale 0.1`` makes a smaller one, of which ``train --in-memory`` shows what the disk costs.
+``--scale 0.1`` makes a smaller one, of which ``train --in-memory`` shows what the disk costs, and
+``plans`` holds five plans against what then happens.
 """
 
 from __future__ import annotations
@@ -56,6 +57,13 @@ def main() -> None:
     trainer.add_argument("--hidden", type=int, default=256)
     trainer.add_argument("--out", type=Path)
     trainer.set_defaults(run=train)
+    planner = commands.add_parser("plans", help="five plans of a folder beside what then happens")
+    planner.add_argument("folder", type=Path)
+    planner.add_argument("--fanout", default="10,10,10")
+    planner.add_argument("--batches", type=int, default=100)
+    planner.add_argument("--hidden", type=int, default=128)
+    planner.add_argument("--out", type=Path)
+    planner.set_defaults(run=plans)
     given = parser.parse_args()
     found = given.run(given)
     if found is not None:
@@ -135,6 +143,62 @@ def train(given: argparse.Namespace) -> dict[str, Any]:
         if given.out:
             given.out.write_text(json.dumps(found, indent=1) + "\n")
     return found
+
+
+def plans(given: argparse.Namespace) -> dict[str, Any]:
+    """Plan five configurations; train on some batches of each, and compare."""
+    import hopflow as hf
+    from hopflow.storage import DiskColumn
+
+    fanouts = [int(x) for x in given.fanout.split(",")]
+    found: dict[str, Any] = {"machine": machine(), "fanouts": fanouts, "runs": []}
+    whole = 2 * NUM_FEATURES * hf.datasets.load(given.folder)[0][0].num_nodes()
+    for name, memory, edges, workers, recent in (
+        ("all in memory, no workers", "1TiB", "memory", 0, False),
+        ("all in memory, 2 workers", "1TiB", "memory", 2, False),
+        ("a quarter cached, most likely rows", whole // 4, "memory", 2, False),
+        ("a quarter cached, rows used last", whole // 4, "memory", 2, True),
+        ("an eighth cached, edges mapped, 1 worker", whole // 8, "mapped", 1, False),
+    ):
+        dataset = hf.datasets.load(given.folder, memory=memory, edges=edges)
+        graph, labels = dataset[0]
+        graph.ndata["label"] = labels[:, 0]
+        column = graph.node_frames()["_N"].column("feat")
+        options = argparse.Namespace(**{**vars(given), "workers": workers, "recent": recent})
+        train_ids = dataset.get_idx_split()["train"].clone()
+        if recent and isinstance(column, DiskColumn):  # full, as it will be
+            fill_by_use(graph, train_ids, fanouts, column)
+        run = train_run(options, graph, train_ids, column, fanouts)
+        run["name"] = name
+        run["ratios"] = {
+            "nodes": run["plan"]["input_nodes"] / run["input_nodes_a_batch"],
+            "edges": run["plan"]["edges"] / run["edges_a_batch"],
+            "seconds": run["plan"]["seconds_a_batch"] / (run["seconds"] / run["count"]),
+            "memory": run["plan"]["memory_bytes"] / run["own_bytes"],
+        }
+        if "disk" in run:
+            run["ratios"]["hit_rate"] = run["plan"]["hit_rate"] / run["disk"]["hit_rate"]
+        print(name, run["ratios"], flush=True)
+        found["runs"].append(run)
+        if given.out:
+            given.out.write_text(json.dumps(found, indent=1) + "\n")
+    return found
+
+
+def fill_by_use(graph: Any, train_ids: Any, fanouts: list[int], column: Any) -> None:
+    """Go through batches until the cache of the rows used last is full."""
+    import hopflow as hf
+
+    loader = hf.dataloading.DataLoader(
+        graph, train_ids, hf.dataloading.NeighborSampler(fanouts), batch_size=1024, shuffle=True,
+        num_workers=2, seed=1,
+    )  # fmt: skip
+    while column.report().cached_rows < column.capacity:
+        for _, _, blocks in loader:
+            _ = blocks[0].srcdata["feat"]
+            if column.report().cached_rows >= column.capacity:
+                break
+    loader.close()
 
 
 def train_run(given: Any, graph: Any, train_ids: Any, column: Any, fanouts: list[int]) -> Any:

@@ -82,6 +82,7 @@ def keep_expected_rows(
         raise ValueError("graph: expected a node column on disk that has a cache, got none")
     chances = node_chances(graph, indices, sampler, batch_size)
     bins = [ChanceBins(chance) for chance in chances]
+    key = _key(graph, indices, sampler, batch_size)
     found = {}
     for (ntype, name), column in columns.items():
         t = graph.schema.ntypes.index(ntype)
@@ -89,11 +90,34 @@ def keep_expected_rows(
         (rate,) = bins[t].fixed_hit_rates([column.capacity])
         found[ntype, name] = KeptRows(ids.shape[0], column.report().memory, rate)
         column.keep(ids, fill=False)
+        column.kept_for = key, bins
     del chances, ids  # the caches need the room
     if fill:
         for column in columns.values():
             column.fill()
     return found
+
+
+def _key(graph: Graph, indices: Any, sampler: NeighborSampler, batch_size: int) -> object:
+    """What the chances of nodes depend on, beside the graph's edges."""
+    seeds = Indices.of(graph, indices, "node")
+    return len(seeds), seeds.fingerprint, batch_size, repr(sampler), graph.num_edges()
+
+
+def chance_bins(
+    graph: Graph, indices: Any, sampler: NeighborSampler, batch_size: int
+) -> list[ChanceBins]:
+    """How many nodes there are of each chance to be in a batch, by type.
+
+    To compute them takes a pass over the edges for each hop: those that rows were kept by are used
+    where nothing has changed since.
+    """
+    key = _key(graph, indices, sampler, batch_size)
+    for column in disk_columns(graph).values():
+        kept = column.kept_for
+        if kept is not None and kept[0] == key:
+            return list(kept[1])
+    return [ChanceBins(chance) for chance in node_chances(graph, indices, sampler, batch_size)]
 
 
 def node_chances(

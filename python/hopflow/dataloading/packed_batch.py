@@ -15,6 +15,45 @@ from hopflow.sampling.edge_pools import EdgePools
 from hopflow.structure.frame import Column, Take, take_rows
 
 
+class _Rows:
+    """Rows of the columns of one side of a block: those brought along, or gathered now."""
+
+    __slots__ = ("_gather", "_level", "_ntype", "_reads", "_ready")
+
+    def __init__(
+        self,
+        level: int,
+        ntype: str,
+        ready: dict[ColumnKey, tuple[Prefetched, Tensor]],
+        reads: ReadHistory | None,
+        gather: Take,
+    ) -> None:
+        self._level, self._ntype, self._ready = level, ntype, ready
+        self._reads, self._gather = reads, gather
+
+    def is_at_hand(self, name: str) -> bool:
+        """Whether rows of a column were brought along."""
+        return (self._level, self._ntype, name) in self._ready
+
+    def __call__(self, name: str, column: Column, ids: Tensor) -> Tensor:
+        key = (self._level, self._ntype, name)
+        if ops.is_compiling():
+            # A gather of the compiled graph's own: what is counted and compared below differs from
+            # batch to batch, and each batch would be compiled anew.
+            return self._gather(name, column, ids)
+        if self._reads is not None:
+            self._reads.note_read(key)
+        # Taken once: two columns of one batch must not share their memory.
+        was, rows = self._ready.pop(key, (None, None))
+        if was is None or rows is None:
+            return self._gather(name, column, ids)
+        if not was.still_is(column):
+            if self._reads is not None:
+                self._reads.note_change(key)
+            return self._gather(name, column, ids)
+        return rows
+
+
 @dataclass
 class PackedBatch:
     """A batch on its way: sampled, with what it brings along."""
@@ -77,25 +116,7 @@ class PackedBatch:
         ready = dict(self.columns)
 
         def take(level: int, ntype: str) -> Take:
-            def rows_of(name: str, column: Column, ids: Tensor) -> Tensor:
-                key = (level, ntype, name)
-                if ops.is_compiling():
-                    # A gather of the compiled graph's own: what is counted and compared below
-                    # differs from batch to batch, and each batch would be compiled anew.
-                    return (gather or take_rows)(name, column, ids)
-                if reads is not None:
-                    reads.note_read(key)
-                # Taken once: two columns of one batch must not share their memory.
-                was, rows = ready.pop(key, (None, None))
-                if was is None or rows is None:
-                    return (gather or take_rows)(name, column, ids)
-                if not was.still_is(column):
-                    if reads is not None:
-                        reads.note_change(key)
-                    return (gather or take_rows)(name, column, ids)
-                return rows
-
-            return rows_of
+            return _Rows(level, ntype, ready, reads, gather or take_rows)
 
         blocks = blocks_of(parent, edges, self.sampled, take)
         for (hop, number), transpose in self.transposes.items():

@@ -11,13 +11,12 @@ from typing import Any
 import torch
 
 import hopflow.ops as ops
-from hopflow.dataloading.kept_rows import disk_columns, node_chances
+from hopflow.dataloading.kept_rows import chance_bins, disk_columns
 from hopflow.dataloading.loader import DataLoader
 from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.dataloading.parts import GraphInParts
 from hopflow.dataloading.report import LoaderReport
 from hopflow.graphs.graph import Graph
-from hopflow.sampling.hit_rates import ChanceBins
 from hopflow.storage.disk_column import DiskColumn, DiskReport
 from hopflow.storage.encoded_column import EncodedColumn
 from hopflow.storage.memory import MappedFiles, available_memory, own_memory
@@ -339,10 +338,7 @@ def _caches(
         return {}, 0.0
     graph = loader.graph
     assert isinstance(graph, Graph)
-    bins = [
-        ChanceBins(chance)
-        for chance in node_chances(graph, loader.indices, sampler, loader.batch_size)
-    ]
+    bins = chance_bins(graph, loader.indices, sampler, loader.batch_size)
     found: dict[str, list[CacheSize]] = {}
     hits = wanted = 0.0
     for (ntype, name), column in columns.items():

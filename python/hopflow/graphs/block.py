@@ -18,6 +18,7 @@ from hopflow.structure.frame import (
     Column,
     Columns,
     Frame,
+    InheritedRows,
     Take,
     inherit,
     read,
@@ -26,6 +27,7 @@ from hopflow.structure.frame import (
 from hopflow.structure.graph_base import GraphBase
 from hopflow.structure.lazy_column import LazyColumn
 from hopflow.structure.relations import node_name
+from hopflow.structure.table_rows import TableRows
 from hopflow.structure.types import ONE_TYPE_BLOCK, Relation, Schema
 
 if TYPE_CHECKING:
@@ -233,6 +235,41 @@ class Block(Graph):
         return self.num_src_nodes() + self.num_dst_nodes()
 
     number_of_nodes = num_nodes
+
+    def src_rows(self, name: str) -> Tensor | TableRows:
+        """``srcdata[name]``, left in the parent's column where that is in memory.
+
+        For layers that take :class:`~hopflow.structure.table_rows.TableRows`, such as
+        :class:`hopflow.nn.SAGEConv`: ``conv(blocks[0], blocks[0].src_rows("feat"))`` has the same
+        result as with ``blocks[0].srcdata["feat"]``, bit for bit, and where it is faster no copy
+        of the rows is made. Otherwise, and where a loader has brought the rows along, it is
+        ``srcdata[name]``.
+
+        Parameters
+        ----------
+        name : str
+            A column of the source nodes, of one type.
+
+        Returns
+        -------
+        Tensor or TableRows
+            Shape [U, ...].
+
+        Raises
+        ------
+        KeyError
+            There is no such column.
+        ValueError
+            The block has several types.
+        """
+        if self._relations is not None:
+            raise ValueError("src_rows: expected a block of one type, got one of several")
+        column = self._src_frame.column(name)
+        found = column.in_table() if isinstance(column, InheritedRows) else None
+        if found is None:
+            return self._src_frame[name]
+        frame = self._dst_frame
+        return TableRows(*found, lambda: self._src_frame[name], lambda: frame[name])
 
     def __repr__(self) -> str:
         if self._schema == ONE_TYPE_BLOCK:

@@ -124,3 +124,11 @@ def require_one_step(graph: Graph, k: int) -> None:
             f"graph: a block carries features one step, the layer takes k = {k}; expected a graph,"
             " or a layer with k = 1 for each block"
         )
+
+
+def autocasts_on_cpu() -> bool:
+    """Whether autocast is on for the CPU."""
+    try:
+        return bool(torch.is_autocast_enabled("cpu"))
+    except TypeError:  # torch before 2.4 asks of CUDA with this, and of the CPU otherwise
+        return bool(torch.is_autocast_cpu_enabled())

@@ -14,10 +14,14 @@ import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
 from hopflow.messages.degree_buckets import in_edge_buckets
 from hopflow.nn._aggregate import multiplies_first
-from hopflow.nn._checks import is_compiling, is_plain, require_rows, require_width
+from hopflow.nn._checks import autocasts_on_cpu, is_compiling, is_plain, require_rows, require_width
 from hopflow.nn._pairs import Features
+from hopflow.structure.table_rows import TableRows
 
 AGGREGATORS = ("mean", "gcn", "pool", "lstm")
+# Edges a source up to which the mean over rows of the parent's column is faster than a gather and
+# the mean over its result (benchmarks/bench_first_layer.py).
+_MOST_EDGES = 2
 
 
 class SAGEConv(nn.Module):
@@ -106,16 +110,19 @@ class SAGEConv(nn.Module):
             if hasattr(self, name):
                 nn.init.xavier_uniform_(getattr(self, name).weight, gain=gain)
 
-    def forward(self, graph: Graph, feat: Features, edge_weight: Tensor | None = None) -> Tensor:
+    def forward(
+        self, graph: Graph, feat: Features | TableRows, edge_weight: Tensor | None = None
+    ) -> Tensor:
         """Compute the layer.
 
         Parameters
         ----------
         graph : Graph or Block
             Where messages flow.
-        feat : Tensor or (Tensor, Tensor)
+        feat : Tensor, (Tensor, Tensor) or TableRows
             Features of the nodes, shape [N, in]; of a block's source nodes, [U, in]; or of sources
-            [U, in_src] and destinations [V, in_dst].
+            [U, in_src] and destinations [V, in_dst]. ``block.src_rows(name)`` gives rows that are
+            read in the parent's column, where that is faster.
         edge_weight : Tensor, optional
             A factor for each edge's message, shape [E] or [E, 1].
 
@@ -129,6 +136,13 @@ class SAGEConv(nn.Module):
         ValueError
             Features or weights without one row for each node or edge.
         """
+        if isinstance(feat, TableRows):
+            if self._reads_table(graph, feat, edge_weight):
+                full = graph.adjacency.full()
+                sources = ops.gather_rows(feat.ids, full.indices)
+                neighbor = ops.spmm(full.indptr, sources, feat.table, reduce="mean")
+                return self._finish(self._add_neigh(self.fc_self(feat.own()), neighbor))
+            feat = feat.tensor()
         if isinstance(feat, tuple):
             if len(feat) != 2:
                 raise ValueError(
@@ -185,6 +199,24 @@ class SAGEConv(nn.Module):
             neighbor = (aggregate(source, fn.sum) + own) / divisor
             result = neighbor if before else self.fc_neigh(neighbor)
             return self._finish(result if self.bias is None else result + self.bias)
+
+    def _reads_table(self, graph: Graph, feat: TableRows, edge_weight: Tensor | None) -> bool:
+        """Whether the mean is best taken over rows in the parent's column.
+
+        A gather reads and writes every source row once, and the sum over edges reads it from the
+        cache; the sum alone reads a row for every edge from memory.
+        """
+        weight = self.fc_neigh.weight
+        return (
+            self._aggre_type == "mean"
+            and edge_weight is None
+            and not (self.training and self.feat_drop.p > 0)
+            and isinstance(weight, Tensor)
+            and feat.dtype == weight.dtype
+            and not autocasts_on_cpu()
+            and graph.num_edges() <= _MOST_EDGES * graph.num_src_nodes()
+            and not multiplies_first(graph, self._in_src_feats, self._out_feats)
+        )
 
     def _is_plain_mean(
         self, graph: Graph, feat: Features, source: Tensor, edge_weight: Tensor | None

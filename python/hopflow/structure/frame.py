@@ -233,6 +233,39 @@ class LazyRows(LazyColumn):
         return value
 
 
+class InheritedRows(LazyColumn):
+    """Rows of a parent graph's column, gathered on first read and then kept."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, name: str, column: Column, ids: Callable[[], Tensor], take: Take) -> None:
+        super().__init__(lambda: take(name, column, ids()))
+        self._source: tuple[str, Column, Callable[[], Tensor], Take] | None = (
+            name, column, ids, take,
+        )  # fmt: skip
+
+    def read(self) -> Tensor:
+        """The rows, gathered now if they have not been yet."""
+        value = super().read()
+        self._source = None
+        return value
+
+    def in_table(self) -> tuple[Tensor, Tensor] | None:
+        """The column and the ids of the rows, if they are best left where they are until they are
+        used: the column is a tensor on the CPU without a gradient, and no rows are at hand."""
+        if self._source is None or ops.is_compiling():
+            return None
+        name, column, ids, take = self._source
+        is_at_hand = getattr(take, "is_at_hand", None)
+        if isinstance(column, StoredColumn) or (is_at_hand is not None and is_at_hand(name)):
+            return None
+        table = read(column)
+        is_plain = type(table) is Tensor and table.device.type == "cpu" and table.dim() == 2
+        if not is_plain or table.requires_grad or not table[:1].is_contiguous():
+            return None
+        return table, ids()
+
+
 def rows_of(
     parent: dict[str, Column], ids: Tensor, id_name: str | None, idtype: torch.dtype
 ) -> dict[str, Column]:
@@ -266,10 +299,9 @@ def inherit(
 ) -> dict[str, Column]:
     """Another frame's columns at ``ids``, to be read when they are asked for, and the ids."""
 
-    def lazy(name: str, column: Column) -> LazyColumn:
-        return LazyColumn(lambda: take(name, column, ids()))
-
-    columns: dict[str, Column] = {name: lazy(name, column) for name, column in parent.items()}
+    columns: dict[str, Column] = {
+        name: InheritedRows(name, column, ids, take) for name, column in parent.items()
+    }
     # A copy: what the user does with it must not change the rows gathered later.
     columns[id_name] = LazyColumn(lambda: ids().to(idtype, copy=True))
     return columns

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from hopflow.graphs.block import Block
 from hopflow.nn import SAGEConv
+from hopflow.structure.table_rows import TableRows
 
 
 class GraphSAGE(nn.Module):
@@ -33,15 +34,17 @@ class GraphSAGE(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.widths = widths
 
-    def forward(self, blocks: list[Block], x: Tensor) -> Tensor:
+    def forward(self, blocks: list[Block], x: Tensor | TableRows) -> Tensor:
         """Logits [V of the last block, num_classes] from inputs [U of the first, in_feats]."""
-        for i, block in enumerate(blocks):
-            x = self.layer(i, block, x)
-        return x
+        first, *others = blocks
+        hidden = self.layer(0, first, x)
+        for i, block in enumerate(others, 1):
+            hidden = self.layer(i, block, hidden)
+        return hidden
 
-    def layer(self, i: int, block: Block, x: Tensor) -> Tensor:
+    def layer(self, i: int, block: Block, x: Tensor | TableRows) -> Tensor:
         """Apply layer ``i`` and its activation: [U, widths[i]] to [V, widths[i + 1]]."""
         if i > 0:
             x = self.dropout(x)
-        x = self.layers[i](block, x)
-        return functional.relu(x) if i + 1 < len(self.layers) else x
+        out: Tensor = self.layers[i](block, x)
+        return functional.relu(out) if i + 1 < len(self.layers) else out

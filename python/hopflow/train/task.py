@@ -16,6 +16,7 @@ from hopflow.graphs.block import Block
 from hopflow.graphs.graph import Graph
 from hopflow.structure.frame import read
 from hopflow.structure.stored_column import StoredColumn
+from hopflow.structure.table_rows import TableRows
 from hopflow.train.config import MODELS, TrainConfig
 from hopflow.train.data import num_features, prepare
 from hopflow.train.inference import DEFAULT_CHUNK_EDGES, layerwise_inference
@@ -168,9 +169,8 @@ class OneTypeTask(Task):
     def seeds_of(self, nodes: Tensor) -> Tensor:
         return nodes
 
-    def inputs(self, model: Any, blocks: Sequence[Block]) -> Tensor:
-        x: Tensor = blocks[0].srcdata["feat"]
-        return x
+    def inputs(self, model: Any, blocks: Sequence[Block]) -> Tensor | TableRows:
+        return blocks[0].src_rows("feat")
 
     def batch_labels(self, blocks: Sequence[Block]) -> Tensor:
         labels: Tensor = blocks[-1].dstdata["label"]
