@@ -9,7 +9,15 @@ import typer
 from rich.markup import escape
 from tqdm import tqdm
 
-from hopflow.commands.shared import Debug, Json, as_text, console, readable_errors, results
+from hopflow.commands.shared import (
+    Debug,
+    Json,
+    as_text,
+    console,
+    readable_errors,
+    results,
+    tell_faults,
+)
 from hopflow.datasets import check_graph
 from hopflow.datasets import convert as convert_graph
 from hopflow.datasets.graph_folder.manifest import Manifest, read_manifest
@@ -193,13 +201,7 @@ def _check(folder: Path, as_json: bool, *, is_quiet: bool = False) -> None:
     """Verify a folder; exit with 1 if anything is wrong with it."""
     with console.status(f"reading {escape(str(folder))}"):
         faults = check_graph(folder)
-    if as_json and not is_quiet:
-        print(as_text({"folder": str(folder), "faults": faults}))
-    for fault in faults:
-        console.print("[bold red]error:[/]", end=" ")
-        console.print(fault, markup=False)
-    if faults:
-        raise typer.Exit(1)
+    tell_faults(folder, faults, as_json and not is_quiet)
     manifest = read_manifest(folder)
     out = console if is_quiet else results(as_json)
     out.print(

@@ -26,6 +26,7 @@ from hopflow.commands.shared import (
     prepared,
     readable_errors,
     results,
+    tell_faults,
 )
 from hopflow.distributed import assign
 from hopflow.distributed.folder.check import check_folder
@@ -211,13 +212,7 @@ def _check(folder: Path, as_json: bool, *, is_quiet: bool = False) -> None:
     """Verify a folder; exit with 1 if anything is wrong with it."""
     with console.status(f"reading {escape(str(folder))}"):
         faults = check_folder(folder)
-    if as_json and not is_quiet:
-        print(as_text({"folder": str(folder), "faults": faults}))
-    for fault in faults:
-        console.print("[bold red]error:[/]", end=" ")
-        console.print(fault, markup=False)
-    if faults:
-        raise typer.Exit(1)
+    tell_faults(folder, faults, as_json and not is_quiet)
     opened = open_folder(folder)
     out = console if is_quiet else results(as_json)
     out.print(

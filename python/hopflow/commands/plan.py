@@ -31,7 +31,7 @@ from hopflow.distributed import assign
 from hopflow.distributed.plan import ExchangePlan, plan_exchange
 from hopflow.storage.sizes import size_in_bytes, size_text
 from hopflow.train import TrainConfig, Trainer
-from hopflow.train.sampled import plan_run
+from hopflow.train.plan import plan_run
 from hopflow.train.typed_data import resolve_fanouts
 
 

@@ -7,9 +7,10 @@ import math
 import os
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import torch
@@ -213,3 +214,14 @@ def prepared(config: TrainConfig, dataset: Any) -> tuple[Graph, dict[str, dict[s
         config, dataset, target_type=target, for_training=bool(labels)
     )
     return graph, {name: {target: ids} for name, ids in split.items()}
+
+
+def tell_faults(folder: Path, faults: Sequence[str], as_json: bool) -> None:
+    """Say what is wrong with a folder, and exit with 1 if anything is."""
+    if as_json:
+        print(as_text({"folder": str(folder), "faults": list(faults)}))
+    for fault in faults:
+        console.print("[bold red]error:[/]", end=" ")
+        console.print(fault, markup=False)
+    if faults:
+        raise typer.Exit(1)

@@ -37,8 +37,8 @@ from hopflow.train.config import MODELS, Fanout
 from hopflow.train.data import check_device
 from hopflow.train.export import check_distinct, check_target
 from hopflow.train.loop import STAGES
+from hopflow.train.plan import plan_run
 from hopflow.train.ranks import Ranks
-from hopflow.train.sampled import plan_run
 
 
 def train(

@@ -1,18 +1,15 @@
-"""Accuracies over sampled neighbourhoods, and the plan of a run: no pass over a whole graph."""
+"""Accuracies over sampled neighbourhoods, which take no pass over a whole graph."""
 
 from __future__ import annotations
 
-from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from hopflow.dataloading import DataLoader, TrainingPlan, plan
+from hopflow.dataloading import DataLoader
 
 if TYPE_CHECKING:
-    from hopflow.train.loop import Trainer
     from hopflow.train.task import Task
 
 
@@ -53,26 +50,3 @@ def sampled_accuracy(task: Task, model: nn.Module, part: str, device: torch.devi
         model.train(was_training)
         loader.close()
     return right / nodes.numel()
-
-
-def plan_run(trainer: Trainer, *, num_batches: int = 5) -> TrainingPlan:
-    """What an epoch of a run will cost, from steps of training with a copy of its model.
-
-    The run stays as it is: its model, its random stream and its batches.
-    """
-    task, model = trainer.task, deepcopy(trainer.model)
-    optimizers = task.optimizers(model)
-    model.train()
-
-    def step(batch: Any) -> None:
-        _, _, blocks = batch
-        logits = model(blocks, task.inputs(model, blocks))
-        loss = functional.cross_entropy(logits, task.batch_labels(blocks))
-        for optimizer in optimizers:
-            optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        for optimizer in optimizers:
-            optimizer.step()
-        loss.item()  # waits for a GPU
-
-    return plan(trainer.loader, step, num_batches=num_batches)
