@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import killed_conversions
 import numpy as np
@@ -16,6 +18,7 @@ import pytest
 from hopflow import datasets
 from hopflow.datasets.conversion import options
 from hopflow.datasets.conversion.growing import GrowingArray
+from hopflow.datasets.conversion.runs import planned
 
 
 @pytest.fixture
@@ -216,3 +219,43 @@ def test_memory_is_bounded(tmp_path):
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 48, "MiB"
     assert datasets.load(tmp_path / "out")[0][0].num_edges() == 5_000_000
+
+
+def test_a_folder_of_somebody_elses_is_left_alone(tmp_path):
+    (tmp_path / "e.csv").write_text("0,1\n1,2\n")
+    (tmp_path / "g.converting").mkdir()
+    (tmp_path / "g.converting" / "thesis.txt").write_text("three years")
+    with pytest.raises(FileExistsError, match="is no conversion's folder"):
+        datasets.convert(tmp_path / "e.csv", tmp_path / "g")
+    assert (tmp_path / "g.converting" / "thesis.txt").read_text() == "three years"
+
+
+def test_what_has_come_to_the_target_meanwhile_is_left_alone(tmp_path):
+    (tmp_path / "e.csv").write_text("0,1\n1,2\n")
+
+    def somebody_comes(what, done, total):
+        (tmp_path / "g").mkdir(exist_ok=True)
+        (tmp_path / "g" / "precious").write_text("mine")
+
+    with pytest.raises(FileExistsError):
+        datasets.convert(tmp_path / "e.csv", tmp_path / "g", on_progress=somebody_comes)
+    assert (tmp_path / "g" / "precious").read_text() == "mine"
+    shutil.rmtree(tmp_path / "g")
+    datasets.convert(tmp_path / "e.csv", tmp_path / "g")  # goes on from where that ended
+    assert datasets.load(tmp_path / "g")[0][0].num_edges() == 2
+
+
+def test_a_source_that_is_hidden(tmp_path):
+    (tmp_path / ".e.csv").write_text("0,1\n1,2\n")
+    datasets.convert(tmp_path / ".e.csv", tmp_path / "g")
+    assert datasets.load(tmp_path / "g").name == "g"
+
+
+def test_offsets_of_many_runs_stay_within_memory():
+    ends = SimpleNamespace(dtype=np.dtype(np.int32), shape=(3_200_000_000,))
+    edges = SimpleNamespace(count=3_200_000_000, columns={}, src=ends, dst=ends)
+    for memory in (100 << 20, 500 << 20, 4 << 30):
+        plan = planned(edges, 111_000_000, options.Options(memory=memory, undirected=True))
+        buckets = (111_000_000 - 1 >> plan.shift) + 2
+        runs = 2 * 3_200_000_000 // plan.chunk + 1
+        assert 8 * buckets * runs <= max(memory // 4, 8 * 258 * runs)

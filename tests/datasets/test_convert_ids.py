@@ -113,3 +113,27 @@ def test_numbers_that_are_none(tmp_path):
     (tmp_path / "e.csv").write_text("a,b\n1,2\n3,x\n")
     with pytest.raises(ValueError, match=r"'b'\): expected a whole number, got 'x' in row 1"):
         datasets.convert(tmp_path / "e.csv", tmp_path / "g", ids="number")
+
+
+@pytest.mark.parametrize("what", ["features", "labels"])
+@pytest.mark.parametrize("suffix", [".csv", ".npy"])
+def test_rows_that_do_not_say_whose_they_are_are_refused(what, suffix, tmp_path):
+    (tmp_path / "e.csv").write_text("source,target\n30,10\n10,20\n20,30\n")
+    file = tmp_path / f"rows{suffix}"
+    if suffix == ".npy":
+        np.save(file, np.arange(3))
+    else:
+        file.write_text("paper_id,a\n10,1\n20,0\n30,1\n")
+    with pytest.raises(ValueError, match="expected a table with the ids in a column"):
+        datasets.convert(tmp_path / "e.csv", tmp_path / "g", ids="number", **{what: file})
+    assert not (tmp_path / "g.converting").exists()
+
+
+def test_a_mask_of_ids(tmp_path):
+    frame = some_edges("text")
+    frame.to_csv(tmp_path / "e.csv", index=False)
+    datasets.convert(tmp_path / "e.csv", tmp_path / "g", ids="text")
+    ids = datasets.load(tmp_path / "g").node_ids
+    mask = np.zeros(len(ids), bool)
+    mask[[2, 5]] = True
+    assert ids[mask].tolist() == [ids[2], ids[5]]

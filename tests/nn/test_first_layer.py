@@ -1,9 +1,12 @@
 """The first layer on rows that stay in the parent's column."""
 
+import pickle
+
 import pytest
 import torch
 
 import hopflow as hf
+from hopflow.structure.frame import InheritedRows, take_rows
 from hopflow.structure.table_rows import TableRows
 
 pytestmark = pytest.mark.cpu_only
@@ -126,3 +129,55 @@ def test_training_is_the_same():
             optimizer.step()
         found.append([p.detach().clone() for p in layers.parameters()])
     assert all(map(torch.equal, *found))
+
+
+def test_own_rows_are_the_columns_whatever_was_put_beside_them():
+    graph = graph_of()
+    conv = hf.nn.SAGEConv(20, 32, "mean")
+    for change in ("put", "delete", "read and change"):
+        _, _, (block, _) = next(iter(loader_of(graph)))
+        expected = conv(block, graph.ndata["feat"][block.srcdata[hf.NID]])
+        rows = block.src_rows("feat")
+        if change == "put":
+            block.dstdata["feat"] = torch.zeros(block.num_dst_nodes(), 20)
+        elif change == "delete":
+            del block.dstdata["feat"]
+        else:
+            block.dstdata["feat"].zero_()
+        assert torch.equal(conv(block, rows), expected)
+
+
+def test_rows_of_another_block_are_refused():
+    graph = graph_of()
+    batches = iter(loader_of(graph))
+    blocks = [next(batches)[2][0] for _ in range(2)]
+    conv = hf.nn.SAGEConv(20, 32, "mean")
+    with pytest.raises(ValueError, match="feat: expected one row for each of the"):
+        conv(blocks[0], blocks[1].src_rows("feat"))
+
+
+def test_hooks_on_the_dropout_are_called():
+    _, _, blocks = next(iter(loader_of(graph_of())))
+    conv = hf.nn.SAGEConv(20, 32, "mean")
+    calls = []
+    conv.feat_drop.register_forward_hook(lambda *_: calls.append(1))
+    conv(blocks[0], blocks[0].src_rows("feat"))
+    assert calls == [1]
+
+
+def test_a_pickle_has_the_rows_and_other_devices_a_copy():
+    graph = graph_of()
+    _, _, blocks = next(iter(loader_of(graph)))
+    rows = blocks[0].src_rows("feat")
+    assert torch.equal(pickle.loads(pickle.dumps(rows)), rows.tensor())
+    elsewhere = InheritedRows("feat", graph.ndata["feat"], lambda: rows.ids.to("meta"), take_rows)
+    assert elsewhere.in_table() is None
+
+
+def test_blocks_of_several_types_have_none():
+    typed = hf.heterograph({("a", "x", "b"): ([0], [1]), ("b", "y", "a"): ([0], [1])})
+    sampler = hf.dataloading.NeighborSampler([2])
+    loader = hf.dataloading.DataLoader(typed, {"a": torch.tensor([1])}, sampler)
+    _, _, (block,) = next(iter(loader))
+    with pytest.raises(ValueError, match="expected a block of one type"):
+        block.src_rows("feat")

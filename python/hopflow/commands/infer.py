@@ -11,8 +11,10 @@ from rich.markup import escape
 from tqdm import tqdm
 
 from hopflow.commands.shared import (
+    DEFAULTS,
     Debug,
     Json,
+    Memory,
     Split,
     as_text,
     console,
@@ -39,6 +41,11 @@ def infer(
     scratch: Annotated[
         Optional[Path], typer.Option(help="Keep hidden layers in files in this folder.")  # noqa: UP045
     ] = None,
+    memory: Memory = None,
+    edges: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="As hopflow train takes it."),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -54,7 +61,11 @@ def infer(
         overrides: dict[str, Any] = {}
         if data is not None:
             overrides = {"data": data, "split": None, "scale": 1.0}
-        for name, value in (("root", root), ("split", split), ("scale", scale)):
+            overrides |= {"memory": None, "edges": DEFAULTS.edges}
+        for name, value in (
+            ("root", root), ("split", split), ("scale", scale), ("memory", memory),
+            ("edges", edges),
+        ):  # fmt: skip
             if value is not None:
                 overrides[name] = value
         config = TrainConfig.from_dict({**state["config"], **overrides})

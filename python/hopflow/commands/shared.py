@@ -194,6 +194,8 @@ def load(config: TrainConfig) -> Any:
     is_mag_like = config.data in MAG_LIKE
     if config.scale != 1 and not is_mag_like:
         raise ValueError(f"scale: only mag-like has one, got {config.scale:g} for {config.data}")
+    if is_mag_like and (config.memory is not None or config.edges != "mapped"):
+        raise ValueError(f"memory, edges: only a graph folder has them, not {config.data}")
     with console.status(f"loading {escape(config.data)}"):
         if is_mag_like and config.split is None:
             return hf.datasets.mag_like(scale=config.scale)

@@ -214,6 +214,9 @@ def _tell_plan(trainer: Trainer) -> None:
     if any(column.capacity for column in on_disk.values()):
         with console.status("choosing the rows to cache"):
             trainer.loader.keep_expected_rows()
+    parameters = sum(x.nbytes for x in trainer.model.parameters())
+    if parameters > _MOST_PARAMETERS:
+        return  # the plan's steps are those of a copy of the model
     with console.status("sampling batches for a plan"):
         plan = plan_run(trainer)
     console.print(f"plan: {plan}", markup=False, highlight=False)
@@ -224,6 +227,9 @@ def _tell_plan(trainer: Trainer) -> None:
             f" {size_text(plan.available or 0)}; a graph folder (hopflow convert) with --memory"
             " keeps features on disk"
         )
+
+
+_MOST_PARAMETERS = 256 << 20  # bytes of a model that is copied for a plan
 
 
 def _was_typed(context: typer.Context, name: str) -> bool:

@@ -99,9 +99,11 @@ def keep_expected_rows(
 
 
 def _key(graph: Graph, indices: Any, sampler: NeighborSampler, batch_size: int) -> object:
-    """What the chances of nodes depend on, beside the graph's edges."""
+    """What the chances of nodes depend on: seeds, sampler, and the very arrays of the edges."""
     seeds = Indices.of(graph, indices, "node")
-    return len(seeds), seeds.fingerprint, batch_size, repr(sampler), graph.num_edges()
+    edges = sampler.edges_of(graph).relations
+    arrays = tuple(x.data_ptr() for relation in edges for x in relation[:2])
+    return len(seeds), seeds.fingerprint, batch_size, repr(sampler), graph.num_edges(), arrays
 
 
 def chance_bins(

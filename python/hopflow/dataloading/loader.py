@@ -437,7 +437,7 @@ class DataLoader:
         for epoch in list_of(self._running):
             epoch.close()
 
-    def rewind(self) -> None:
+    def _rewind(self) -> None:
         """Begin with a whole epoch, where :meth:`load_state_dict` has left off in one."""
         self._resume, self._position = False, None
 

@@ -260,7 +260,7 @@ def _measure(loader: DataLoader, step: Callable[[Any], object], num_batches: int
     devices = [loader.device] if loader.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         probe = copy.copy(loader)
-        probe.rewind()
+        probe._rewind()
         warm_up = max(0, min(ahead, len(probe) - num_batches))
         epoch = iter(probe)
         try:

@@ -83,6 +83,9 @@ class NodePropDataset:
     >>> train_ids = dataset.get_idx_split()["train"]
     """
 
+    is_stored = False
+    """Whether the graph stays in a graph folder, from which it is read where it is used."""
+
     def __init__(self, raw: RawDataset) -> None:
         # Imported here so that the readers can be used (and tested) without the native module.
         from hopflow.graphs.create import graph
@@ -113,6 +116,7 @@ class NodePropDataset:
     ) -> NodePropDataset:
         """A data set of a graph that is made, and of what is known of its nodes."""
         made = cls.__new__(cls)
+        made.is_stored = True
         made.name, made.num_classes, made.node_ids = name, num_classes, node_ids
         made._graph, made._labels = graph, labels
         made._splits = None if splits is None else dict(splits)

@@ -112,6 +112,9 @@ class TypedNodePropDataset:
     >>> train_ids = dataset.get_idx_split()["train"]["paper"]
     """
 
+    is_stored = False
+    """Whether the graph stays in a graph folder, from which it is read where it is used."""
+
     def __init__(self, raw: RawTypedDataset) -> None:
         # Imported here so that the readers can be used (and tested) without the native module.
         from hopflow.graphs.create import heterograph
@@ -149,6 +152,7 @@ class TypedNodePropDataset:
     ) -> TypedNodePropDataset:
         """A data set of a graph that is made, and of what is known of its nodes."""
         made = cls.__new__(cls)
+        made.is_stored = True
         made.name, made.num_classes = name, num_classes
         made.class_names, made.node_ids = dict(class_names), dict(node_ids)
         made._graph, made._labels = graph, dict(labels)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import (
@@ -242,8 +243,8 @@ class Block(Graph):
         For layers that take :class:`~hopflow.structure.table_rows.TableRows`, such as
         :class:`hopflow.nn.SAGEConv`: ``conv(blocks[0], blocks[0].src_rows("feat"))`` has the same
         result as with ``blocks[0].srcdata["feat"]``, bit for bit, and where it is faster no copy
-        of the rows is made. Otherwise, and where a loader has brought the rows along, it is
-        ``srcdata[name]``.
+        of the rows is made. They are those of the column as it is when they are used. Otherwise,
+        and where a loader has brought the rows along, it is ``srcdata[name]``.
 
         Parameters
         ----------
@@ -268,8 +269,17 @@ class Block(Graph):
         found = column.in_table() if isinstance(column, InheritedRows) else None
         if found is None:
             return self._src_frame[name]
-        frame = self._dst_frame
-        return TableRows(*found, lambda: self._src_frame[name], lambda: frame[name])
+        table, ids = found
+        num_dst = self.num_dst_nodes()
+
+        def own() -> Tensor:
+            # Those that the loader has brought along, unless somebody has put others there.
+            own = self._dst_frame.snapshot().get(name)
+            if isinstance(own, InheritedRows) and not own.is_read:
+                return own.read()
+            return ops.gather_rows(table, ids[:num_dst])
+
+        return TableRows(table, ids, lambda: self._src_frame[name], own)
 
     def __repr__(self) -> str:
         if self._schema == ONE_TYPE_BLOCK:

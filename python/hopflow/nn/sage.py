@@ -137,6 +137,11 @@ class SAGEConv(nn.Module):
             Features or weights without one row for each node or edge.
         """
         if isinstance(feat, TableRows):
+            if feat.shape[0] != graph.num_src_nodes():
+                raise ValueError(
+                    f"feat: expected one row for each of the {graph.num_src_nodes()} source nodes,"
+                    f" got shape {list(feat.shape)}"
+                )
             if self._reads_table(graph, feat, edge_weight):
                 full = graph.adjacency.full()
                 sources = ops.gather_rows(feat.ids, full.indices)
@@ -210,6 +215,7 @@ class SAGEConv(nn.Module):
         return (
             self._aggre_type == "mean"
             and edge_weight is None
+            and is_plain(self.feat_drop, nn.Dropout)
             and not (self.training and self.feat_drop.p > 0)
             and isinstance(weight, Tensor)
             and feat.dtype == weight.dtype

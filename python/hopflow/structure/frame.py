@@ -263,7 +263,9 @@ class InheritedRows(LazyColumn):
         is_plain = type(table) is Tensor and table.device.type == "cpu" and table.dim() == 2
         if not is_plain or table.requires_grad or not table[:1].is_contiguous():
             return None
-        return table, ids()
+        wanted = ids()
+        # A batch on a GPU whose graph is on the CPU.
+        return (table, wanted) if wanted.device == table.device else None
 
 
 def rows_of(

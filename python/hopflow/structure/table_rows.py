@@ -56,5 +56,13 @@ class TableRows:
         """The rows of the destination nodes, gathered now."""
         return self._own()
 
+    def __reduce__(self) -> tuple[Callable[[Tensor], Tensor], tuple[Tensor]]:
+        # Another process has no parent graph: it gets the rows.
+        return _rows, (self.tensor(),)
+
     def __repr__(self) -> str:
         return f"TableRows(shape={list(self.shape)}, dtype={self.dtype})"
+
+
+def _rows(rows: Tensor) -> Tensor:
+    return rows

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 import hopflow as hf
-from hopflow.datasets.graph_folder.manifest import is_graph_folder
 from hopflow.graphs.graph import Graph
 from hopflow.storage import DiskColumn, EncodedColumn
 from hopflow.structure.frame import Column, read
@@ -87,7 +85,7 @@ def normalized(x: Tensor, is_wanted: bool) -> Tensor:
     return x / x.abs().sum(1, keepdim=True).clamp(min=1e-12) if is_wanted else x
 
 
-def features(config: TrainConfig, column: Column) -> Tensor | StoredColumn:
+def features(config: TrainConfig, column: Column, *, is_stored: bool) -> Tensor | StoredColumn:
     """A column of features as a run reads it: float32 rows.
 
     Columns of a graph folder stay where they are, on disk, mapped or in few bits, and are made
@@ -98,7 +96,6 @@ def features(config: TrainConfig, column: Column) -> Tensor | StoredColumn:
     ValueError
         Rows are to be normalized, of a column that stays where it is.
     """
-    is_stored = is_graph_folder(Path(config.data))
     if not is_stored and not isinstance(column, StoredColumn):
         return normalized(read(column).float(), config.normalize_features)
     if config.normalize_features:
@@ -152,14 +149,13 @@ def prepare(
     if for_training and split["train"].numel() == 0:
         raise ValueError(f"{config.data}: expected training nodes, got none")
     # A graph folder is taken as it is: its edges may be more than memory has room for.
-    is_stored = is_graph_folder(Path(config.data))
-    if config.undirected and not is_stored and not is_symmetric(graph):
+    if config.undirected and not dataset.is_stored and not is_symmetric(graph):
         graph = hf.add_reverse_edges(graph)
     else:
         # Frames of its own: the columns set below are not the data set's.
         graph = graph.local_var()
     frame = graph.node_frames()[graph.ntypes[0]]
-    frame["feat"] = features(config, frame.column("feat"))
+    frame["feat"] = features(config, frame.column("feat"), is_stored=dataset.is_stored)
     if labels is not None:
         graph.ndata["label"] = labels[:, 0]
     return graph, split

@@ -35,7 +35,7 @@ STAGES = ("sample", "gather", "forward", "backward", "step", "validate")
 # The data may have moved: they are known by their size.
 # torchrun hands a Ctrl-C on to processes that have had it from the terminal.
 _ONE_CTRL_C = 5.0
-_MAY_CHANGE = {"epochs", "device", "num_workers", "root", "data"}
+_MAY_CHANGE = {"epochs", "device", "num_workers", "root", "data", "memory", "edges"}
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ class Task(ABC):
         One for each node of that type, shape [N].
     num_nodes : int
         Nodes of that type, N.
+    is_stored : bool
+        Whether the graph stays in a graph folder.
     """
 
     config: TrainConfig
@@ -49,6 +51,7 @@ class Task(ABC):
     split: dict[str, Tensor]
     labels: Tensor | None
     num_nodes: int
+    is_stored: bool
 
     @abstractmethod
     def sizes(self) -> dict[str, Any]:
@@ -109,8 +112,13 @@ class Task(ABC):
         """The data in a line."""
 
     def notes(self, model: Any) -> list[str]:
-        """What a user should know of a model before the run, a line each."""
-        return []
+        """What a user should know of a run before it begins, a line each."""
+        if not (self.is_stored and self.config.undirected):
+            return []
+        return [
+            f"{self.config.data} is trained on as it is stored; reverse edges are added by hopflow"
+            " convert --undirected"
+        ]
 
 
 class OneTypeTask(Task):
@@ -131,7 +139,7 @@ class OneTypeTask(Task):
             raise ValueError(
                 f"fanout: {config.data} has one relation, without a name; expected an int a layer"
             )
-        self.config = config
+        self.config, self.is_stored = config, dataset.is_stored
         self.graph, self.split = prepare(config, dataset, for_training=for_training)
         self.labels = self.graph.ndata.get("label")
         self.num_nodes = self.graph.num_nodes()
@@ -223,7 +231,7 @@ class TypedTask(Task):
         target_type: str | None = None,
         for_training: bool = True,
     ) -> None:
-        self.config = config
+        self.config, self.is_stored = config, dataset.is_stored
         self.graph, self.target_type, self.split = prepare_typed(
             config, dataset, target_type=target_type, for_training=for_training
         )
@@ -301,15 +309,17 @@ class TypedTask(Task):
         )
 
     def notes(self, model: Any) -> list[str]:
+        known = super().notes(model)
         learned = {ntype: self._sizes.num_nodes[ntype] for ntype in model.encoder.learned}
         if not learned:
-            return []
+            return known
         size = sum(learned.values()) * self.config.hidden * 4
         rows = ", ".join(f"{count:,} of {ntype}" for ntype, count in learned.items())
         # Adam keeps two moments of each number, and the best model is kept beside the last.
         return [
+            *known,
             f"types without features have rows that are learned: {rows}; {size / 1e6:,.0f} MB at"
-            f" width {self.config.hidden}, {4 * size / 1e6:,.0f} MB with all that training keeps"
+            f" width {self.config.hidden}, {4 * size / 1e6:,.0f} MB with all that training keeps",
         ]
 
 

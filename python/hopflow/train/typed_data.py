@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hopflow.datasets.graph_folder.manifest import is_graph_folder
 from hopflow.datasets.typed_dataset import REVERSE
 from hopflow.graphs.graph import Graph
 from hopflow.structure.adjacency import Adjacency
@@ -43,14 +41,13 @@ def prepare_typed(
     graph, labels = dataset[0]
     # Frames of its own: the columns set below are not the data set's.
     # A graph folder is taken as it is: its edges may be more than memory has room for.
-    is_stored = is_graph_folder(Path(config.data))
-    adds = config.undirected and not is_stored
+    adds = config.undirected and not dataset.is_stored
     graph = add_reverse_relations(graph) if adds else graph.local_var()
     target = config.target_type or target_type
     target = _target(config.data, graph, labels, target, for_training=for_training)
     for frame in graph.node_frames().values():
         if "feat" in frame:
-            frame["feat"] = features(config, frame.column("feat"))
+            frame["feat"] = features(config, frame.column("feat"), is_stored=dataset.is_stored)
     split: dict[str, Tensor] = {}
     own = labels.get(target)
     if own is not None and own.shape[1] != 1:

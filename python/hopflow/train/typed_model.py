@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hopflow.graphs.block import Block
 from hopflow.graphs.graph import Graph
-from hopflow.structure.frame import NID
+from hopflow.structure.frame import NID, take_rows
 from hopflow.structure.types import Relation, told
 from hopflow.train.config import TrainConfig
 from hopflow.train.data import num_features
@@ -127,9 +127,11 @@ class Encoder(nn.Module):
         """Rows of every node of a graph, on the CPU; learned ones share the parameters' memory."""
         rows = {ntype: table.weight.cpu() for ntype, table in zip(self.learned, self._tables())}
         for ntype, linear in zip(self.featured, self.linears):
-            x = graph.nodes[ntype].data["feat"]
+            frame = graph.node_frames()[ntype]
+            column = frame.column("feat")
             device = next(linear.parameters()).device
-            chunks = torch.split(x, _CHUNK)
+            every = torch.arange(frame.num_rows, device=graph.device)
+            chunks = (take_rows("feat", column, ids) for ids in torch.split(every, _CHUNK))
             parts = [linear(chunk.to(device)).float().cpu() for chunk in chunks]
             rows[ntype] = torch.cat(parts)
         return rows

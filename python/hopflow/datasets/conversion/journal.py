@@ -41,11 +41,17 @@ class Journal:
     ) -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
+        if any(folder.iterdir()) and not (folder / "lock").exists():
+            raise FileExistsError(
+                f"{folder}: is no conversion's folder, and not empty; a conversion needs the name"
+            )
         self._lock = (folder / "lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             self._lock.close()
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
             raise BlockingIOError(
                 errno.EAGAIN, f"{folder}: another conversion is at work in it"
             ) from None

@@ -263,17 +263,22 @@ def _edge_list(path: Path, options: Options) -> Source:
     if options.ids != "row":
         if options.split is not None or options.num_nodes is not None:
             raise ValueError(f"split, num_nodes: do not apply where ids are {options.ids}")
-        if isinstance(features, Table):
-            feature_ids = _id_column(features)
+        if features is not None:
+            feature_ids = _id_column(features) if isinstance(features, Table) else None
+            if feature_ids is None:
+                raise ValueError(_needs_ids("features", options.features, options.ids))
     if options.labels is not None:
         files.append(options.labels)
         labels_file = options.labels
         if not labels_file.is_file():
             raise FileNotFoundError(f"{labels_file}: expected labels, no such file")
-        if options.ids != "row" and suffix_of(labels_file) in TABLE_SUFFIXES:
-            table_of_labels = as_table(labels_file)
-            column = _id_column(table_of_labels)
-            label_ids = None if column is None else (table_of_labels, column)
+        if options.ids != "row":
+            is_table = suffix_of(labels_file) in TABLE_SUFFIXES
+            table_of_labels = as_table(labels_file) if is_table else None
+            column = None if table_of_labels is None else _id_column(table_of_labels)
+            if table_of_labels is None or column is None:
+                raise ValueError(_needs_ids("labels", labels_file, options.ids))
+            label_ids = (table_of_labels, column)
 
         def labels() -> Array:
             return read_array(labels_file, keys=("label", "y"), holes=True)
@@ -293,6 +298,14 @@ def _edge_list(path: Path, options: Options) -> Source:
         labels_name=str(options.labels),
         split=split,
         split_name=split_name,
+    )
+
+
+def _needs_ids(what: str, file: Path | None, ids: str) -> str:
+    """What is wrong with rows that do not say whose they are."""
+    return (
+        f"{file}: {what} of nodes whose ids are {ids}: expected a table with the ids in a column"
+        f" {', '.join(ID_NAMES)}, without which nobody knows whose row is whose"
     )
 
 

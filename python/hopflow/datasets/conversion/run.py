@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,16 +131,23 @@ def convert(
     )
     path, target = Path(source), Path(os.path.realpath(folder))
     made = open_source(path, options)
+    if not made.name:  # of a hidden file
+        made = replace(made, name=target.name)
     working = target.with_name(f"{target.name}.converting")
     key = _key(path, made, options)
     finished = _finished(working, target) if key_of(working) == key else None
     if finished is not None:
         shutil.rmtree(working)
         return finished
-    check_place(folder, overwrite=overwrite)
+
+    def check() -> None:
+        check_place(folder, overwrite=overwrite)
+
+    check()
     journal = Journal(working, key, on_message)
     try:
-        return Conversion(journal, made, options, target, on_progress).run()
+        check()  # another conversion may have ended while this one waited to begin
+        return Conversion(journal, made, options, target, on_progress, check).run()
     except ValueError:
         # The source or an option must change, and then nothing of this is of use.
         shutil.rmtree(working, ignore_errors=True)

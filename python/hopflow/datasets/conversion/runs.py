@@ -118,14 +118,18 @@ def planned(edges: EdgeRows, num_nodes: int, options: Options) -> Plan:
     widths = [stream.width for stream in streams]
     came = row_bytes(edges.src) + row_bytes(edges.dst) + sum(widths)
     group = options.group_edges(ends.width + sum(widths), max(widths))
-    # Some buckets to a group, so that groups fill the memory; few where there are many runs.
-    wanted = min(_MOST_BUCKETS, max(256, 64 * (most // group + 1)), num_nodes)
+    # Some buckets to a group, so that groups fill the memory; but each run has an offset for each
+    # bucket, and all offsets are in memory. Groups that become too large are split again.
+    chunk = options.chunk_edges(came)
+    affordable = options.memory // 8 // (8 * (most // chunk + 1))
+    wanted = min(64 * (most // group + 1), affordable)
+    wanted = min(_MOST_BUCKETS, max(256, wanted), num_nodes)
     shift = 0
     while (num_nodes - 1 >> shift) + 1 > wanted:
         shift += 1
     return Plan(
         num_nodes=num_nodes, shift=shift, streams=tuple(streams), names=tuple(names),
-        chunk=options.chunk_edges(came), group=group,
+        chunk=chunk, group=group,
     )  # fmt: skip
 
 

@@ -48,6 +48,9 @@ class Conversion:
         The folder to write.
     on_progress : callable, optional
         Called with what is being done, how much of it is done, and how much there is.
+    check_target : callable
+        Raises an error if the folder may not be put in place: called just before that, since hours
+        may have passed.
     """
 
     def __init__(
@@ -57,7 +60,9 @@ class Conversion:
         options: Options,
         target: Path,
         on_progress: OnProgress | None,
+        check_target: Callable[[], None],
     ) -> None:
+        self._check_target = check_target
         self._journal, self._source, self._options = journal, source, options
         self._target = target
         self._tell = on_progress or (lambda what, done, total: None)
@@ -138,6 +143,7 @@ class Conversion:
         if not any((self._made / "split").iterdir()):
             (self._made / "split").rmdir()
         sync_folder(self._made)
+        self._check_target()
         (self._journal.folder / "finished").write_text(manifest.graph_id, encoding="utf-8")
         put_in_place(self._made, self._target)
         sync_folder(self._target.parent)

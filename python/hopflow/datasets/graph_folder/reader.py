@@ -67,7 +67,8 @@ class NodeIds(Sequence[Any]):
         """
         if isinstance(node, Tensor):
             node = node.tolist()
-        nodes = np.arange(len(self))[node] if isinstance(node, slice) else np.asarray(node)
+        is_part = isinstance(node, slice) or np.asarray(node).dtype == bool
+        nodes = np.arange(len(self))[node] if is_part else np.asarray(node)
         if self._bytes is None:
             found = self._values[nodes]
             return int(found) if nodes.ndim == 0 else np.asarray(found)

@@ -148,7 +148,7 @@ def save_folder(
     for key, part in found_splits.items():
         for ntype, ids in part.items():
             arrays[f"split/{key}-{manifest.ntypes.index(ntype)}.npy"] = ids
-    return _write(target, manifest, arrays, on_progress, chunk_bytes)
+    return _write(target, manifest, arrays, on_progress, chunk_bytes, overwrite)
 
 
 def _write(
@@ -157,6 +157,7 @@ def _write(
     arrays: Mapping[str, ArrayLike],
     on_progress: Callable[[int, int], None] | None,
     chunk_bytes: int,
+    overwrite: bool,
 ) -> str:
     temporary = sibling(target, "tmp")
     progress = Progress(sum(x.nbytes for x in arrays.values()), on_progress)
@@ -167,6 +168,7 @@ def _write(
             out.copy(path, array)
         manifest = manifest.with_files(out.files)
         write_json(temporary / MANIFEST, manifest.to_json())
+        check_place(target, overwrite=overwrite)  # once more: writing may have taken hours
         put_in_place(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
