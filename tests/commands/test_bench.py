@@ -227,7 +227,7 @@ def test_the_schema_and_the_report(run, tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["nope"], "no case begins with 'nope'; there are attention, blocks, compact"),
+        (["nope"], "no case begins with 'nope'; there are add_to_sources, attention"),
         (["--peer", "dgl"], "--peer: expected name=/path/to/python, got 'dgl'"),
         (["--peer", "dgl=/missing/python"], "--peer dgl: /missing/python: no such file"),
         (["--peer", f"tf={sys.executable}"], "--peer: expected one of dgl, graphbolt, pyg"),
@@ -255,8 +255,8 @@ def test_what_is_no_result_is_refused(tmp_path):
 def test_every_case_is_declared_well():
     found = case_module.discover(bench.find())
     assert {name.split(".")[0] for name in found} == {
-        "attention", "blocks", "limits", "compact", "csc", "cuda", "epoch", "gather",
-        "growth", "loader", "overhead", "owners", "partition", "sample", "sample_weighted",
+        "add_to_sources", "attention", "blocks", "limits", "compact", "csc", "cuda", "disk_rows",
+        "epoch", "first_layer", "gather", "gather_decoded", "growth", "loader", "overhead", "owners", "partition", "sample", "sample_weighted",
         "sddmm", "spmm", "spmm_binary",
     }  # fmt: skip
     for _, case in found.values():
