@@ -85,6 +85,11 @@ def normalized(x: Tensor, is_wanted: bool) -> Tensor:
     return x / x.abs().sum(1, keepdim=True).clamp(min=1e-12) if is_wanted else x
 
 
+def stays_in_folder(dataset: Any) -> bool:
+    """Whether a data set's graph is read from a graph folder; one of the user's own is not."""
+    return bool(getattr(dataset, "is_stored", False))
+
+
 def features(config: TrainConfig, column: Column, *, is_stored: bool) -> Tensor | StoredColumn:
     """A column of features as a run reads it: float32 rows.
 
@@ -149,13 +154,13 @@ def prepare(
     if for_training and split["train"].numel() == 0:
         raise ValueError(f"{config.data}: expected training nodes, got none")
     # A graph folder is taken as it is: its edges may be more than memory has room for.
-    if config.undirected and not dataset.is_stored and not is_symmetric(graph):
+    if config.undirected and not stays_in_folder(dataset) and not is_symmetric(graph):
         graph = hf.add_reverse_edges(graph)
     else:
         # Frames of its own: the columns set below are not the data set's.
         graph = graph.local_var()
     frame = graph.node_frames()[graph.ntypes[0]]
-    frame["feat"] = features(config, frame.column("feat"), is_stored=dataset.is_stored)
+    frame["feat"] = features(config, frame.column("feat"), is_stored=stays_in_folder(dataset))
     if labels is not None:
         graph.ndata["label"] = labels[:, 0]
     return graph, split

@@ -18,7 +18,7 @@ from hopflow.structure.frame import read
 from hopflow.structure.stored_column import StoredColumn
 from hopflow.structure.table_rows import TableRows
 from hopflow.train.config import MODELS, TrainConfig
-from hopflow.train.data import num_features, prepare
+from hopflow.train.data import num_features, prepare, stays_in_folder
 from hopflow.train.inference import DEFAULT_CHUNK_EDGES, layerwise_inference
 from hopflow.train.model import GraphSAGE
 from hopflow.train.ranks import ALONE, Ranks
@@ -139,7 +139,7 @@ class OneTypeTask(Task):
             raise ValueError(
                 f"fanout: {config.data} has one relation, without a name; expected an int a layer"
             )
-        self.config, self.is_stored = config, dataset.is_stored
+        self.config, self.is_stored = config, stays_in_folder(dataset)
         self.graph, self.split = prepare(config, dataset, for_training=for_training)
         self.labels = self.graph.ndata.get("label")
         self.num_nodes = self.graph.num_nodes()
@@ -231,7 +231,7 @@ class TypedTask(Task):
         target_type: str | None = None,
         for_training: bool = True,
     ) -> None:
-        self.config, self.is_stored = config, dataset.is_stored
+        self.config, self.is_stored = config, stays_in_folder(dataset)
         self.graph, self.target_type, self.split = prepare_typed(
             config, dataset, target_type=target_type, for_training=for_training
         )

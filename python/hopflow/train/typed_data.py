@@ -14,7 +14,7 @@ from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import Columns
 from hopflow.structure.types import Relation, Schema, told
 from hopflow.train.config import OTHERS, Fanout, TrainConfig
-from hopflow.train.data import edge_hash, features
+from hopflow.train.data import edge_hash, features, stays_in_folder
 
 
 def prepare_typed(
@@ -41,13 +41,15 @@ def prepare_typed(
     graph, labels = dataset[0]
     # Frames of its own: the columns set below are not the data set's.
     # A graph folder is taken as it is: its edges may be more than memory has room for.
-    adds = config.undirected and not dataset.is_stored
+    adds = config.undirected and not stays_in_folder(dataset)
     graph = add_reverse_relations(graph) if adds else graph.local_var()
     target = config.target_type or target_type
     target = _target(config.data, graph, labels, target, for_training=for_training)
     for frame in graph.node_frames().values():
         if "feat" in frame:
-            frame["feat"] = features(config, frame.column("feat"), is_stored=dataset.is_stored)
+            frame["feat"] = features(
+                config, frame.column("feat"), is_stored=stays_in_folder(dataset)
+            )
     split: dict[str, Tensor] = {}
     own = labels.get(target)
     if own is not None and own.shape[1] != 1:
