@@ -272,3 +272,20 @@ def test_nothing_is_read_at_opening(tmp_path):
     assert len(names) == 10
     assert all(f"{tmp_path}/out" in maps and name in maps for name in names)
     assert dataset[0][0].ndata["feat"].data_ptr() % 4096 == 128 % 4096  # behind the header
+
+
+@pytest.mark.parametrize("form", ["folder", "npz"])
+def test_a_column_of_two_nodes_in_fortran_order(form, tmp_path):
+    arrays = {
+        "src": np.array([0, 1]), "dst": np.array([1, 0]),
+        "feat": np.asfortranarray(np.arange(10, dtype=np.float32).reshape(2, 5)),
+    }  # fmt: skip
+    source = tmp_path / ("g.npz" if form == "npz" else "s")
+    if form == "npz":
+        np.savez(source, **arrays)
+    else:
+        source.mkdir()
+        for name, array in arrays.items():
+            np.save(source / f"{name}.npy", array)
+    datasets.convert(source, tmp_path / "g")
+    assert datasets.load(tmp_path / "g")[0][0].ndata["feat"].tolist() == arrays["feat"].tolist()

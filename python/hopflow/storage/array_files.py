@@ -174,6 +174,33 @@ class ArrayWriter:
         self._file.close()
 
 
+def read_header(opened: Any, name: str) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
+    """The dtype, the shape and whether the order is Fortran's of an array, up to its first byte.
+
+    Parameters
+    ----------
+    opened : binary file
+        At its beginning.
+    name : str
+        What messages call it.
+
+    Raises
+    ------
+    ValueError
+        It is no `.npy` file of format 1 or 2.
+    """
+    try:
+        version = np.lib.format.read_magic(opened)
+        reader = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, is_fortran, dtype = reader(opened)
+    except (ValueError, KeyError, EOFError) as error:
+        raise ValueError(f"{name}: expected an .npy file, {error}") from None
+    return dtype, shape, is_fortran
+
+
 def check_array(
     file: Path, name: str, record: ArrayRecord, other: str = "part or partitioning"
 ) -> None:
@@ -200,15 +227,7 @@ def check_array(
     if not file.is_file():
         raise FileNotFoundError(f"{name}: no such file")
     with file.open("rb") as opened:
-        try:
-            version = np.lib.format.read_magic(opened)
-            reader = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            shape, is_fortran, dtype = reader(opened)
-        except (ValueError, KeyError, EOFError) as error:
-            raise ValueError(f"{name}: expected an .npy file, {error}") from None
+        dtype, shape, is_fortran = read_header(opened, name)
         start = opened.tell()
         if dtype != np.dtype(record.dtype) or dtype.hasobject:
             raise ValueError(f"{name}: expected dtype {record.dtype}, got {dtype}")

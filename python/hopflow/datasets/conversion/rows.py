@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hopflow.datasets.dataset import Array
+from hopflow.storage.array_files import read_header
 
 _SMALL = 64 << 20  # bytes of an array that may be in memory, whatever there is of it
 _ROW = re.compile(r"\brow (\d+)")
@@ -305,7 +306,14 @@ class _Turned:
         return self.across.shape[::-1]
 
     def pieces(self, step: int, first: int = 0, last: int | None = None) -> Iterator[Array]:
-        raise NotImplementedError("its two rows are read with two_rows")
+        # A column of two nodes, whole. Edges, which may be many, are read with two_rows.
+        whole = np.empty(self.shape, self.dtype)
+        begin = 0
+        for piece in self.across.pieces(1 << 16):
+            whole[:, begin : begin + len(piece)] = piece.T
+            begin += len(piece)
+        for at in range(first, 2 if last is None else last, step):
+            yield whole[at : min(at + step, 2 if last is None else last)]
 
 
 def two_rows(rows: Rows) -> tuple[Rows, Rows]:
@@ -375,15 +383,7 @@ def bytes_of(array: Array) -> memoryview:
 
 
 def _header(opened: Any, what: str) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
-    try:
-        version = np.lib.format.read_magic(opened)
-        reader = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, is_fortran, dtype = reader(opened)
-    except (ValueError, KeyError, EOFError) as error:
-        raise ValueError(f"{what}: expected an .npy file, {error}") from None
+    dtype, shape, is_fortran = read_header(opened, what)
     if dtype.hasobject:
         raise ValueError(f"{what}: holds pickled Python objects, which hopflow never loads")
     return dtype, shape, is_fortran
