@@ -112,3 +112,88 @@ def test_a_profiler_shows_the_wait():
             pass
     found = {event.key: event.count for event in profile.key_averages()}
     assert found["hopflow: wait for a batch"] == 9  # 8 batches, and the end
+
+
+def waits_for_the_disk(loader):
+    """A loader that has waited for half of the time, for reads of two workers."""
+    loader.num_workers = 2
+    times = loader._times
+    times.asked(0, 10**9, is_batch=True)
+    times.asked(2 * 10**9, 2 * 10**9, is_batch=True)
+    times.add("reading", 2 * 10**9)
+    return loader.report()
+
+
+@pytest.fixture
+def on_disk(tmp_path):
+    """A graph with hubs and a column of 1,000 float32 on disk, of which some rows are cached."""
+
+    def made(cached_rows):
+        torch.manual_seed(0)
+        src = (torch.rand(20_000) ** 3 * 4000).long()
+        graph = hf.graph((src, torch.randint(4000, (20_000,))), num_nodes=4000)
+        np.save(tmp_path / "feat.npy", np.zeros((4000, 1000), np.float32))
+        memory = 4 * 4000 + (4000 + 9) * cached_rows
+        graph.ndata["feat"] = DiskColumn(tmp_path / "feat.npy", memory=memory)
+        return graph
+
+    return made
+
+
+def test_advice_says_how_large_a_cache_halves_the_waiting(on_disk):
+    graph = on_disk(500)
+    loader = loader_of(graph)
+    column = graph.node_frames()["_N"].column("feat")
+    assert column.capacity == 500
+    assert waits_for_the_disk(loader).larger_cache is None  # nothing is known of its rows
+    assert "hopflow.plan says how large" in loader.report().advice
+    (kept,) = loader.keep_expected_rows().values()
+    report = waits_for_the_disk(loader)
+    found = report.larger_cache
+    assert found.column == "feat"
+    assert found.present_memory == column.report().memory == 16_000 + 500 * 4009
+    assert found.present_hit_rate == kept.expected_hit_rate
+    # Half a second of waiting less takes a second of reading less, half a second of each worker.
+    assert report.misses_for_half == pytest.approx(1 - report.waiting / report.reading)
+    misses = (1 - found.hit_rate) / (1 - found.present_hit_rate)
+    assert misses == pytest.approx(report.misses_for_half, abs=2e-3)
+    assert f"a cache of {found.memory / 1e6:.3g} MB in place of 2.02 MB" in report.advice
+    # It is as said: of a cache of that size.
+    column = DiskColumn(column.file, memory=found.memory)
+    graph.ndata["feat"] = column
+    (kept,) = loader.keep_expected_rows().values()
+    assert kept.expected_hit_rate == pytest.approx(found.hit_rate, abs=1e-6)
+    before = column.report()
+    for _, _, blocks in loader_of(graph, shuffle=True):
+        _ = blocks[0].srcdata["feat"]
+    now = column.report()
+    hits = (now.hits - before.hits) / (now.rows - before.rows)
+    assert hits == pytest.approx(found.hit_rate, abs=0.03)
+
+
+def test_advice_after_a_plan_knows_that_kept_rows_may_suffice(on_disk):
+    graph = on_disk(2500)
+    loader = loader_of(graph)
+    hf.plan(loader, num_batches=2)
+    report = waits_for_the_disk(loader)
+    assert report.larger_cache.memory > 0
+    assert "keep_expected_rows()" in report.advice
+    graph.ndata["other"] = torch.ones(4000)
+    assert waits_for_the_disk(loader).larger_cache == report.larger_cache
+    # Another sampler makes other batches.
+    loader.graph_sampler = hf.dataloading.NeighborSampler([2])
+    assert waits_for_the_disk(loader).larger_cache is None
+
+
+def test_no_cache_is_named_where_other_stages_make_the_model_wait(on_disk):
+    graph = on_disk(500)
+    loader = loader_of(graph)
+    loader.keep_expected_rows()
+    waits_for_the_disk(loader)
+    loader._times.add("sampling", 10**11)
+    assert loader.report().misses_for_half is None
+    assert loader.report().larger_cache is None
+    nothing = dict.fromkeys(("sampling", "gathering", "transposing", "copying"), 0.0)
+    # Even without any reading more than half of the waiting would be left.
+    few = LoaderReport(batches=1, seconds=9.0, waiting=8.0, reading=1.0, num_workers=1, **nothing)
+    assert few.misses_for_half is None

@@ -82,7 +82,7 @@ def keep_expected_rows(
         raise ValueError("graph: expected a node column on disk that has a cache, got none")
     chances = node_chances(graph, indices, sampler, batch_size)
     bins = [ChanceBins(chance) for chance in chances]
-    key = _key(graph, indices, sampler, batch_size)
+    _note(graph, indices, sampler, batch_size, bins)
     found = {}
     for (ntype, name), column in columns.items():
         t = graph.schema.ntypes.index(ntype)
@@ -90,7 +90,6 @@ def keep_expected_rows(
         (rate,) = bins[t].fixed_hit_rates([column.capacity])
         found[ntype, name] = KeptRows(ids.shape[0], column.report().memory, rate)
         column.keep(ids, fill=False)
-        column.kept_for = key, bins
     del chances, ids  # the caches need the room
     if fill:
         for column in columns.values():
@@ -106,20 +105,38 @@ def _key(graph: Graph, indices: Any, sampler: NeighborSampler, batch_size: int) 
     return len(seeds), seeds.fingerprint, batch_size, repr(sampler), graph.num_edges(), arrays
 
 
+def _note(
+    graph: Graph, indices: Any, sampler: NeighborSampler, batch_size: int, bins: list[ChanceBins]
+) -> None:
+    key = _key(graph, indices, sampler, batch_size)
+    for column in disk_columns(graph).values():
+        column.chances = key, bins
+
+
+def noted_bins(
+    graph: Graph, indices: Any, sampler: NeighborSampler, batch_size: int
+) -> list[ChanceBins] | None:
+    """What :func:`chance_bins` or :func:`keep_expected_rows` has computed for the same batches."""
+    key = _key(graph, indices, sampler, batch_size)
+    for column in disk_columns(graph).values():
+        if column.chances is not None and column.chances[0] == key:
+            return list(column.chances[1])
+    return None
+
+
 def chance_bins(
     graph: Graph, indices: Any, sampler: NeighborSampler, batch_size: int
 ) -> list[ChanceBins]:
     """How many nodes there are of each chance to be in a batch, by type.
 
-    To compute them takes a pass over the edges for each hop: those that rows were kept by are used
-    where nothing has changed since.
+    To compute them takes a pass over the edges for each hop: what is known already is used.
     """
-    key = _key(graph, indices, sampler, batch_size)
-    for column in disk_columns(graph).values():
-        kept = column.kept_for
-        if kept is not None and kept[0] == key:
-            return list(kept[1])
-    return [ChanceBins(chance) for chance in node_chances(graph, indices, sampler, batch_size)]
+    bins = noted_bins(graph, indices, sampler, batch_size)
+    if bins is None:
+        chances = node_chances(graph, indices, sampler, batch_size)
+        bins = [ChanceBins(chance) for chance in chances]
+        _note(graph, indices, sampler, batch_size, bins)
+    return bins
 
 
 def node_chances(
@@ -148,3 +165,58 @@ def disk_columns(graph: Graph) -> dict[tuple[str, str], DiskColumn]:
             if isinstance(column, DiskColumn):
                 found[ntype, name] = column
     return found
+
+
+@dataclass(frozen=True)
+class LargerCache:
+    """A cache in front of a column on disk with which batches would read less.
+
+    Attributes
+    ----------
+    column : str
+        The column, "type.column" where there are several types.
+    memory, hit_rate : int, float
+        Its bytes, and the share of a batch's rows that it would have.
+    present_memory, present_hit_rate : int, float
+        The same of the cache that there is.
+    """
+
+    column: str
+    memory: int
+    hit_rate: float
+    present_memory: int
+    present_hit_rate: float
+
+
+def larger_cache(
+    graph: Graph, indices: Any, sampler: Any, batch_size: int, misses: float
+) -> LargerCache | None:
+    """The smallest cache with which a column misses ``misses`` times as many rows as it does.
+
+    Of the column that has read most from disk; with the rows most likely to be wanted. None where
+    there is no column on disk, or nothing is known of its rows' chances (:func:`chance_bins`).
+    """
+    columns = disk_columns(graph)
+    if not columns or not isinstance(sampler, NeighborSampler):
+        return None
+    bins = noted_bins(graph, indices, sampler, batch_size)
+    if bins is None:
+        return None
+    (ntype, name), column = max(columns.items(), key=lambda item: item[1].report().bytes)
+    own = bins[graph.schema.ntypes.index(ntype)]
+    rates = own.fixed_hit_rates if column.keeps_fixed_rows else own.recent_hit_rates
+    (present,) = rates([column.capacity])
+    wanted = 1 - misses * (1 - present)
+    fewest, most = 0, column.shape[0]
+    while fewest < most:
+        middle = (fewest + most) // 2
+        if own.fixed_hit_rates([middle])[0] < wanted:
+            fewest = middle + 1
+        else:
+            most = middle
+    sizes = [
+        ops.cache_bytes(column.shape[0], column.row_bytes, rows) for rows in (most, column.capacity)
+    ]
+    (rate,) = own.fixed_hit_rates([most])
+    key = name if graph.is_homogeneous else f"{ntype}.{name}"
+    return LargerCache(key, sizes[0], rate, sizes[1], present)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from multiprocessing.context import BaseContext
 from typing import Any, NoReturn, cast
 
@@ -13,7 +14,7 @@ import torch
 import hopflow.ops as ops
 from hopflow.dataloading.epoch import AnySampler, Epoch, Plan, RunningEpoch, list_of
 from hopflow.dataloading.indices import Indices
-from hopflow.dataloading.kept_rows import KeptRows, keep_expected_rows
+from hopflow.dataloading.kept_rows import KeptRows, keep_expected_rows, larger_cache
 from hopflow.dataloading.native import NativeEpoch, is_plain
 from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.dataloading.on_device import DeviceEpoch, FeatureCaches
@@ -444,7 +445,12 @@ class DataLoader:
     def report(self) -> LoaderReport:
         """Where the time of the latest epoch went: waiting, sampling, gathering, reading, copying;
         ``print`` shows it by batch, with a sentence of advice."""
-        return self._times.report(self.num_workers)
+        report = self._times.report(self.num_workers)
+        misses = report.misses_for_half
+        if misses is None or isinstance(self.graph, GraphInParts):
+            return report
+        given = self.graph, self.indices, self.graph_sampler, self.batch_size
+        return replace(report, larger_cache=larger_cache(*given, misses))
 
     def cache_hit_rates(self) -> dict[str, float]:
         """Of each column in ``gpu_cache``, the share of rows read that were found there."""

@@ -12,6 +12,10 @@ from typing import Any
 import torch
 from torch.autograd import _profiler_enabled  # type: ignore[attr-defined]
 
+from hopflow.dataloading.kept_rows import LargerCache
+from hopflow.storage.memory import available_memory
+from hopflow.storage.sizes import size_text
+
 STAGES = ("sampling", "gathering", "reading", "transposing", "copying")
 """What is done to make a batch: edges drawn and renumbered (of samplers in Python: all that
 ``sample`` does); columns gathered from memory; columns read from disk; edges grouped by source for
@@ -65,7 +69,9 @@ class LoaderTimes:
         """The sums as they are now."""
         with self._lock:
             begin, end = self._begin or 0, self._end or 0
-            stages = {name: value * _SECONDS for name, value in self._stages.items()}
+            stages: dict[str, Any] = {
+                name: value * _SECONDS for name, value in self._stages.items()
+            }
             return LoaderReport(
                 batches=self._batches,
                 seconds=(end - begin) * _SECONDS,
@@ -93,6 +99,9 @@ class LoaderReport:
         wait for the disk without using a processor.
     num_workers : int
         Threads that made batches; 0: the consumer itself, for which making them is waiting.
+    larger_cache : LargerCache or None
+        Where batches wait for a disk: the cache that would halve the waiting, if it is known how
+        likely rows are wanted (from :func:`hopflow.plan` or :meth:`DataLoader.keep_expected_rows`).
     """
 
     batches: int
@@ -104,6 +113,7 @@ class LoaderReport:
     transposing: float
     copying: float
     num_workers: int
+    larger_cache: LargerCache | None = None
 
     @property
     def waiting_share(self) -> float:
@@ -153,14 +163,45 @@ class LoaderReport:
                 " makes them meanwhile"
             )
         stage = self.slowest_stage
+        if stage == "reading" and self.larger_cache is not None:
+            return f"the model waits {share} of the time, mostly for {stage}: {self._cache()}"
         why = {
             "sampling": "more workers, as far as there are processors, or a smaller fanout",
             "gathering": "more workers, as far as there are processors, or columns in fewer bits",
-            "reading": "a larger cache, keep_expected_rows(), more workers or a faster disk",
+            "reading": "a larger cache (hopflow.plan says how large), keep_expected_rows(), more"
+            " workers or a faster disk",
             "transposing": "more workers, as far as there are processors,",
             "copying": "columns in fewer bits, or a cache of rows on the GPU (gpu_cache)",
         }[stage]
         return f"the model waits {share} of the time, mostly for {stage}: {why} would help"
+
+    def _cache(self) -> str:
+        """What would halve the waiting."""
+        found = self.larger_cache
+        assert found is not None
+        rates = (
+            f"{100 * found.hit_rate:.0f} % of the rows in place of"
+            f" {100 * found.present_hit_rate:.0f} %"
+        )
+        if found.memory <= found.present_memory:
+            return f"keep_expected_rows() would halve it ({rates})"
+        size, now = size_text(found.memory), size_text(found.present_memory)
+        than = f"in place of {now}" if found.present_memory else f"for the column {found.column!r}"
+        text = f"a cache of {size} {than}, filled by keep_expected_rows(), would halve it ({rates})"
+        more = available_memory()
+        if more is not None and found.memory - found.present_memory > more:
+            text += f"; this machine has {size_text(more)} left"
+        return text
+
+    @property
+    def misses_for_half(self) -> float | None:
+        """To what share rows read from disk must fall for the consumer to wait half as long; None
+        where other stages make it wait."""
+        if self.slowest_stage != "reading" or self.waiting_share < _LITTLE:
+            return None
+        # Workers read at the same time.
+        share = 1 - self.waiting / 2 * max(1, self.num_workers) / self.reading
+        return share if share >= 0 else None
 
 
 def profiled(name: str) -> Any:

@@ -97,7 +97,7 @@ class DiskColumn(StoredColumn):
         The file is shorter than its header says, or cannot be opened.
     """
 
-    __slots__ = ("_arguments", "_kept", "_mapped", "_num_writes", "_rows", "file", "kept_for")
+    __slots__ = ("_arguments", "_kept", "_mapped", "_num_writes", "_rows", "chances", "file")
 
     def __init__(
         self,
@@ -125,8 +125,8 @@ class DiskColumn(StoredColumn):
         self._mapped: Tensor | None = None
         self._num_writes = 0
         self._kept: Tensor | None = None
-        # What the kept rows were chosen for: noted by whoever chose them, and by nobody else.
-        self.kept_for: tuple[object, Any] | None = None
+        # How likely its rows are wanted, and by what: noted by whoever computed it.
+        self.chances: tuple[object, Any] | None = None
         self._arguments: dict[str, Any] = {
             "memory": memory, "direct": direct, "writable": writable, "dtype": dtype,
             "reader": reader,
@@ -210,7 +210,6 @@ class DiskColumn(StoredColumn):
         order = np.sort(firsts)[: self._rows.capacity]  # each once, in the order given
         kept = as_ids("ids", ids)[torch.from_numpy(order)].sort().values
         self._rows.keep(kept)
-        self.kept_for = None
         self._kept = kept.to(torch.int32) if self.shape[0] <= ops.INT32_MAX else kept
         if fill:
             self.fill()
