@@ -1,5 +1,7 @@
 """What an epoch is said to cost, against the epoch."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -199,3 +201,50 @@ def test_batches_of_another_form(tmp_path):
     loader = hf.dataloading.DataLoader(graph, torch.arange(9), Dicts([2]), batch_size=3)
     with pytest.raises(TypeError, match=r"expected batches .* got dict"):
         hf.plan(loader, lambda batch: None)
+
+
+def test_batches_that_are_there_already_are_not_taken_for_fast_ones(tmp_path):
+    class Slow(hf.dataloading.NeighborSampler):
+        def sample(self, g, seed_nodes):
+            time.sleep(0.005)
+            return super().sample(g, seed_nodes)
+
+    loader = hf.dataloading.DataLoader(
+        graph_of(tmp_path, is_on_disk=False), torch.arange(1200), Slow([2]), batch_size=10,
+        num_workers=1, prefetch_factor=20,
+    )  # fmt: skip
+    steps = 0
+
+    def step(batch):
+        nonlocal steps
+        steps += 1
+        if steps <= 42:  # meanwhile 20 of those that are measured are made
+            time.sleep(0.012)
+
+    plan = hf.plan(loader, step, num_batches=40)
+    assert steps == 82
+    # 5 ms each at least, of which the last may have begun earlier.
+    assert plan.seconds_a_batch > 0.0045
+
+
+def test_rows_that_the_first_layer_reads_in_place_are_counted(tmp_path):
+    graph = graph_of(tmp_path, is_on_disk=False)
+    conv = hf.nn.SAGEConv(32, 32, "mean")
+    sampler = hf.dataloading.NeighborSampler([2, 2])
+    loader = hf.dataloading.DataLoader(graph, torch.arange(600), sampler, batch_size=300)
+    edges, sources = [], []
+
+    def step(batch):
+        _, _, blocks = batch
+        rows = blocks[0].src_rows("feat")
+        assert conv._reads_table(blocks[0], rows, None)
+        conv(blocks[0], rows)
+        edges.append(blocks[0].num_edges())
+        sources.append(blocks[0].num_src_nodes())
+
+    plan = hf.plan(loader, step, num_batches=2)
+    assert plan.gathered_bytes == sum(edges) / len(edges) * 32 * 4
+    # Where it gathers them after all it is a row a source.
+    conv = hf.nn.SAGEConv(32, 4, "pool")
+    plan = hf.plan(loader, lambda batch: conv(batch[2][0], batch[2][0].src_rows("feat")))
+    assert plan.gathered_bytes == sum(sources) / len(sources) * 32 * 4

@@ -259,3 +259,38 @@ def test_offsets_of_many_runs_stay_within_memory():
         buckets = (111_000_000 - 1 >> plan.shift) + 2
         runs = 2 * 3_200_000_000 // plan.chunk + 1
         assert 8 * buckets * runs <= max(memory // 4, 8 * 258 * runs)
+
+
+def test_a_source_that_is_changed_meanwhile(source, tmp_path):
+    def change(what, done, total):
+        np.save(source / "weight.npy", np.zeros(400))
+
+    with pytest.raises(ValueError, match=r"weight\.npy: it was changed while it was converted"):
+        datasets.convert(source, tmp_path / "out", on_progress=change)
+    assert {x.name for x in tmp_path.iterdir()} == {"g"}
+
+
+def test_a_disk_that_fails_in_a_table_leaves_what_is_done(tmp_path, monkeypatch):
+    pd = pytest.importorskip("pandas")
+    pq = pytest.importorskip("pyarrow.parquet")
+    np.save(tmp_path / "feat.npy", np.zeros((3, 2)))
+    file = tmp_path / "e.parquet"
+    pd.DataFrame({"source": [0, 1], "target": [1, 2]}).to_parquet(file)
+    pieces = pq.ParquetFile.iter_batches
+
+    def fails(self, *args, **options):
+        yield from pieces(self, *args, **options)
+        raise OSError(errno.EIO, "Input/output error")
+
+    asked = {"features": tmp_path / "feat.npy"}
+    with monkeypatch.context() as patch:
+        patch.setattr(pq.ParquetFile, "iter_batches", fails)
+        with pytest.raises(OSError, match="Input/output error"):
+            datasets.convert(file, tmp_path / "g", **asked)
+    assert (tmp_path / "g.converting" / "journal.json").exists()
+    datasets.convert(file, tmp_path / "g", **asked)
+    # A file that is malformed is no fault of the disk's.
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(ValueError, match="not a readable Parquet file"):
+        datasets.convert(file, tmp_path / "h", **asked)
+    assert not (tmp_path / "h.converting").exists()

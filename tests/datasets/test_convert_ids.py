@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from hopflow import datasets
-from hopflow.datasets.conversion import staging
+from hopflow.datasets.conversion import numbering, staging
 
 
 @pytest.fixture(autouse=True)
@@ -137,3 +137,40 @@ def test_a_mask_of_ids(tmp_path):
     mask = np.zeros(len(ids), bool)
     mask[[2, 5]] = True
     assert ids[mask].tolist() == [ids[2], ids[5]]
+
+
+def test_numbers_above_what_float64_tells_apart(tmp_path):
+    ids = np.array([2**53 + 1, 2**53, 2**63 - 1, 2**63 - 2], np.uint64)
+    frame = pd.DataFrame({"source": ids, "target": ids[::-1]})
+    frame.to_parquet(tmp_path / "e.parquet")
+    datasets.convert(tmp_path / "e.parquet", tmp_path / "g", ids="number")
+    assert sorted(datasets.load(tmp_path / "g").node_ids.tolist()) == sorted(ids.tolist())
+    frame.loc[2, "target"] = np.uint64(2**63)
+    frame.to_parquet(tmp_path / "e.parquet")
+    with pytest.raises(ValueError, match=r"whole number, got 9223372036854775808 in row 2"):
+        datasets.convert(tmp_path / "e.parquet", tmp_path / "h", ids="number")
+
+
+@pytest.mark.parametrize("kind", ["text", "number"])
+@pytest.mark.parametrize("memory", [0, 700, 5000, 1 << 30])
+def test_any_number_of_ids_at_a_time(kind, memory, tmp_path):
+    rng = np.random.default_rng(1)
+    pick = rng.integers(300, size=4000)
+    ids = pick - 7 if kind == "number" else np.array([f"n{i}" * (i % 40) for i in pick], object)
+    collector = numbering.IdCollector(tmp_path, kind)
+    for piece in np.array_split(ids, 9):
+        collector.add(piece)
+    found = collector.finish(memory)
+    of = numbered(ids.tolist())
+    assert found.count == len(of)
+    numbers = np.concatenate(list(numbering.numbers_of_pieces(tmp_path, found.pieces)))
+    assert numbers.tolist() == [of[x] for x in ids.tolist()]
+    records, num_bytes = numbering.write_ids(tmp_path, tmp_path, kind, found.count, 100)
+    assert num_bytes == (sum(map(len, of)) if kind == "text" else 0)
+    if kind == "number":
+        assert np.load(tmp_path / "node-0.ids.npy").tolist() == list(of)
+    else:
+        ends = np.load(tmp_path / "node-0.id-ends.npy").tolist()
+        texts = np.load(tmp_path / "node-0.id-bytes.npy").tobytes().decode()
+        assert [texts[a:b] for a, b in zip([0, *ends], ends)] == list(of)
+    assert set(records) <= {file.name for file in tmp_path.iterdir()}

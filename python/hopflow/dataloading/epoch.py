@@ -145,6 +145,10 @@ class RunningEpoch(Iterator[_Item]):
     def next_batch(self) -> _Item:
         """The next batch; StopIteration after the last."""
 
+    def num_ready(self) -> int:
+        """Batches that workers have made and that were not asked for yet."""
+        return 0
+
     @abstractmethod
     def close(self, *, wait: bool = True) -> None:
         """Give up what is under way; with ``wait``, see the threads end."""
@@ -259,6 +263,11 @@ class Epoch(RunningEpoch[Any]):
             done = self._plan.turns.done_after(step)
             self._position["batch"] = max(self._position["batch"], done)
         return self._plan.mark(prepared, step)
+
+    def num_ready(self) -> int:
+        """Batches that workers have made and that were not asked for yet."""
+        with self._lock:
+            return sum(future.done() for future in self._pending)
 
     def _submit(self) -> None:
         """Keep the workers busy; called with the lock held."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 import hopflow.ops as ops
+from hopflow.dataloading.epoch import RunningEpoch
 from hopflow.dataloading.kept_rows import chance_bins, disk_columns
 from hopflow.dataloading.loader import DataLoader
 from hopflow.dataloading.neighbor_sampler import NeighborSampler
@@ -21,7 +22,7 @@ from hopflow.storage.disk_column import DiskColumn, DiskReport
 from hopflow.storage.encoded_column import EncodedColumn
 from hopflow.storage.memory import MappedFiles, available_memory, own_memory
 from hopflow.storage.sizes import size_text
-from hopflow.structure.frame import Column, read
+from hopflow.structure.frame import Column, InheritedRows, read
 from hopflow.structure.stored_column import StoredColumn
 
 _SIZES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of caches, in shares of the column
@@ -61,7 +62,7 @@ class TrainingPlan:
     input_nodes, edges : float
         Nodes of the first block and edges of all, a batch.
     gathered_bytes : float
-        Of columns in memory, a batch.
+        Of columns in memory, a batch: rows gathered, and rows that a layer reads in place.
     disk_rows, disk_bytes : float
         Rows of columns on disk that a batch asks for, and bytes that it reads from disk.
     hit_rate : float
@@ -200,8 +201,14 @@ def plan(
         # The caches fill up beyond what they held while this was measured.
         now, then = measured.hit_rate, max(hit_rate, measured.hit_rate)
         left = (1 - then) / (1 - now) if now < 1 else 1.0
-        if report.slowest_stage == "reading":
-            seconds, waiting = seconds - waiting * (1 - left), waiting * left
+        spared = measured.reading * (1 - left)
+        if loader.num_workers:
+            model = seconds - waiting
+            seconds = max(model, seconds - spared / loader.num_workers)
+            waiting = seconds - model
+        else:
+            seconds -= spared
+            waiting = min(waiting, seconds)
         measured.disk_bytes *= left
         hit_rate = then
     share = waiting / seconds if seconds else 0.0
@@ -238,6 +245,7 @@ class _Measured:
     report: LoaderReport
     seconds: float
     waiting: float
+    reading: float  # seconds spent waiting for disks, of all threads together
     input_nodes: float
     edges: float
     gathered_bytes: float
@@ -252,38 +260,53 @@ class _Measured:
 
 def _measure(loader: DataLoader, step: Callable[[Any], object], num_batches: int) -> _Measured:
     """Go through some batches of a copy of the loader."""
-    # Batches made ahead before the clock starts must not be counted: as many are there at its end.
-    ahead = loader.num_workers * loader.prefetch_factor + 2
+    # The first batches are made before it is known which columns are read, and those behind them
+    # while these are read: the latter are all there, and would go as if they cost nothing.
+    most = loader.num_workers * loader.prefetch_factor
     columns = disk_columns(loader.graph)
-    sizes = []
+    sizes: list[tuple[float, float, float]] = []
+    asked = dict.fromkeys(columns, 0)
     # Every CUDA device has a generator too.
     devices = [loader.device] if loader.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         probe = copy.copy(loader)
         probe._rewind()
-        warm_up = max(0, min(ahead, len(probe) - num_batches))
+        warm_up = max(0, min(2 * most + 2, len(probe) - num_batches))
         epoch = iter(probe)
+        assert isinstance(epoch, RunningEpoch)
+        ready = before_ready = 0
         try:
             for batch in islice(epoch, warm_up):
+                before_ready = epoch.num_ready()
                 step(batch)
             before, use_before = probe.report(), _use(columns)
             for batch in islice(epoch, num_batches):
+                ready = epoch.num_ready()
                 step(batch)
-                sizes.append(_sizes(batch, loader.graph, columns))
+                sizes.append(_sizes(batch, loader.graph, asked))
             after, use = probe.report(), _use(columns)
         finally:
             probe.close()
     count = len(sizes)
-    asked = {key: use[key].rows - use_before[key].rows for key in columns}
     hits = sum(use[key].hits - use_before[key].hits for key in columns)
     num_bytes = sum(use[key].bytes - use_before[key].bytes for key in columns)
-    rows = sum(asked.values())
+    # Workers have read for other batches than those that were delivered meanwhile.
+    rows = sum(use[key].rows - use_before[key].rows for key in columns)
+    wanted = sum(asked.values())
     nodes, edges, gathered = (sum(of_batch) / count for of_batch in zip(*sizes))
     # The report ends where the last batch was delivered: as many steps as batches lie between.
+    seconds = (after.seconds - before.seconds) / count
+    model = seconds - (after.waiting - before.waiting) / count
+    if ready < before_ready:
+        # Some were there already: it takes longer to make as many as were delivered.
+        seconds *= count / max(1, count + ready - before_ready)
+    reading = after.reading - before.reading
+    if not loader.num_workers:  # columns are read where the consumer asks for them
+        reading = sum(use[key].wait_seconds - use_before[key].wait_seconds for key in columns)
     return _Measured(
-        count, after, (after.seconds - before.seconds) / count,
-        (after.waiting - before.waiting) / count, nodes, edges, gathered,
-        {key: own / count for key, own in asked.items()}, num_bytes / count,
+        count, after, seconds, seconds - model, reading / count, nodes, edges, gathered,
+        {key: own / count for key, own in asked.items()},
+        num_bytes / rows * wanted / count if rows else 0.0,
         hits / rows if rows else 0.0,
     )  # fmt: skip
 
@@ -306,8 +329,11 @@ def _row_bytes(column: Column) -> int:
     return x.shape[1:].numel() * x.dtype.itemsize
 
 
-def _sizes(batch: Any, graph: Graph, on_disk: Container[Any]) -> tuple[float, float, float]:
-    """Input nodes, edges, and bytes read of columns in memory."""
+def _sizes(
+    batch: Any, graph: Graph, asked: dict[tuple[str, str], int]
+) -> tuple[float, float, float]:
+    """Input nodes, edges, and bytes read of columns in memory; rows of those on disk are added to
+    ``asked``."""
     is_batch = isinstance(batch, tuple) and len(batch) == 3 and isinstance(batch[2], list)
     if not is_batch:
         raise TypeError(
@@ -319,9 +345,16 @@ def _sizes(batch: Any, graph: Graph, on_disk: Container[Any]) -> tuple[float, fl
         for ntype, frame in block.node_frames(side).items():
             parent = graph.node_frames()[ntype]
             for name in frame:
-                is_there = name in parent and frame.is_read(name)
-                if is_there and (ntype, name) not in on_disk:
+                if name not in parent:
+                    continue
+                column = frame.column(name)
+                if (ntype, name) in asked:
+                    asked[ntype, name] += frame.num_rows * frame.is_read(name)
+                elif frame.is_read(name):
                     num_bytes += _row_bytes(parent.column(name)) * frame.num_rows
+                elif isinstance(column, InheritedRows) and column.is_in_place:
+                    # Read through the ids of sources: a row an edge.
+                    num_bytes += _row_bytes(parent.column(name)) * block.num_edges()
     nodes = sum(frame.num_rows for frame in blocks[0].node_frames("src").values())
     edges = sum(one.num_edges() for block in blocks for one in block.relations.values())
     return nodes, edges, num_bytes

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -50,6 +53,9 @@ def put_in_place(made: Path, target: Path) -> None:
     if not target.exists():
         made.rename(target)
         return
+    if _exchanged(made, target):
+        shutil.rmtree(made, ignore_errors=True)
+        return
     old = sibling(target, "old")
     target.rename(old)
     try:
@@ -58,6 +64,28 @@ def put_in_place(made: Path, target: Path) -> None:
         old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Give each of two paths the other's name in one step, where the system can.
+
+    So there is no moment at which a name is nobody's.
+
+    References
+    ----------
+    https://man7.org/linux/man-pages/man2/rename.2.html
+    """
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM):
+        return False
+    raise OSError(number, os.strerror(number), str(one), None, str(other))
 
 
 class Progress:

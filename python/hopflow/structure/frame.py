@@ -234,11 +234,18 @@ class LazyRows(LazyColumn):
 
 
 class InheritedRows(LazyColumn):
-    """Rows of a parent graph's column, gathered on first read and then kept."""
+    """Rows of a parent graph's column, gathered on first read and then kept.
 
-    __slots__ = ("_source",)
+    Attributes
+    ----------
+    is_in_place : bool
+        Whether somebody has asked for the rows where they are (:meth:`in_table`).
+    """
+
+    __slots__ = ("_source", "is_in_place")
 
     def __init__(self, name: str, column: Column, ids: Callable[[], Tensor], take: Take) -> None:
+        self.is_in_place = False
         super().__init__(lambda: take(name, column, ids()))
         self._source: tuple[str, Column, Callable[[], Tensor], Take] | None = (
             name, column, ids, take,
@@ -265,7 +272,10 @@ class InheritedRows(LazyColumn):
             return None
         wanted = ids()
         # A batch on a GPU whose graph is on the CPU.
-        return (table, wanted) if wanted.device == table.device else None
+        if wanted.device != table.device:
+            return None
+        self.is_in_place = True
+        return table, wanted
 
 
 def rows_of(

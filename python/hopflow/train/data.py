@@ -10,6 +10,8 @@ from torch import Tensor
 import hopflow as hf
 from hopflow.graphs.graph import Graph
 from hopflow.storage import DiskColumn, EncodedColumn
+from hopflow.storage.memory import available_memory
+from hopflow.storage.sizes import size_text
 from hopflow.structure.frame import Column, read
 from hopflow.structure.stored_column import StoredColumn
 from hopflow.train.config import TrainConfig
@@ -99,7 +101,8 @@ def features(config: TrainConfig, column: Column, *, is_stored: bool) -> Tensor 
     Raises
     ------
     ValueError
-        Rows are to be normalized, of a column that stays where it is.
+        Rows are to be normalized, of a column that stays where it is; it is of a dtype that is not
+        made float32 row by row, and too large to be made so as a whole.
     """
     if not is_stored and not isinstance(column, StoredColumn):
         return normalized(read(column).float(), config.normalize_features)
@@ -113,6 +116,14 @@ def features(config: TrainConfig, column: Column, *, is_stored: bool) -> Tensor 
     if column.dtype == torch.float32:
         return column
     if isinstance(column, EncodedColumn) or column.dtype not in (torch.float16, torch.bfloat16):
+        needed, more = 4 * column.shape.numel(), available_memory()
+        if more is not None and needed > more:
+            raise ValueError(
+                f"{config.data}: expected features of float16, bfloat16, float32 or int8, got"
+                f" {str(column.dtype).removeprefix('torch.')}, which as float32 would take"
+                f" {size_text(needed)} of memory of {size_text(more)} left; hopflow convert"
+                " --dtype feat=float32 stores them so"
+            )
         return read(column).float()
     assert isinstance(column, (Tensor, DiskColumn))
     return EncodedColumn(column)

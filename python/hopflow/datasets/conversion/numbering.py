@@ -1,8 +1,9 @@
 """Numbers for ids that are none: texts, or any whole numbers, more than fit the memory.
 
 Ids come in pieces. Of each piece the different ones are kept, in buckets by their hash, with the
-place where each came first. A bucket fits the memory: in it those that are the same are found. The
-order of their first places numbers all of them, and the numbers go back to the pieces.
+place where each came first. The different ones of a bucket fit the memory: those that are the same
+are found in it, some at a time. The order of their first places numbers all of them, and the
+numbers go back to the pieces.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from hopflow.storage.array_files import ArrayRecord, spans
 
 NUM_BUCKETS = 64
 """Ids that are the same are looked for in one of so many buckets at a time."""
+_ID_BYTES = 128  # of an id that is looked at: an object, and its place in tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,21 +92,18 @@ class IdCollector:
         self.pieces.append(len(ids))
         self._place += len(ids)
 
-    def finish(self) -> Numbered:
-        """Find ids that are the same, and number the different ones by their first places."""
-        import pandas as pd
+    def finish(self, most_bytes: int) -> Numbered:
+        """Find ids that are the same, and number the different ones by their first places.
 
+        Parameters
+        ----------
+        most_bytes : int
+            Memory for ids that are looked at together. The different ones of a bucket and some
+            integers for each of all come on top.
+        """
         self._stack.close()
         np.save(self._folder / "ids.counts.npy", np.array(self._counts).reshape(-1, NUM_BUCKETS))
-        places = []
-        for b in range(NUM_BUCKETS):
-            values = _values(self._folder, b, self._kind)
-            codes, different = pd.factorize(values)
-            first = np.flatnonzero(np.diff(np.maximum.accumulate(codes), prepend=-1))
-            codes.astype(np.int64).tofile(_file(self._folder, b, "which"))
-            first.astype(np.int64).tofile(_file(self._folder, b, "first"))
-            places.append(np.fromfile(_file(self._folder, b, "places"), np.int64)[first])
-            del values, different
+        places = [_merge(self._folder, b, self._kind, most_bytes) for b in range(NUM_BUCKETS)]
         sizes = np.array([len(x) for x in places])
         order = np.argsort(np.concatenate(places), kind="stable")
         numbers = np.empty(len(order), np.int64)
@@ -111,6 +111,78 @@ class IdCollector:
         for b, own in enumerate(np.split(numbers, np.cumsum(sizes)[:-1])):
             own.tofile(_file(self._folder, b, "numbers"))
         return Numbered(count=len(order), pieces=self.pieces)
+
+
+def _merge(folder: Path, bucket: int, kind: str, most_bytes: int) -> Ids:
+    """Find the different ids of a bucket; returns the places where they first came.
+
+    Writes which of the different ones each id is, and of these the values, or the lengths of their
+    texts and where they end among the bytes of the bucket.
+    """
+    import pandas as pd
+
+    different = pd.Index([], dtype="int64" if kind == "number" else object)
+    firsts: list[Ids] = []
+    begin = 0
+    with ExitStack() as stack:
+        which, values, ends = (
+            stack.enter_context(Spill(_file(folder, bucket, name), 0))
+            for name in ("which", "first-values", "first-ends")
+        )
+        for ids, numbers, upto in _bucket_pieces(folder, bucket, kind, most_bytes):
+            codes, own = pd.factorize(ids)
+            at = np.flatnonzero(np.diff(np.maximum.accumulate(codes), prepend=-1))
+            known = different.get_indexer(pd.Index(own, dtype=different.dtype))
+            is_new = known < 0
+            known[is_new] = len(different) + np.arange(np.count_nonzero(is_new))
+            different = different.append(pd.Index(own[is_new], dtype=different.dtype))
+            which.write(known[codes].astype(np.int64, copy=False))
+            values.write(numbers[at[is_new]])
+            ends.write(upto[at[is_new]])
+            firsts.append(begin + at[is_new])
+            begin += len(ids)
+    if not begin:
+        return np.empty(0, np.int64)
+    places = np.memmap(_file(folder, bucket, "places"), np.int64, "r")
+    return np.array(places[np.concatenate(firsts)])
+
+
+def _bucket_pieces(
+    folder: Path, bucket: int, kind: str, most_bytes: int
+) -> Iterator[tuple[Array, Ids, Ids]]:
+    """The ids of a bucket: themselves, their values or the lengths of their texts, and where the
+    texts end."""
+    most = max(1, most_bytes // _ID_BYTES)
+    with (
+        _file(folder, bucket, "values").open("rb") as file,
+        _file(folder, bucket, "bytes").open("rb") as texts,
+    ):
+        end = 0
+        while len(values := np.fromfile(file, np.int64, most)):
+            if kind == "number":
+                yield values, values, values
+                continue
+            upto = np.cumsum(values)
+            first = 0
+            while first < len(values):  # as many texts as fit, one at least
+                before = int(upto[first - 1]) if first else 0
+                last = int(np.searchsorted(upto, before + most_bytes, side="right"))
+                last = max(first + 1, last)
+                lengths = values[first:last]
+                yield _texts(texts, lengths), lengths, end + upto[first:last]
+                first = last
+            end += int(upto[-1])
+
+
+def _texts(file: IO[bytes], lengths: Ids) -> Array:
+    """Texts of these lengths, as bytes objects, that come next in a file."""
+    data = file.read(int(lengths.sum()))
+    texts = np.empty(len(lengths), object)
+    first = 0
+    for at, length in enumerate(lengths.tolist()):
+        texts[at] = data[first : first + length]
+        first += length
+    return texts
 
 
 def numbers_of_pieces(folder: Path, pieces: list[int]) -> Iterator[Ids]:
@@ -145,11 +217,8 @@ def write_ids(
     numbers, values, ends = [], [], []
     for b in range(NUM_BUCKETS):
         numbers.append(np.fromfile(_file(folder, b, "numbers"), np.int64))
-        first = np.fromfile(_file(folder, b, "first"), np.int64)
-        own = np.fromfile(_file(folder, b, "values"), np.int64)
-        values.append(own[first])
-        if kind == "text":
-            ends.append(np.cumsum(own)[first])
+        values.append(np.fromfile(_file(folder, b, "first-values"), np.int64))
+        ends.append(np.fromfile(_file(folder, b, "first-ends"), np.int64))
     of_all = np.empty(count, np.int64)
     for mine, own in zip(numbers, values):
         of_all[mine] = own
@@ -185,17 +254,3 @@ def _written(file: Path, array: Array) -> ArrayRecord:
 
 def _file(folder: Path, bucket: int, name: str) -> Path:
     return folder / f"ids-{bucket}.{name}"
-
-
-def _values(folder: Path, bucket: int, kind: str) -> Array:
-    values: Array = np.fromfile(_file(folder, bucket, "values"), np.int64)
-    if kind == "number":
-        return values
-    data = _file(folder, bucket, "bytes").read_bytes()
-    ends = np.cumsum(values).tolist()
-    texts = np.empty(len(values), object)
-    first = 0
-    for at, last in enumerate(ends):
-        texts[at] = data[first:last]
-        first = last
-    return texts

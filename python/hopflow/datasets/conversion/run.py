@@ -142,6 +142,9 @@ def convert(
 
     def check() -> None:
         check_place(folder, overwrite=overwrite)
+        changed = [now[0] for then, now in zip(key["files"], _stats(made)) if then != now]
+        if changed:
+            raise ValueError(f"{changed[0]}: it was changed while it was converted")
 
     check()
     journal = Journal(working, key, on_message)
@@ -162,20 +165,26 @@ def _path(value: str | os.PathLike[str] | None) -> Path | None:
 
 def _key(path: Path, source: Source, options: Options) -> dict[str, Any]:
     """All that the steps of a conversion depend on."""
-    stats = [(str(file.resolve()), file.stat()) for file in source.files]
     return {
         "revision": [VERSION, _REVISION],
         "source": str(path.resolve()),
-        "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats],
+        "files": _stats(source),
         **options.to_json(),
     }
+
+
+def _stats(source: Source) -> list[Any]:
+    """What tells whether the files of a source have changed."""
+    stats = [(str(file.resolve()), file.stat()) for file in source.files]
+    return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
 
 
 def _finished(working: Path, target: Path) -> str | None:
     """The graph id, if a run was ended between putting the folder in place and cleaning up."""
     try:
         said = (working / "finished").read_text(encoding="utf-8")
-        is_there = not (working / "made").exists() and read_manifest(target).graph_id == said
+        # What was there before may be where the new one was made.
+        is_there = read_manifest(target).graph_id == said
     except (OSError, ValueError):
         return None
     return said if is_there else None

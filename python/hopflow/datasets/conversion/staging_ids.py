@@ -116,7 +116,7 @@ def stage_numbered(
                         )  # fmt: skip
                     staged[name].write(values)
                 on_rows(piece.first + len(src))
-            numbered = collector.finish()
+            numbered = collector.finish(options.memory // 4)
             found = numbers_of_pieces(folder, numbered.pieces)
             label_numbers = _share_out(pieces, found, staged, source)
             ids, num_bytes = write_ids(
@@ -182,11 +182,12 @@ def _as_ids(column: Any, what: str, kind: str, first: int) -> Array:
         texts: Array = column.astype(object).to_numpy()
         return texts
     values: Array = column.to_numpy()
-    if values.dtype.kind in "iu" and values.dtype != np.uint64:
+    if values.dtype.kind in "iu" and not (values.dtype == np.uint64 and (values >> 63).any()):
         return values.astype(np.int64)
     for row, value in enumerate(values.tolist()):
         try:
-            is_whole = int(value) == float(value) and -(2**63) <= int(value) < 2**63
+            whole = int(value)
+            is_whole = -(2**63) <= whole < 2**63 and (isinstance(value, str) or whole == value)
         except (TypeError, ValueError, OverflowError):
             is_whole = False
         if not is_whole:

@@ -165,7 +165,17 @@ def _parquet(path: Path) -> Any:
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
+        _raise_of_system(error)
         raise ValueError(f"{path}: not a readable Parquet file: {error}") from error
+
+
+def _raise_of_system(error: BaseException) -> None:
+    """Raise an error that the system has told of, which says nothing of what the file holds.
+
+    Of a malformed file pyarrow raises OSError too, but without a number.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        raise error
 
 
 def _parquet_frames(path: Path, rows: int, text: Sequence[Any]) -> Iterator[pd.DataFrame]:
@@ -180,6 +190,7 @@ def _parquet_frames(path: Path, rows: int, text: Sequence[Any]) -> Iterator[pd.D
                         frame[name] = as_text(frame[name])
                     yield frame
         except (pa.ArrowException, OSError) as error:
+            _raise_of_system(error)
             raise ValueError(f"{path}: not a readable Parquet file: {error}") from error
 
 
