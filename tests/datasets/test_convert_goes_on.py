@@ -294,3 +294,51 @@ def test_a_disk_that_fails_in_a_table_leaves_what_is_done(tmp_path, monkeypatch)
     with pytest.raises(ValueError, match="not a readable Parquet file"):
         datasets.convert(file, tmp_path / "h", **asked)
     assert not (tmp_path / "h.converting").exists()
+
+
+def test_a_table_in_several_files_goes_on_behind_the_last_whole_one(tmp_path, monkeypatch):
+    """Whatever dtypes the columns of the files have: 64-bit floats come only with the third."""
+    pd = pytest.importorskip("pandas")
+    pq = pytest.importorskip("pyarrow.parquet")
+    rng = np.random.default_rng(0)
+    (tmp_path / "e").mkdir()
+    for k in range(4):
+        frame = pd.DataFrame(
+            {"source": rng.integers(9, size=50), "target": rng.integers(9, size=50)}
+        )
+        frame["a.f8"] = frame["a"] = np.arange(50) * (0.1 if k >= 2 else 1)
+        frame.astype({"a": "float32"} if k == 1 else {}).to_parquet(tmp_path / f"e/{k}.parquet")
+    opened = []
+    real = pq.ParquetFile.iter_batches
+    for k in (1, 2, 3):
+
+        def stops(self, *args, k=k, **options):
+            file = Path(self.reader_path)
+            opened.append(file.name)
+            yield from real(self, *args, **options)
+            if file.name == f"{k}.parquet":
+                raise OSError(errno.EIO, "Input/output error")
+
+        named = pq.ParquetFile.__init__
+
+        def init(self, path, named=named):
+            named(self, path)
+            self.reader_path = path
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pq.ParquetFile, "__init__", init)
+            patch.setattr(pq.ParquetFile, "iter_batches", stops)
+            with pytest.raises(OSError, match="Input/output error"):
+                datasets.convert(tmp_path / "e", tmp_path / "g")
+    assert opened == [f"{k}.parquet" for k in (0, 1, 1, 2, 2, 3)]
+    said = []
+    datasets.convert(tmp_path / "e", tmp_path / "g", on_message=said.append)
+    assert "going on after 3 finished steps" in said[0]
+    datasets.convert(tmp_path / "e", tmp_path / "whole")
+    assert files_of(tmp_path / "g") == files_of(tmp_path / "whole")
+    whole = pd.concat([pd.read_parquet(tmp_path / f"e/{k}.parquet") for k in range(4)])
+    graph = datasets.load(tmp_path / "g")[0][0]
+    src, dst = graph.edges()
+    for name in ("a", "a.f8"):
+        found = sorted(zip(src.tolist(), dst.tolist(), graph.edata[name].tolist()))
+        assert found == sorted(zip(whole.source, whole.target, whole[name].astype(float)))

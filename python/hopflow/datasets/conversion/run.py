@@ -18,7 +18,7 @@ from hopflow.datasets.graph_folder.manifest import VERSION, read_manifest
 from hopflow.datasets.graph_folder.writer import check_place
 from hopflow.storage.sizes import size_in_bytes
 
-_REVISION = 1
+_REVISION = 2
 """Of the steps: a conversion that another revision began starts anew."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from hopflow.datasets.checks import as_column
 from hopflow.datasets.conversion.edges import EdgeRows, checked_ids
 from hopflow.datasets.conversion.journal import Journal
 from hopflow.datasets.conversion.options import Options
-from hopflow.datasets.conversion.rows import Rows, rows_from
+from hopflow.datasets.conversion.rows import FileRows, Rows, rows_from
 from hopflow.datasets.conversion.source import EdgeTable
 from hopflow.datasets.conversion.tables import StagedArray, Table, staged_rows
 from hopflow.datasets.files import frame_to_matrix
@@ -37,63 +37,83 @@ def stage_edges(
     options: Options,
     on_rows: Callable[[int], None],
 ) -> EdgeRows:
-    """The edges of a table as arrays, in one step."""
+    """The edges of a table as arrays, a step for each of its files."""
     table = edges.table
     # Without a number of nodes ids may come that do not fit int32.
     dtype = np.dtype("int64" if num_nodes is None else ids_dtype(num_nodes))
 
-    def stage() -> tuple[Any, list[Path]]:
-        with ExitStack() as stack:
-            ends = [
-                StagedArray(journal.folder / f"table.{name}", table.what) for name in ("src", "dst")
-            ]
-            columns = [
-                StagedArray(journal.folder / f"table.col-{k}", f"{table.what} (column {name!r})")
-                for k, name in enumerate(edges.columns)
-            ]
-            for staged in (*ends, *columns):
-                stack.callback(staged.close)
-            for path, first, frame in table.frames(frame_rows(table, options)):
-                for staged, name, end in (
-                    (ends[0], edges.source, "source"),
-                    (ends[1], edges.target, "destination"),
-                ):
-                    ids = frame[name].to_numpy()
-                    what = f"{path} ({end})"
-                    staged.write(checked_ids(ids, what, num_nodes, first).astype(dtype))
-                for staged, name in zip(columns, edges.columns):
-                    what = f"{path} (column {name!r})"
-                    with rows_from(first):
-                        values = as_column(frame[name].to_numpy(), rows=len(frame), what=what)
-                    staged.write(values)
-                on_rows(ends[0].count)
-            staged_all = [*ends, *columns]
-            return [x.to_json() for x in staged_all], [x.path for x in staged_all]
+    what_of = {"table.src": table.what, "table.dst": table.what}
+    for k, name in enumerate(edges.columns):
+        what_of[f"table.col-{k}"] = f"{table.what} (column {name!r})"
 
-    said = journal.step("table", stage)
-    src, dst, *columns = (staged_rows(journal.folder, x) for x in said)
+    def write(staged: list[StagedArray], file: Path) -> None:
+        ends, columns = staged[:2], staged[2:]
+        for path, first, frame in table.frames(frame_rows(table, options), file=file):
+            for array, name, end in zip(
+                ends, (edges.source, edges.target), ("source", "destination")
+            ):
+                what = f"{path} ({end})"
+                ids = checked_ids(frame[name].to_numpy(), what, num_nodes, first)
+                array.write(ids.astype(dtype))
+            for array, name in zip(columns, edges.columns):
+                what = f"{path} (column {name!r})"
+                with rows_from(first):
+                    values = as_column(frame[name].to_numpy(), rows=len(frame), what=what)
+                array.write(values)
+            on_rows(ends[0].count)
+
+    src, dst, *columns = _staged_file_by_file(journal, "table", table, what_of, write)
     return EdgeRows(src, dst, {str(n): rows for n, rows in zip(edges.columns, columns)})
 
 
 def stage_matrix(
     journal: Journal, name: str, table: Table, options: Options, without: Any = None
 ) -> Rows:
-    """The rows of a table of numbers as one matrix, but for a column of ids, in one step."""
+    """The rows of a table of numbers as one matrix, but for a column of ids; a step for each of its
+    files."""
+    text = () if without is None else (without,)
 
-    def stage() -> tuple[Any, list[Path]]:
-        staged = StagedArray(journal.folder / f"matrix.{name}", table.what, _wider)
-        try:
-            text = () if without is None else (without,)
-            for path, first, frame in table.frames(frame_rows(table, options), text):
-                if without is not None:
-                    frame = frame.drop(columns=[without])
-                with rows_from(first):
-                    staged.write(frame_to_matrix(frame, path))
-            return staged.to_json(), [staged.path]
-        finally:
-            staged.close()
+    def write(staged: list[StagedArray], file: Path) -> None:
+        for path, first, frame in table.frames(frame_rows(table, options), text, file):
+            if without is not None:
+                frame = frame.drop(columns=[without])
+            with rows_from(first):
+                staged[0].write(frame_to_matrix(frame, path))
 
-    return staged_rows(journal.folder, journal.step(f"matrix-{name}", stage))
+    what_of = {f"matrix.{name}": table.what}
+    (rows,) = _staged_file_by_file(journal, f"matrix-{name}", table, what_of, write, _wider)
+    return rows
+
+
+def _staged_file_by_file(
+    journal: Journal,
+    step: str,
+    table: Table,
+    what_of: Mapping[str, str],
+    write: Callable[[list[StagedArray], Path], None],
+    widen: Callable[[Any, Any], Any] | None = None,
+) -> list[FileRows]:
+    """Append the files of a table to arrays, whose names stand for what messages call them."""
+    said: list[dict[str, Any] | None] = [None] * len(what_of)
+    for number, file in enumerate(table.files):
+        with ExitStack() as stack:
+            staged: list[StagedArray] = []
+
+            def make(
+                file: Path = file, staged: list[StagedArray] = staged, stack: ExitStack = stack,
+                said: list[dict[str, Any] | None] = said,
+            ) -> tuple[Any, list[Path]]:  # fmt: skip
+                for (name, what), state in zip(what_of.items(), said):
+                    staged.append(StagedArray(journal.folder / name, what, widen, state))
+                    stack.callback(staged[-1].close)
+                write(staged, file)
+                return [x.to_json() for x in staged], [x.path for x in staged]
+
+            said = journal.step(f"{step}-{number}", make)
+            left = [old for array in staged for old in array.left_behind]
+            if left:
+                journal.drop(left)
+    return [staged_rows(journal.folder, x) for x in said if x is not None]
 
 
 def _wider(before: np.dtype[Any], piece: np.dtype[Any]) -> Any:

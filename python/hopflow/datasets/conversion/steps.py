@@ -108,6 +108,8 @@ class Conversion:
         }
         stored_labels, num_classes = self._labels(labels, num_nodes)
         splits = self._splits(stored_labels, num_nodes)
+        # Before edges are sorted for hours: features may have numbers that are none.
+        self._write_columns(node_columns, node_rows)
         manifest = Manifest(
             name=source.name,
             idtype="int64",  # as load() makes it
@@ -126,7 +128,6 @@ class Conversion:
             id_bytes=id_bytes,
             files={},
         )
-        self._write_columns(node_columns, node_rows)
         if stored_labels is not None:
             self._write("node-0.labels.npy", stored_labels)
         for name, part in splits.items():

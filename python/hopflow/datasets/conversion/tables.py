@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hopflow.datasets.conversion.growing import Spill, size_of
+from hopflow.datasets.conversion.growing import Spill
 from hopflow.datasets.conversion.rows import FileRows
 from hopflow.datasets.dataset import Array
 from hopflow.datasets.files import CSV_SUFFIXES, TABLE_SUFFIXES, as_text, has_header, suffix_of
@@ -200,23 +200,43 @@ class StagedArray:
     Parameters
     ----------
     path : Path
-        The file.
+        The file; of each wider dtype there is another one beside it.
     what : str
         What messages call the array.
     widen : callable, optional
         From the dtypes so far and of a piece to that of both; by default numpy's, of which numbers
         and truth values have none.
+    state : dict, optional
+        What :meth:`to_json` said when a finished step left it; None to begin.
+
+    Attributes
+    ----------
+    path : Path
+        The file that it is in now.
+    left_behind : list of Path
+        Files of narrower dtypes: of no use once this step is finished.
     """
 
     def __init__(
-        self, path: Path, what: str, widen: Callable[[Any, Any], Any] | None = None
+        self,
+        path: Path,
+        what: str,
+        widen: Callable[[Any, Any], Any] | None = None,
+        state: dict[str, Any] | None = None,
     ) -> None:
-        self.path, self.what = path, what
+        self._base, self.what = path, what
         self._widen = widen or _common
-        self._file = Spill(path, 0)
         self.dtype: np.dtype[Any] | None = None
         self._shape: tuple[int, ...] = ()
         self.count = 0
+        self.path = path
+        self.left_behind: list[Path] = []
+        if state is not None:
+            self.path = path.with_name(state["file"])
+            self.dtype = np.dtype(state["dtype"])
+            self.count, *shape = state["shape"]
+            self._shape = tuple(shape)
+        self._file = Spill(self.path, self._num_bytes())
 
     def write(self, rows: Array) -> None:
         """Append rows.
@@ -248,15 +268,20 @@ class StagedArray:
         if dtype == self.dtype:
             return
         self._file.close()
-        old = self.rows()
-        wider = self.path.with_name(f"{self.path.name}.wider")
+        # The old one stays: a run that ends before this step does goes on with it.
+        wider = self._base.with_name(f"{dtype.str[1:]}~{self._base.name}")
         with Spill(wider, 0) as file:
             step = max(1, (16 << 20) // max(int(np.prod(self._shape, dtype=np.int64)) * 8, 1))
-            for piece in old.pieces(step):
+            for piece in self.rows().pieces(step):
                 file.write(piece.astype(dtype))
-        wider.replace(self.path)
-        self._file = Spill(self.path, size_of(self.path))
-        self.dtype = dtype
+        self.left_behind.append(self.path)
+        self.path, self.dtype = wider, dtype
+        self._file = Spill(wider, self._num_bytes())
+
+    def _num_bytes(self) -> int:
+        if self.dtype is None:
+            return 0
+        return int(np.prod((self.count, *self._shape), dtype=np.int64)) * self.dtype.itemsize
 
     def rows(self) -> FileRows:
         """The array as it is now."""
