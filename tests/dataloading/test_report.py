@@ -118,8 +118,8 @@ def waits_for_the_disk(loader):
     """A loader that has waited for half of the time, for reads of two workers."""
     loader.num_workers = 2
     times = loader._times
-    times.asked(0, 10**9, is_batch=True)
-    times.asked(2 * 10**9, 2 * 10**9, is_batch=True)
+    times.asked(0, 10**9, True)
+    times.asked(2 * 10**9, 2 * 10**9, True)
     times.add("reading", 2 * 10**9)
     return loader.report()
 

@@ -138,7 +138,7 @@ class RunningEpoch(Iterator[_Item]):
                 batch = self.next_batch()
             is_batch = True
         finally:
-            self._plan.times.asked(begin, perf_counter_ns(), is_batch=is_batch)
+            self._plan.times.asked(begin, perf_counter_ns(), is_batch)
         return batch
 
     @abstractmethod

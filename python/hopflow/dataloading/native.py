@@ -205,7 +205,7 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
             loaded = self._loader.next(self._timeout)
         if loaded is None:
             return None
-        self._plan.times.add_all(loaded.times._asdict())
+        self._plan.times.add_batch(loaded.times)
         wanted, hops = self._requests[loaded.request]
         for old in [n for n in self._requests if n < loaded.request]:
             del self._requests[old]

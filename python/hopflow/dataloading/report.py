@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from time import perf_counter_ns
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch.autograd import _profiler_enabled  # type: ignore[attr-defined]
 
+import hopflow.ops as ops
 from hopflow.dataloading.kept_rows import LargerCache
 from hopflow.storage.memory import available_memory
 from hopflow.storage.sizes import size_text
@@ -41,11 +42,14 @@ class LoaderTimes:
         with self._lock:
             self._stages[stage] += nanoseconds
 
-    def add_all(self, stages: Mapping[str, int]) -> None:
-        """Add to several stages."""
+    def add_batch(self, times: ops.BatchTimes) -> None:
+        """Add what a batch of the native threads took."""
         with self._lock:
-            for stage, nanoseconds in stages.items():
-                self._stages[stage] += nanoseconds
+            stages = self._stages
+            stages["sampling"] += times.sampling
+            stages["gathering"] += times.gathering
+            stages["reading"] += times.reading
+            stages["transposing"] += times.transposing
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -56,7 +60,7 @@ class LoaderTimes:
         finally:
             self.add(name, perf_counter_ns() - begin)
 
-    def asked(self, begin: int, end: int, *, is_batch: bool) -> None:
+    def asked(self, begin: int, end: int, is_batch: bool) -> None:
         """The consumer asked at ``begin`` and got a batch, or heard of the end, at ``end``."""
         with self._lock:
             if self._begin is None:

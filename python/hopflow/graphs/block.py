@@ -80,10 +80,15 @@ class Parent:
 
 
 def _nodes_of(
-    columns: dict[str, Column], ids: Tensor, idtype: torch.dtype, take: Take
+    columns: dict[str, Column],
+    ids: Tensor,
+    idtype: torch.dtype,
+    take: Callable[[int, str], Take],
+    level: int,
+    ntype: str,
 ) -> dict[str, Column]:
     """Node columns of one side of a block: the parent's at ``ids``."""
-    return inherit(columns, lambda: ids, NID, idtype, take)
+    return inherit(columns, lambda: ids, NID, idtype, take(level, ntype))
 
 
 def _edges_of(
@@ -186,10 +191,10 @@ class Block(Graph):
                 adjacencies[0],
                 idtype=idtype,
                 src_columns=partial(
-                    _nodes_of, parent.nodes[0], src_ids[0], idtype, take(level + 1, ntypes[0])
+                    _nodes_of, parent.nodes[0], src_ids[0], idtype, take, level + 1, ntypes[0]
                 ),
                 dst_columns=partial(
-                    _nodes_of, parent.nodes[0], dst_ids[0], idtype, take(level, ntypes[0])
+                    _nodes_of, parent.nodes[0], dst_ids[0], idtype, take, level, ntypes[0]
                 ),
                 edge_columns=partial(
                     _edges_of, parent.edges[0], parent_eids[0], adjacencies[0], idtype
@@ -202,7 +207,7 @@ class Block(Graph):
         def frames(side: str, ids: Sequence[Tensor], level: int) -> dict[str, Frame]:
             made = {}
             for name, at, of_type in zip(ntypes, ids, parent.nodes):
-                columns = partial(_nodes_of, of_type, at, idtype, take(level, name))
+                columns = partial(_nodes_of, of_type, at, idtype, take, level, name)
                 made[name] = Frame(at.shape[0], node_name(name, side), at.device, columns)
             return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -233,6 +234,10 @@ class LazyRows(LazyColumn):
         return value
 
 
+def _taken(name: str, column: Column, ids: Callable[[], Tensor], take: Take) -> Tensor:
+    return take(name, column, ids())
+
+
 class InheritedRows(LazyColumn):
     """Rows of a parent graph's column, gathered on first read and then kept.
 
@@ -242,27 +247,22 @@ class InheritedRows(LazyColumn):
         Whether somebody has asked for the rows where they are (:meth:`in_table`).
     """
 
-    __slots__ = ("_source", "is_in_place")
+    __slots__ = ("is_in_place",)
 
     def __init__(self, name: str, column: Column, ids: Callable[[], Tensor], take: Take) -> None:
+        # What the base does, as every batch makes several.
+        self._compute = partial(_taken, name, column, ids, take)
+        self._value = None
         self.is_in_place = False
-        super().__init__(lambda: take(name, column, ids()))
-        self._source: tuple[str, Column, Callable[[], Tensor], Take] | None = (
-            name, column, ids, take,
-        )  # fmt: skip
-
-    def read(self) -> Tensor:
-        """The rows, gathered now if they have not been yet."""
-        value = super().read()
-        self._source = None
-        return value
 
     def in_table(self) -> tuple[Tensor, Tensor] | None:
         """The column and the ids of the rows, if they are best left where they are until they are
         used: the column is a tensor on the CPU without a gradient, and no rows are at hand."""
-        if self._source is None or ops.is_compiling():
+        compute = self._compute
+        if compute is None or ops.is_compiling():
             return None
-        name, column, ids, take = self._source
+        assert isinstance(compute, partial)
+        name, column, ids, take = compute.args
         is_at_hand = getattr(take, "is_at_hand", None)
         if isinstance(column, StoredColumn) or (is_at_hand is not None and is_at_hand(name)):
             return None
