@@ -10,6 +10,7 @@ from torch import Tensor
 import hopflow.ops as ops
 from hopflow.dataloading.indices import Indices
 from hopflow.dataloading.neighbor_sampler import NeighborSampler
+from hopflow.dataloading.report import LargerCache
 from hopflow.graphs.graph import Graph
 from hopflow.sampling.hit_rates import ChanceBins
 from hopflow.sampling.inclusion import expected_inclusion, most_likely
@@ -165,27 +166,6 @@ def disk_columns(graph: Graph) -> dict[tuple[str, str], DiskColumn]:
             if isinstance(column, DiskColumn):
                 found[ntype, name] = column
     return found
-
-
-@dataclass(frozen=True)
-class LargerCache:
-    """A cache in front of a column on disk with which batches would read less.
-
-    Attributes
-    ----------
-    column : str
-        The column, "type.column" where there are several types.
-    memory, hit_rate : int, float
-        Its bytes, and the share of a batch's rows that it would have.
-    present_memory, present_hit_rate : int, float
-        The same of the cache that there is.
-    """
-
-    column: str
-    memory: int
-    hit_rate: float
-    present_memory: int
-    present_hit_rate: float
 
 
 def larger_cache(

@@ -13,7 +13,6 @@ import torch
 from torch.autograd import _profiler_enabled  # type: ignore[attr-defined]
 
 import hopflow.ops as ops
-from hopflow.dataloading.kept_rows import LargerCache
 from hopflow.storage.memory import available_memory
 from hopflow.storage.sizes import size_text
 
@@ -83,6 +82,27 @@ class LoaderTimes:
                 num_workers=num_workers,
                 **stages,
             )
+
+
+@dataclass(frozen=True)
+class LargerCache:
+    """A cache in front of a column on disk with which batches would read less.
+
+    Attributes
+    ----------
+    column : str
+        The column, "type.column" where there are several types.
+    memory, hit_rate : int, float
+        Its bytes, and the share of a batch's rows that it would have.
+    present_memory, present_hit_rate : int, float
+        The same of the cache that there is.
+    """
+
+    column: str
+    memory: int
+    hit_rate: float
+    present_memory: int
+    present_hit_rate: float
 
 
 @dataclass(frozen=True, kw_only=True)
