@@ -130,7 +130,7 @@ def test_a_plan_changes_nothing_of_a_run(folders):
     assert losses(True) == losses(False)
 
 
-def test_the_commands(folders, tmp_path):
+def test_the_commands(folders, tmp_path, monkeypatch):
     run = CliRunner().invoke
     save, out = tmp_path / "model.pt", tmp_path / "p.npy"
     given = [
@@ -147,6 +147,11 @@ def test_the_commands(folders, tmp_path):
     assert done.exit_code == 0, done.stderr
     assert "plan: 5 batches an epoch" in done.stderr.replace("\n", " ")
     assert "cached" in done.stderr
+    # Whoever waits long for batches is told what for.
+    for share, is_told in ((0.0, True), (1.1, False)):
+        monkeypatch.setattr("hopflow.commands.train._MUCH", share)
+        done = run(app, ["train", *given, "--memory", "9kB"])
+        assert ("loader, in the last epoch: the model" in done.stderr) == is_told
     # On with other memory, and elsewhere.
     done = run(app, ["train", "--resume", str(save), "--epochs", "3", "--memory", "1GB"])
     assert done.exit_code == 0, done.stderr

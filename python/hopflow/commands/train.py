@@ -200,6 +200,9 @@ def _run(
         f" {result.best_epoch}, the best on validation"
         f" ({percent(result.valid_accuracy).strip()})"
     )
+    report = trainer.loader.report()
+    if ranks.count == 1 and report.waiting_share >= _MUCH:
+        console.print(f"loader, in the last epoch: {report.advice}", markup=False, highlight=False)
     if save is not None:
         console.print(f"checkpoint: {escape(str(save))}")
     if plot is not None:
@@ -230,6 +233,7 @@ def _tell_plan(trainer: Trainer) -> None:
 
 
 _MOST_PARAMETERS = 256 << 20  # bytes of a model that is copied for a plan
+_MUCH = 0.2  # share of an epoch: who waits so long for batches wants to know what for
 
 
 def _was_typed(context: typer.Context, name: str) -> bool:
