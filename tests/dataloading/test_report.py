@@ -145,6 +145,7 @@ def test_advice_says_how_large_a_cache_halves_the_waiting(on_disk):
     loader = loader_of(graph)
     column = graph.node_frames()["_N"].column("feat")
     assert column.capacity == 500
+    column.gather(torch.arange(500))
     assert waits_for_the_disk(loader).larger_cache is None  # nothing is known of its rows
     assert "hopflow.plan says how large" in loader.report().advice
     (kept,) = loader.keep_expected_rows().values()
@@ -172,9 +173,12 @@ def test_advice_says_how_large_a_cache_halves_the_waiting(on_disk):
 
 
 def test_advice_after_a_plan_knows_that_kept_rows_may_suffice(on_disk):
-    graph = on_disk(2500)
+    graph = on_disk(1000)
     loader = loader_of(graph)
     hf.plan(loader, num_batches=2)
+    column = graph.node_frames()["_N"].column("feat")
+    column.gather(torch.arange(1000))
+    assert not column.is_filling
     report = waits_for_the_disk(loader)
     assert report.larger_cache.memory > 0
     assert "keep_expected_rows()" in report.advice
@@ -183,6 +187,24 @@ def test_advice_after_a_plan_knows_that_kept_rows_may_suffice(on_disk):
     # Another sampler makes other batches.
     loader.graph_sampler = hf.dataloading.NeighborSampler([2])
     assert waits_for_the_disk(loader).larger_cache is None
+
+
+@pytest.mark.parametrize("is_fixed", [True, False])
+def test_a_cache_that_is_not_full_yet_is_not_called_too_small(on_disk, is_fixed):
+    graph = on_disk(4000)
+    loader = loader_of(graph)
+    if is_fixed:
+        loader.keep_expected_rows(fill=False)
+    else:
+        hf.plan(loader, num_batches=1)
+    report = waits_for_the_disk(loader)
+    assert report.larger_cache is None
+    assert "the cache is still filling" in report.advice
+    column = graph.node_frames()["_N"].column("feat")
+    column.fill() if is_fixed else column.gather(torch.arange(4000))
+    # Full, and it has all that is wanted: no other one would have more.
+    assert not column.is_filling
+    assert waits_for_the_disk(loader).larger_cache is None or not is_fixed
 
 
 def test_no_cache_is_named_where_other_stages_make_the_model_wait(on_disk):

@@ -227,12 +227,35 @@ def test_batches_that_are_there_already_are_not_taken_for_fast_ones(tmp_path):
     assert plan.seconds_a_batch > 0.0045
 
 
+@pytest.mark.parametrize(("num_workers", "prefetch_factor"), [(1, 12), (2, 4), (2, 2)])
+def test_no_batches_behind_the_last_one_are_not_taken_for_slow_workers(
+    tmp_path, num_workers, prefetch_factor
+):
+    loader = hf.dataloading.DataLoader(
+        graph_of(tmp_path, is_on_disk=False), torch.arange(120),
+        hf.dataloading.NeighborSampler([2]), batch_size=10, num_workers=num_workers,
+        prefetch_factor=prefetch_factor,
+    )  # fmt: skip
+    steps = []
+
+    def step(batch):
+        begin = time.perf_counter()
+        time.sleep(0.01)
+        steps.append(time.perf_counter() - begin)
+
+    plan = hf.plan(loader, step, num_batches=10)
+    assert plan.sampled_batches == 10
+    # Beside the model's own time: a queue that runs dry would make it twice to ten times that.
+    assert plan.seconds_a_batch < 1.5 * max(steps)
+    assert plan.bound == "model" or plan.waiting_share < 0.5
+
+
 def test_rows_that_the_first_layer_reads_in_place_are_counted(tmp_path):
     graph = graph_of(tmp_path, is_on_disk=False)
     conv = hf.nn.SAGEConv(32, 32, "mean")
     sampler = hf.dataloading.NeighborSampler([2, 2])
     loader = hf.dataloading.DataLoader(graph, torch.arange(600), sampler, batch_size=300)
-    edges = []
+    edges, own = [], []
 
     def step(batch):
         _, _, blocks = batch
@@ -240,9 +263,10 @@ def test_rows_that_the_first_layer_reads_in_place_are_counted(tmp_path):
         assert conv._reads_table(blocks[0], rows, None)
         conv(blocks[0], rows)
         edges.append(blocks[0].num_edges())
+        own.append(blocks[0].num_dst_nodes())
 
     plan = hf.plan(loader, step, num_batches=2)
-    assert plan.gathered_bytes == sum(edges) / len(edges) * 32 * 4
+    assert plan.gathered_bytes == (sum(edges) + sum(own)) / len(edges) * 32 * 4
     # Where it gathers them after all it is a row a source.
     conv = hf.nn.SAGEConv(32, 4, "pool")
     plan = hf.plan(loader, lambda batch: conv(batch[2][0], batch[2][0].src_rows("feat")))

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from hopflow import datasets
-from hopflow.datasets.conversion import options
+from hopflow.datasets.conversion import options, staging, steps
 from hopflow.datasets.conversion.growing import GrowingArray
 from hopflow.datasets.conversion.runs import planned
+from hopflow.storage import folders
 
 
 @pytest.fixture
@@ -270,6 +271,95 @@ def test_a_source_that_is_changed_meanwhile(source, tmp_path):
     assert {x.name for x in tmp_path.iterdir()} == {"g"}
 
 
+def test_a_source_beside_the_folder_that_is_written(tmp_path):
+    """The working folder in the folder of features is no change of these; a new row in one is."""
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    data = tmp_path / "data"
+    data.mkdir()
+    (tmp_path / "e.csv").write_text("source,target\n0,1\n1,2\n")
+    for k in range(3):
+        pd.DataFrame({"a": [k * 1.0]}).to_parquet(data / f"{k}.parquet")
+    datasets.convert(tmp_path / "e.csv", data / "g", features=data)
+    assert datasets.load(data / "g")[0][0].ndata["feat"].tolist() == [[0.0], [1.0], [2.0]]
+
+    def change(what, done, total):
+        pd.DataFrame({"a": [7.0], "b": [0.0]}).to_parquet(data / "1.parquet")
+
+    with pytest.raises(ValueError, match=r"1\.parquet: "):
+        datasets.convert(tmp_path / "e.csv", tmp_path / "h", features=data, on_progress=change)
+
+
+class Killed(BaseException):
+    pass
+
+
+def replace_and_die(source, folder, monkeypatch, moment):
+    """A conversion that replaces another graph, and ends before or after the two change places."""
+
+    def put_in_place(made, target):
+        if moment == "after":
+            folders._exchanged(made, target)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "put_in_place", put_in_place)
+        with pytest.raises(Killed):
+            datasets.convert(source, folder, overwrite=True)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("what", ["nothing", "moved", "other options", "made is gone"])
+def test_ended_while_one_graph_took_anothers_place(source, moment, what, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    shutil.copytree(source, other)
+    np.save(other / "feat.npy", np.ones((90, 6), np.float32))
+    linked = (other / "feat.npy").read_bytes()
+    folder, working = tmp_path / "out", tmp_path / "out.converting"
+    old = datasets.convert(other, folder, link=True)
+    replace_and_die(source, folder, monkeypatch, moment)
+    asked = {}
+    if what == "moved":
+        folder.rename(tmp_path / "kept")
+    elif what == "other options":
+        asked = {"undirected": True}
+    elif what == "made is gone":
+        shutil.rmtree(working / "made")
+    new = datasets.convert(source, folder, overwrite=True, **asked)
+    assert not working.exists()
+    assert datasets.check_graph(folder) == []
+    assert new == datasets.convert(source, tmp_path / "whole", **asked) != old
+    assert files_of(folder) == files_of(tmp_path / "whole")
+    # What the graph that was there is linked to is as it was.
+    assert (other / "feat.npy").read_bytes() == linked
+    if what == "moved":
+        kept = datasets.load(tmp_path / "kept")
+        assert datasets.check_graph(tmp_path / "kept") == []
+        assert kept[0][0].ndata["feat"].shape[1] == (6 if moment == "before" else 4)
+
+
+def test_narrower_columns_do_not_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(staging, "_LEAST_ROWS", 7)
+    rows = [f"n{i % 9},n{i % 7},{i if i < 60 else i + 0.5}" for i in range(100)]
+    (tmp_path / "e.csv").write_text("\n".join(["source,target,w", *rows]))
+    for asked in ({"ids": "text"}, {}):
+        seen = set()
+
+        def look(what, done, total, seen=seen):
+            if what == "sorting edges":
+                seen |= {x.name for x in (tmp_path / "g.converting").iterdir()}
+
+        if not asked:
+            (tmp_path / "e.csv").write_text(
+                "\n".join(["source,target,w", *(row.replace("n", "") for row in rows)])
+            )
+        datasets.convert(
+            tmp_path / "e.csv", tmp_path / "g", memory=1, overwrite=True, on_progress=look, **asked
+        )
+        assert "f8~table.col-0" in seen
+        assert "table.col-0" not in seen
+
+
 def test_a_disk_that_fails_in_a_table_leaves_what_is_done(tmp_path, monkeypatch):
     pd = pytest.importorskip("pandas")
     pq = pytest.importorskip("pyarrow.parquet")
@@ -308,6 +398,7 @@ def test_a_table_in_several_files_goes_on_behind_the_last_whole_one(tmp_path, mo
         )
         frame["a.f8"] = frame["a"] = np.arange(50) * (0.1 if k >= 2 else 1)
         frame.astype({"a": "float32"} if k == 1 else {}).to_parquet(tmp_path / f"e/{k}.parquet")
+    monkeypatch.setattr(staging, "_STEP_BYTES", 1)
     opened = []
     real = pq.ParquetFile.iter_batches
     for k in (1, 2, 3):

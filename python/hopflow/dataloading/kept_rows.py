@@ -100,7 +100,7 @@ def keep_expected_rows(
 
 def _key(graph: Graph, indices: Any, sampler: NeighborSampler, batch_size: int) -> object:
     """What the chances of nodes depend on: seeds, sampler, and the very arrays of the edges."""
-    seeds = Indices.of(graph, indices, "node")
+    seeds = indices if isinstance(indices, Indices) else Indices.of(graph, indices, "node")
     edges = sampler.edges_of(graph).relations
     arrays = tuple(x.data_ptr() for relation in edges for x in relation[:2])
     return len(seeds), seeds.fingerprint, batch_size, repr(sampler), graph.num_edges(), arrays
@@ -168,21 +168,28 @@ def disk_columns(graph: Graph) -> dict[tuple[str, str], DiskColumn]:
     return found
 
 
+def busiest_column(graph: Graph) -> tuple[tuple[str, str], DiskColumn] | None:
+    """Of the node columns on disk the one that has read most, with its node type and name."""
+    columns = disk_columns(graph).items()
+    return max(columns, key=lambda item: item[1].report().bytes, default=None)
+
+
 def larger_cache(
-    graph: Graph, indices: Any, sampler: Any, batch_size: int, misses: float
+    graph: Graph, indices: Indices, sampler: Any, batch_size: int, misses: float
 ) -> LargerCache | None:
     """The smallest cache with which a column misses ``misses`` times as many rows as it does.
 
     Of the column that has read most from disk; with the rows most likely to be wanted. None where
-    there is no column on disk, or nothing is known of its rows' chances (:func:`chance_bins`).
+    there is no column on disk, nothing is known of its rows' chances (:func:`chance_bins`), or its
+    cache is not full, so that it reads more than it will.
     """
-    columns = disk_columns(graph)
-    if not columns or not isinstance(sampler, NeighborSampler):
+    found = busiest_column(graph)
+    if found is None or not isinstance(sampler, NeighborSampler):
         return None
-    bins = noted_bins(graph, indices, sampler, batch_size)
+    (ntype, name), column = found
+    bins = None if column.is_filling else noted_bins(graph, indices, sampler, batch_size)
     if bins is None:
         return None
-    (ntype, name), column = max(columns.items(), key=lambda item: item[1].report().bytes)
     own = bins[graph.schema.ntypes.index(ntype)]
     rates = own.fixed_hit_rates if column.keeps_fixed_rows else own.recent_hit_rates
     (present,) = rates([column.capacity])
@@ -194,6 +201,8 @@ def larger_cache(
             fewest = middle + 1
         else:
             most = middle
+    if column.keeps_fixed_rows and most <= column.capacity:
+        return None  # it has them
     sizes = [
         ops.cache_bytes(column.shape[0], column.row_bytes, rows) for rows in (most, column.capacity)
     ]

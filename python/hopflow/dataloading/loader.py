@@ -14,7 +14,12 @@ import torch
 import hopflow.ops as ops
 from hopflow.dataloading.epoch import AnySampler, Epoch, Plan, RunningEpoch, list_of
 from hopflow.dataloading.indices import Indices
-from hopflow.dataloading.kept_rows import KeptRows, keep_expected_rows, larger_cache
+from hopflow.dataloading.kept_rows import (
+    KeptRows,
+    busiest_column,
+    keep_expected_rows,
+    larger_cache,
+)
 from hopflow.dataloading.native import NativeEpoch, is_plain
 from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.dataloading.on_device import DeviceEpoch, FeatureCaches
@@ -449,8 +454,12 @@ class DataLoader:
         misses = report.misses_for_half
         if misses is None or isinstance(self.graph, GraphInParts):
             return report
-        given = self.graph, self.indices, self.graph_sampler, self.batch_size
-        return replace(report, larger_cache=larger_cache(*given, misses))
+        column = busiest_column(self.graph)
+        given = self.graph, self._indices, self.graph_sampler, self.batch_size
+        return replace(
+            report, cache_is_filling=column is not None and column[1].is_filling,
+            larger_cache=larger_cache(*given, misses),
+        )  # fmt: skip
 
     def cache_hit_rates(self) -> dict[str, float]:
         """Of each column in ``gpu_cache``, the share of rows read that were found there."""

@@ -16,7 +16,7 @@ from hopflow.dataloading.kept_rows import chance_bins, disk_columns
 from hopflow.dataloading.loader import DataLoader
 from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.dataloading.parts import GraphInParts
-from hopflow.dataloading.report import LoaderReport
+from hopflow.dataloading.report import STAGES, LoaderReport
 from hopflow.graphs.graph import Graph
 from hopflow.storage.disk_column import DiskColumn, DiskReport
 from hopflow.storage.encoded_column import EncodedColumn
@@ -297,9 +297,12 @@ def _measure(loader: DataLoader, step: Callable[[Any], object], num_batches: int
     # The report ends where the last batch was delivered: as many steps as batches lie between.
     seconds = (after.seconds - before.seconds) / count
     model = seconds - (after.waiting - before.waiting) / count
-    if ready < before_ready:
-        # Some were there already: it takes longer to make as many as were delivered.
-        seconds *= count / max(1, count + ready - before_ready)
+    made = sum(getattr(after, stage) - getattr(before, stage) for stage in STAGES) / count
+    # At the end of the epoch none comes behind the last one.
+    there_already = min(before_ready, len(probe) - warm_up - count) - ready
+    if there_already > 0 and made / max(1, loader.num_workers) > model:
+        # It takes longer to make as many as were delivered.
+        seconds *= count / max(1, count - there_already)
     reading = after.reading - before.reading
     if not loader.num_workers:  # columns are read where the consumer asks for them
         reading = sum(use[key].wait_seconds - use_before[key].wait_seconds for key in columns)
@@ -353,8 +356,9 @@ def _sizes(
                 elif frame.is_read(name):
                     num_bytes += _row_bytes(parent.column(name)) * frame.num_rows
                 elif isinstance(column, InheritedRows) and column.is_in_place:
-                    # Read through the ids of sources: a row an edge.
-                    num_bytes += _row_bytes(parent.column(name)) * block.num_edges()
+                    # Read through the ids of sources: a row an edge, and destinations' own.
+                    rows = block.num_edges() + block.num_dst_nodes()
+                    num_bytes += _row_bytes(parent.column(name)) * rows
     nodes = sum(frame.num_rows for frame in blocks[0].node_frames("src").values())
     edges = sum(one.num_edges() for block in blocks for one in block.relations.values())
     return nodes, edges, num_bytes

@@ -123,6 +123,8 @@ class LoaderReport:
         wait for the disk without using a processor.
     num_workers : int
         Threads that made batches; 0: the consumer itself, for which making them is waiting.
+    cache_is_filling : bool
+        Where batches wait for a disk: whether its cache has room left, and will have more rows.
     larger_cache : LargerCache or None
         Where batches wait for a disk: the cache that would halve the waiting, if it is known how
         likely rows are wanted (from :func:`hopflow.plan` or :meth:`DataLoader.keep_expected_rows`).
@@ -137,6 +139,7 @@ class LoaderReport:
     transposing: float
     copying: float
     num_workers: int
+    cache_is_filling: bool = False
     larger_cache: LargerCache | None = None
 
     @property
@@ -187,6 +190,11 @@ class LoaderReport:
                 " makes them meanwhile"
             )
         stage = self.slowest_stage
+        if stage == "reading" and self.cache_is_filling:
+            return (
+                f"the model waits {share} of the time, mostly for {stage}: the cache is still"
+                " filling, and batches will wait less"
+            )
         if stage == "reading" and self.larger_cache is not None:
             return f"the model waits {share} of the time, mostly for {stage}: {self._cache()}"
         why = {

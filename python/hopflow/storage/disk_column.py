@@ -233,6 +233,12 @@ class DiskColumn(StoredColumn):
         return self._kept is not None
 
     @property
+    def is_filling(self) -> bool:
+        """Whether the cache lacks rows yet that it has room for, or that it is to keep."""
+        full = self._rows.capacity if self._kept is None else self._kept.shape[0]
+        return self._rows.num_cached < full
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of a row."""
         return self._rows.row_bytes

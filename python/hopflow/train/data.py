@@ -121,8 +121,8 @@ def features(config: TrainConfig, column: Column, *, is_stored: bool) -> Tensor 
             raise ValueError(
                 f"{config.data}: expected features of float16, bfloat16, float32 or int8, got"
                 f" {str(column.dtype).removeprefix('torch.')}, which as float32 would take"
-                f" {size_text(needed)} of memory of {size_text(more)} left; hopflow convert"
-                " --dtype feat=float32 stores them so"
+                f" {size_text(needed)} of memory of {size_text(more)} left; write the folder anew"
+                " with one of these"
             )
         return read(column).float()
     assert isinstance(column, (Tensor, DiskColumn))

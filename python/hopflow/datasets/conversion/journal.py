@@ -60,10 +60,7 @@ class Journal:
         self._files: dict[str, int] = {}
         self.is_new = not self._resume(on_message)
         if self.is_new:
-            for path in folder.iterdir():
-                if path.name != "lock":
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-            self._save()
+            self.restart()
 
     def _resume(self, on_message: Callable[[str], None] | None) -> bool:
         tell = on_message or (lambda text: None)
@@ -81,7 +78,9 @@ class Journal:
             return False
         for name, size in files.items():
             path = self.folder / name
-            if not path.is_file() or path.stat().st_size < size:
+            stat = path.stat() if path.is_file() else None
+            # Longer by what an unfinished step wrote; but not a link, which no step writes to.
+            if stat is None or stat.st_size < size or (stat.st_size > size and stat.st_nlink > 1):
                 tell(f"{path}: is not as it was left; starting anew")
                 return False
         self._steps, self._files = steps, files
@@ -89,7 +88,8 @@ class Journal:
             if (self.folder / name).stat().st_size > size:
                 os.truncate(self.folder / name, size)
         if steps:
-            tell(f"{self.folder}: going on after {len(steps)} finished steps")
+            plural = "" if len(steps) == 1 else "s"
+            tell(f"{self.folder}: going on after {len(steps)} finished step{plural}")
         return bool(steps)
 
     def step(self, name: str, make: Callable[[], tuple[Any, Iterable[Path]]]) -> Any:
@@ -119,6 +119,22 @@ class Journal:
         self._save()
         for file in files:
             file.unlink(missing_ok=True)
+
+    def restart(self) -> None:
+        """Forget what is done, and all that it left."""
+        for path in self.folder.iterdir():
+            if path.name != "lock":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self._steps, self._files = {}, {}
+        self._save()
+
+    def conclude(self, name: str, result: Any) -> None:
+        """One last step in place of all others.
+
+        Whatever becomes of their files from now on, nothing is taken up from them.
+        """
+        self._steps, self._files = {name: result}, {}
+        self._save()
 
     def result(self, name: str) -> Any:
         """What a finished step came to; None if it is not finished."""

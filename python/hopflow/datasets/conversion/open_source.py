@@ -253,8 +253,8 @@ def _edge_list(path: Path, options: Options) -> Source:
     num_nodes = options.num_nodes
     files = list(table.files)
     if options.features is not None:
-        files.append(options.features)
         features = _features(options.features, options)
+        files += features.files if isinstance(features, Table) else [options.features]
         if num_nodes is None and not isinstance(features, Table) and features.shape:
             num_nodes = features.shape[0]
     labels: Callable[[], Array] | None = None

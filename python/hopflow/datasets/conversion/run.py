@@ -13,12 +13,12 @@ from hopflow.datasets.conversion.journal import Journal, key_of
 from hopflow.datasets.conversion.open_source import open_source
 from hopflow.datasets.conversion.options import Options
 from hopflow.datasets.conversion.source import Source
-from hopflow.datasets.conversion.steps import Conversion, OnProgress
+from hopflow.datasets.conversion.steps import PLACING, Conversion, OnProgress
 from hopflow.datasets.graph_folder.manifest import VERSION, read_manifest
 from hopflow.datasets.graph_folder.writer import check_place
 from hopflow.storage.sizes import size_in_bytes
 
-_REVISION = 2
+_REVISION = 3
 """Of the steps: a conversion that another revision began starts anew."""
 
 
@@ -135,10 +135,6 @@ def convert(
         made = replace(made, name=target.name)
     working = target.with_name(f"{target.name}.converting")
     key = _key(path, made, options)
-    finished = _finished(working, target) if key_of(working) == key else None
-    if finished is not None:
-        shutil.rmtree(working)
-        return finished
 
     def check() -> None:
         check_place(folder, overwrite=overwrite)
@@ -146,11 +142,22 @@ def convert(
         if changed:
             raise ValueError(f"{changed[0]}: it was changed while it was converted")
 
-    check()
+    if key_of(working) != key:
+        check()  # before anything is written
     journal = Journal(working, key, on_message)
     try:
+        placing = journal.result(PLACING)
+        if placing is not None and _graph_id(target) == placing:
+            # Ended between putting the folder in place and cleaning up.
+            shutil.rmtree(working, ignore_errors=True)
+            return str(placing)
         check()  # another conversion may have ended while this one waited to begin
-        return Conversion(journal, made, options, target, on_progress, check).run()
+        conversion = Conversion(journal, made, options, target, on_progress, check)
+        if placing is not None:
+            if _graph_id(working / "made") == placing:
+                return conversion.place(placing)
+            journal.restart()  # somebody has taken away what was made
+        return conversion.run()
     except ValueError:
         # The source or an option must change, and then nothing of this is of use.
         shutil.rmtree(working, ignore_errors=True)
@@ -179,12 +186,9 @@ def _stats(source: Source) -> list[Any]:
     return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
 
 
-def _finished(working: Path, target: Path) -> str | None:
-    """The graph id, if a run was ended between putting the folder in place and cleaning up."""
+def _graph_id(folder: Path) -> str | None:
+    """That of a graph folder; None if it is none, or not there."""
     try:
-        said = (working / "finished").read_text(encoding="utf-8")
-        # What was there before may be where the new one was made.
-        is_there = read_manifest(target).graph_id == said
-    except (OSError, ValueError):
+        return read_manifest(folder).graph_id
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    return said if is_there else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from hopflow.datasets.conversion.tables import StagedArray, Table, staged_rows
 from hopflow.datasets.files import frame_to_matrix
 from hopflow.storage.manifests import ids_dtype
 
+_STEP_BYTES = 256 << 20  # of the files of a table that are read in one step, about
 _CELL_BYTES = 64  # of a parsed cell, with what pandas needs beside it
 _LEAST_ROWS = 1 << 10
 _MOST_ROWS = 1 << 20
@@ -37,7 +39,7 @@ def stage_edges(
     options: Options,
     on_rows: Callable[[int], None],
 ) -> EdgeRows:
-    """The edges of a table as arrays, a step for each of its files."""
+    """The edges of a table as arrays; files of some size make a step."""
     table = edges.table
     # Without a number of nodes ids may come that do not fit int32.
     dtype = np.dtype("int64" if num_nodes is None else ids_dtype(num_nodes))
@@ -69,8 +71,8 @@ def stage_edges(
 def stage_matrix(
     journal: Journal, name: str, table: Table, options: Options, without: Any = None
 ) -> Rows:
-    """The rows of a table of numbers as one matrix, but for a column of ids; a step for each of its
-    files."""
+    """The rows of a table of numbers as one matrix, but for a column of ids; files of some size
+    make a step."""
     text = () if without is None else (without,)
 
     def write(staged: list[StagedArray], file: Path) -> None:
@@ -95,25 +97,60 @@ def _staged_file_by_file(
 ) -> list[FileRows]:
     """Append the files of a table to arrays, whose names stand for what messages call them."""
     said: list[dict[str, Any] | None] = [None] * len(what_of)
-    for number, file in enumerate(table.files):
+    for number, files in enumerate(_groups(table.files)):
         with ExitStack() as stack:
             staged: list[StagedArray] = []
 
             def make(
-                file: Path = file, staged: list[StagedArray] = staged, stack: ExitStack = stack,
-                said: list[dict[str, Any] | None] = said,
+                files: list[Path] = files, staged: list[StagedArray] = staged,
+                stack: ExitStack = stack, said: list[dict[str, Any] | None] = said,
             ) -> tuple[Any, list[Path]]:  # fmt: skip
                 for (name, what), state in zip(what_of.items(), said):
                     staged.append(StagedArray(journal.folder / name, what, widen, state))
                     stack.callback(staged[-1].close)
-                write(staged, file)
+                for file in files:
+                    write(staged, file)
                 return [x.to_json() for x in staged], [x.path for x in staged]
 
             said = journal.step(f"{step}-{number}", make)
-            left = [old for array in staged for old in array.left_behind]
-            if left:
-                journal.drop(left)
+            if staged:  # otherwise the files may be those of a later step
+                drop_narrower(journal, {name: x["file"] for name, x in zip(what_of, said) if x})
+    drop_narrower(journal, {name: x["file"] for name, x in zip(what_of, said) if x})
     return [staged_rows(journal.folder, x) for x in said if x is not None]
+
+
+def _groups(files: Sequence[Path]) -> Iterator[list[Path]]:
+    """Files that are read in one step: each costs some writes that wait for the disk."""
+    group: list[Path] = []
+    num_bytes = 0
+    for file in files:
+        group.append(file)
+        num_bytes += file.stat().st_size
+        if num_bytes >= _STEP_BYTES:
+            yield group
+            group, num_bytes = [], 0
+    if group:
+        yield group
+
+
+def drop_narrower(journal: Journal, kept: Mapping[str, str]) -> None:
+    """Remove files of narrower dtypes that staged arrays have left behind.
+
+    Parameters
+    ----------
+    journal : Journal
+        Of the working folder, with the arrays as they are now.
+    kept : mapping
+        Names of the arrays to the files that they are in.
+    """
+    old = [
+        path
+        for path in journal.folder.iterdir()
+        if (found := re.fullmatch(r"(?:[a-z]\d+~)?(.+)", path.name))
+        and kept.get(found[1], path.name) != path.name
+    ]
+    if old:
+        journal.drop(old)
 
 
 def _wider(before: np.dtype[Any], piece: np.dtype[Any]) -> Any:

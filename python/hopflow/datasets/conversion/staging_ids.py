@@ -17,7 +17,7 @@ from hopflow.datasets.conversion.numbering import IdCollector, numbers_of_pieces
 from hopflow.datasets.conversion.options import Options
 from hopflow.datasets.conversion.rows import rows_from
 from hopflow.datasets.conversion.source import EdgeTable, Source
-from hopflow.datasets.conversion.staging import frame_rows
+from hopflow.datasets.conversion.staging import drop_narrower, frame_rows
 from hopflow.datasets.conversion.tables import StagedArray, Table, staged_rows
 from hopflow.datasets.dataset import Array, Ids
 from hopflow.datasets.files import frame_to_matrix
@@ -140,6 +140,7 @@ def stage_numbered(
             return said, [*files, *(x.path for x in staged.values())]
 
     said = journal.step("ids", stage)
+    drop_narrower(journal, {name: x["file"] for name, x in said["staged"].items()})
     rows = {name: staged_rows(journal.folder, x) for name, x in said["staged"].items()}
     labels_file = journal.folder / "labels.npy"
     return NumberedEdges(

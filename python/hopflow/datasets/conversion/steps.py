@@ -32,6 +32,9 @@ from hopflow.structure.types import CANONICAL
 
 OnProgress = Callable[[str, int, int], None]
 
+PLACING = "placing"
+"""The last step: the folder is whole and takes its place. What it comes to is the graph id."""
+
 
 class Conversion:
     """One conversion; what its steps came to is in the journal.
@@ -67,11 +70,11 @@ class Conversion:
         self._target = target
         self._tell = on_progress or (lambda what, done, total: None)
         self._made = journal.folder / "made"
-        (self._made / "split").mkdir(parents=True, exist_ok=True)
         self._files: dict[str, ArrayRecord] = {}
 
     def run(self) -> str:
         """Do what is not done yet; returns the graph id."""
+        (self._made / "split").mkdir(parents=True, exist_ok=True)
         source = self._source
         num_nodes = source.num_nodes
         labels = None
@@ -145,11 +148,17 @@ class Conversion:
             (self._made / "split").rmdir()
         sync_folder(self._made)
         self._check_target()
-        (self._journal.folder / "finished").write_text(manifest.graph_id, encoding="utf-8")
+        # The new folder and the one that it replaces may change places: from here on nothing of
+        # what is in the working folder is taken for work that is done.
+        self._journal.conclude(PLACING, manifest.graph_id)
+        return self.place(manifest.graph_id)
+
+    def place(self, graph_id: str) -> str:
+        """Put the folder in place, once it is whole; returns the graph id."""
         put_in_place(self._made, self._target)
         sync_folder(self._target.parent)
         shutil.rmtree(self._journal.folder, ignore_errors=True)
-        return manifest.graph_id
+        return graph_id
 
     # --- what the source holds
 

@@ -212,9 +212,7 @@ class StagedArray:
     Attributes
     ----------
     path : Path
-        The file that it is in now.
-    left_behind : list of Path
-        Files of narrower dtypes: of no use once this step is finished.
+        The file that it is in now. Those of narrower dtypes stay where they are.
     """
 
     def __init__(
@@ -230,7 +228,6 @@ class StagedArray:
         self._shape: tuple[int, ...] = ()
         self.count = 0
         self.path = path
-        self.left_behind: list[Path] = []
         if state is not None:
             self.path = path.with_name(state["file"])
             self.dtype = np.dtype(state["dtype"])
@@ -274,7 +271,6 @@ class StagedArray:
             step = max(1, (16 << 20) // max(int(np.prod(self._shape, dtype=np.int64)) * 8, 1))
             for piece in self.rows().pieces(step):
                 file.write(piece.astype(dtype))
-        self.left_behind.append(self.path)
         self.path, self.dtype = wider, dtype
         self._file = Spill(wider, self._num_bytes())
 
