@@ -75,12 +75,6 @@ class BatchLoader::Impl {
     return loaded;
   }
 
-  std::int64_t NumReady() const {
-    const std::lock_guard lock(mutex_);
-    return std::count_if(slots_.begin(), slots_.end(),
-                         [](const Slot& slot) { return slot.state == State::kReady; });
-  }
-
   std::vector<std::unique_ptr<cpu::BlocksScratch>> Stop() {
     {
       const std::lock_guard lock(mutex_);
@@ -177,7 +171,7 @@ class BatchLoader::Impl {
   std::mutex in_place_;
   std::atomic<bool> cancelled_{false};
 
-  mutable std::mutex mutex_;  // for all below
+  std::mutex mutex_;  // for all below
   std::condition_variable free_, ready_;
   std::vector<Slot> slots_;
   std::shared_ptr<const Requests> requests_;
@@ -213,8 +207,6 @@ std::optional<LoadedBatch> BatchLoader::Wait(std::int64_t place,
                                              std::chrono::milliseconds timeout) {
   return impl_->Wait(place, timeout);
 }
-
-std::int64_t BatchLoader::NumReady() const { return impl_->is_here() ? impl_->NumReady() : 0; }
 
 std::vector<std::unique_ptr<cpu::BlocksScratch>> BatchLoader::Close() {
   if (!impl_->is_here()) return {};

@@ -30,9 +30,6 @@ class BatchLoader {
   // Throws Error if the loader was closed. With no workers the batch is made here.
   std::optional<LoadedBatch> Wait(std::int64_t place, std::chrono::milliseconds timeout);
 
-  // Batches that are made and that nobody has waited for yet.
-  std::int64_t NumReady() const;
-
   // Gives up batches under way and ends the threads. Called again, or in a forked child, it does
   // nothing and returns nothing.
   std::vector<std::unique_ptr<cpu::BlocksScratch>> Close();

@@ -213,8 +213,6 @@ class BoundLoader {
         py::make_tuple(times.sampling, times.gathering, times.reading, times.transposing));
   }
 
-  std::int64_t NumReady() const { return loader_->NumReady(); }
-
   void Close() {
     std::vector<std::unique_ptr<cpu::BlocksScratch>> scratch;
     {
@@ -249,7 +247,6 @@ void BindBatchLoader(py::module_& module) {
       .def("set_requests", &BoundLoader::SetRequests, py::arg("number"), py::arg("columns"),
            py::arg("transposes"))
       .def("next", &BoundLoader::Next, py::arg("timeout"))
-      .def("num_ready", &BoundLoader::NumReady)
       .def("close", &BoundLoader::Close);
 }
 

@@ -207,6 +207,24 @@ def test_a_cache_that_is_not_full_yet_is_not_called_too_small(on_disk, is_fixed)
     assert waits_for_the_disk(loader).larger_cache is None or not is_fixed
 
 
+def test_rows_that_somebody_has_named_are_not_taken_for_the_likely_ones(on_disk):
+    graph = on_disk(500)
+    loader = loader_of(graph)
+    (kept,) = loader.keep_expected_rows().values()
+    column = graph.node_frames()["_N"].column("feat")
+    unlikely = (-graph.out_degrees()).argsort(descending=True)[:500]
+    column.keep(unlikely)
+    before = column.report()
+    for _, _, blocks in loader_of(graph):
+        _ = blocks[0].srcdata["feat"]
+    found = waits_for_the_disk(loader).larger_cache
+    assert found.present_hit_rate == column.report().hit_rate < kept.expected_hit_rate / 2
+    assert column.report().rows > before.rows
+    # A plan goes by what it saw, too.
+    plan = hf.plan(loader, num_batches=4)
+    assert plan.hit_rate < kept.expected_hit_rate / 2
+
+
 def test_no_cache_is_named_where_other_stages_make_the_model_wait(on_disk):
     graph = on_disk(500)
     loader = loader_of(graph)

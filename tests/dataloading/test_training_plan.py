@@ -250,6 +250,22 @@ def test_no_batches_behind_the_last_one_are_not_taken_for_slow_workers(
     assert plan.bound == "model" or plan.waiting_share < 0.5
 
 
+def test_an_epoch_that_ends_with_the_measurement_shows_slow_workers(tmp_path):
+    class Slow(hf.dataloading.NeighborSampler):
+        def sample(self, g, seed_nodes):
+            time.sleep(0.03)
+            return super().sample(g, seed_nodes)
+
+    loader = hf.dataloading.DataLoader(
+        graph_of(tmp_path, is_on_disk=False), torch.arange(120), Slow([2]), batch_size=10,
+        num_workers=1, prefetch_factor=12,
+    )  # fmt: skip
+    first = [0.5]
+    plan = hf.plan(loader, lambda batch: time.sleep(first.pop() if first else 0.001))
+    assert plan.seconds_a_batch > 0.03
+    assert plan.bound == "sampling"
+
+
 def test_rows_that_the_first_layer_reads_in_place_are_counted(tmp_path):
     graph = graph_of(tmp_path, is_on_disk=False)
     conv = hf.nn.SAGEConv(32, 32, "mean")

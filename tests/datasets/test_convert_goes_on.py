@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +20,7 @@ import pytest
 from hopflow import datasets
 from hopflow.datasets.conversion import options, staging, steps
 from hopflow.datasets.conversion.growing import GrowingArray
+from hopflow.datasets.conversion.journal import Journal
 from hopflow.datasets.conversion.runs import planned
 from hopflow.storage import folders
 
@@ -143,17 +146,15 @@ def test_two_at_once(source, tmp_path, monkeypatch):
 
 
 def test_ended_before_it_cleaned_up(source, tmp_path, monkeypatch):
-    import shutil
-
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "rmtree", lambda *args, **options: None)
+        patch.setattr(Journal, "remove", lambda self: None)
         first = datasets.convert(source, tmp_path / "out")
     assert (tmp_path / "out.converting").exists()
     assert datasets.convert(source, tmp_path / "out") == first
     assert not (tmp_path / "out.converting").exists()
     # Of another conversion what is left there says nothing.
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "rmtree", lambda *args, **options: None)
+        patch.setattr(Journal, "remove", lambda self: None)
         datasets.convert(source, tmp_path / "two")
     other = datasets.convert(source, tmp_path / "two", undirected=True, overwrite=True)
     assert other != first
@@ -297,7 +298,7 @@ class Killed(BaseException):
 def replace_and_die(source, folder, monkeypatch, moment):
     """A conversion that replaces another graph, and ends before or after the two change places."""
 
-    def put_in_place(made, target):
+    def put_in_place(made, target, **options):
         if moment == "after":
             folders._exchanged(made, target)
         raise Killed
@@ -336,6 +337,99 @@ def test_ended_while_one_graph_took_anothers_place(source, moment, what, tmp_pat
         kept = datasets.load(tmp_path / "kept")
         assert datasets.check_graph(tmp_path / "kept") == []
         assert kept[0][0].ndata["feat"].shape[1] == (6 if moment == "before" else 4)
+
+
+def test_a_damaged_graph_is_not_taken_for_the_new_one(source, tmp_path, monkeypatch):
+    """The same source once more: both have one id."""
+    folder = tmp_path / "out"
+    first = datasets.convert(source, folder)
+    (folder / "node-0.col-0.npy").write_bytes(b"")
+    replace_and_die(source, folder, monkeypatch, "before")
+    assert datasets.convert(source, folder, overwrite=True) == first
+    assert datasets.check_graph(folder) == []
+
+
+def test_half_of_what_was_made_does_not_replace_anything(source, tmp_path, monkeypatch):
+    folder = tmp_path / "out"
+    old = datasets.convert(source, folder, undirected=True)
+    replace_and_die(source, folder, monkeypatch, "before")
+    (tmp_path / "out.converting" / "made" / "node-0.col-0.npy").unlink()
+    assert datasets.convert(source, folder, overwrite=True) != old
+    assert datasets.check_graph(folder) == []
+
+
+def test_nothing_that_comes_at_the_last_moment_is_replaced_unasked(source, tmp_path, monkeypatch):
+    folder = tmp_path / "out"
+    real = Journal.conclude
+
+    def conclude(self, name, result):
+        real(self, name, result)
+        folder.write_text("precious")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "conclude", conclude)
+        with pytest.raises(FileExistsError):
+            datasets.convert(source, folder)
+    assert folder.read_text() == "precious"
+    folder.unlink()
+    datasets.convert(source, folder)
+    assert datasets.check_graph(folder) == []
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_ended_while_it_cleans_up(source, number, tmp_path, monkeypatch):
+    folder, count = tmp_path / "out", 0
+    first = datasets.convert(source, tmp_path / "whole")
+    real = Path.unlink
+
+    def unlink(self, **options):
+        nonlocal count
+        count += Path(tmp_path / "out").exists()
+        if count == number:
+            raise Killed
+        real(self, **options)
+
+    def clear(self):  # as of a table: files of its own, in any order
+        for path in sorted(self.folder.iterdir()):
+            if path.name not in ("lock", "journal.json"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "_clear", clear)
+        patch.setattr(Path, "unlink", unlink)
+        with suppress(Killed):
+            datasets.convert(source, folder)
+    assert datasets.convert(source, folder, overwrite=True) == first
+    assert datasets.check_graph(folder) == []
+    assert not (tmp_path / "out.converting").exists()
+
+
+def test_a_lock_that_was_removed_holds_nobody_off(tmp_path, monkeypatch):
+    working = tmp_path / "w"
+    first = Journal(working, {})
+    real, tried = fcntl.flock, []
+
+    def flock(handle, how):
+        if not tried:
+            tried.append(1)
+            first.remove()
+            first.close()
+        real(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    second = Journal(working, {})
+    assert (working / "lock").exists()
+    monkeypatch.setattr(fcntl, "flock", real)
+    with pytest.raises(BlockingIOError, match="another conversion is at work"):
+        Journal(working, {})
+    second.close()
+    # An error at the start lets go of it.
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "_save", lambda self: (_ for _ in ()).throw(OSError(28, "full")))
+        with pytest.raises(OSError, match="full") as kept:
+            Journal(working, {"a": 1})
+    assert kept
+    Journal(working, {}).close()
 
 
 def test_narrower_columns_do_not_stay(tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ def test_a_folder_is_there_at_every_moment(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "rename", rename)
     old, new = made(tmp_path / "old", "old"), made(tmp_path / "new", "new")
-    folders.put_in_place(new, old)
+    folders.put_in_place(new, old, overwrite=True)
     assert (old / "a").read_text() == "new"
     assert not new.exists()
 
@@ -37,7 +37,7 @@ def test_what_is_left(exchanges, is_there, tmp_path, monkeypatch):
     new, target = made(tmp_path / "new", "new"), tmp_path / "target"
     if is_there:
         made(target, "old")
-    folders.put_in_place(new, target)
+    folders.put_in_place(new, target, overwrite=True, aside=tmp_path / "aside")
     assert [x.name for x in tmp_path.iterdir()] == ["target"]
     assert (target / "a").read_text() == "new"
 
@@ -45,5 +45,15 @@ def test_what_is_left(exchanges, is_there, tmp_path, monkeypatch):
 def test_an_error_leaves_both(tmp_path):
     old = made(tmp_path / "old", "old")
     with pytest.raises(FileNotFoundError):
-        folders.put_in_place(tmp_path / "none", old)
+        folders.put_in_place(tmp_path / "none", old, overwrite=True)
     assert (old / "a").read_text() == "old"
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_what_is_there_is_not_replaced_unasked(what, tmp_path):
+    new, target = made(tmp_path / "new", "new"), tmp_path / "target"
+    made(target, "mine") if what == "folder" else target.write_text("mine")
+    with pytest.raises(FileExistsError, match="target: has come to be there meanwhile"):
+        folders.put_in_place(new, target, overwrite=False)
+    assert (target / "a" if what == "folder" else target).read_text() == "mine"
+    assert (new / "a").read_text() == "new"

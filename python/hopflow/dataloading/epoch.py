@@ -102,10 +102,12 @@ class Plan:
         except StopIteration as error:
             # It would end the consumer's loop as if the epoch were over (cf. PEP 479).
             raise RuntimeError(f"the sampler raised StopIteration in batch {batch}") from error
-        if self.device == self.graph.device and not self.pin_memory:
-            return made
-        with self.times.stage("copying"):
-            return pinned(made) if self.device == self.graph.device else move(made, self.device)
+        if self.device != self.graph.device or self.pin_memory:
+            with self.times.stage("copying"):
+                is_here = self.device == self.graph.device
+                made = pinned(made) if is_here else move(made, self.device)
+        self.times.add_made()
+        return made
 
     def mark(self, batch: Any, step: int) -> Any:
         """Note on a batch's graphs what it counts for among those of all ranks; returns it."""
@@ -144,10 +146,6 @@ class RunningEpoch(Iterator[_Item]):
     @abstractmethod
     def next_batch(self) -> _Item:
         """The next batch; StopIteration after the last."""
-
-    def num_ready(self) -> int:
-        """Batches that workers have made and that were not asked for yet."""
-        return 0
 
     @abstractmethod
     def close(self, *, wait: bool = True) -> None:
@@ -263,11 +261,6 @@ class Epoch(RunningEpoch[Any]):
             done = self._plan.turns.done_after(step)
             self._position["batch"] = max(self._position["batch"], done)
         return self._plan.mark(prepared, step)
-
-    def num_ready(self) -> int:
-        """Batches that workers have made and that were not asked for yet."""
-        with self._lock:
-            return sum(future.done() for future in self._pending)
 
     def _submit(self) -> None:
         """Keep the workers busy; called with the lock held."""

@@ -83,7 +83,7 @@ def keep_expected_rows(
         raise ValueError("graph: expected a node column on disk that has a cache, got none")
     chances = node_chances(graph, indices, sampler, batch_size)
     bins = [ChanceBins(chance) for chance in chances]
-    _note(graph, indices, sampler, batch_size, bins)
+    key = _note(graph, indices, sampler, batch_size, bins)
     found = {}
     for (ntype, name), column in columns.items():
         t = graph.schema.ntypes.index(ntype)
@@ -91,6 +91,7 @@ def keep_expected_rows(
         (rate,) = bins[t].fixed_hit_rates([column.capacity])
         found[ntype, name] = KeptRows(ids.shape[0], column.report().memory, rate)
         column.keep(ids, fill=False)
+        column.kept_by = key
     del chances, ids  # the caches need the room
     if fill:
         for column in columns.values():
@@ -108,10 +109,22 @@ def _key(graph: Graph, indices: Any, sampler: NeighborSampler, batch_size: int) 
 
 def _note(
     graph: Graph, indices: Any, sampler: NeighborSampler, batch_size: int, bins: list[ChanceBins]
-) -> None:
+) -> object:
     key = _key(graph, indices, sampler, batch_size)
     for column in disk_columns(graph).values():
         column.chances = key, bins
+    return key
+
+
+def expected_hit_rate(column: DiskColumn, bins: ChanceBins) -> float | None:
+    """Share of a batch's rows that a cache will have once it is full.
+
+    None if somebody has named the rows that it keeps, whose chances are not known one by one.
+    """
+    if not column.keeps_fixed_rows:
+        return bins.recent_hit_rates([column.capacity])[0]
+    is_known = column.chances is not None and column.kept_by == column.chances[0]
+    return bins.fixed_hit_rates([column.capacity])[0] if is_known else None
 
 
 def noted_bins(
@@ -191,8 +204,10 @@ def larger_cache(
     if bins is None:
         return None
     own = bins[graph.schema.ntypes.index(ntype)]
-    rates = own.fixed_hit_rates if column.keeps_fixed_rows else own.recent_hit_rates
-    (present,) = rates([column.capacity])
+    present = expected_hit_rate(column, own)
+    is_best = column.keeps_fixed_rows and present is not None
+    if present is None:
+        present = column.report().hit_rate
     wanted = 1 - misses * (1 - present)
     fewest, most = 0, column.shape[0]
     while fewest < most:
@@ -201,7 +216,7 @@ def larger_cache(
             fewest = middle + 1
         else:
             most = middle
-    if column.keeps_fixed_rows and most <= column.capacity:
+    if is_best and most <= column.capacity:
         return None  # it has them
     sizes = [
         ops.cache_bytes(column.shape[0], column.row_bytes, rows) for rows in (most, column.capacity)

@@ -181,10 +181,6 @@ class NativeEpoch(RunningEpoch[MiniBatch]):
             self._position["batch"] = self._plan.turns.done_after(step)
             return cast(MiniBatch, self._plan.mark(batch, step))
 
-    def num_ready(self) -> int:
-        """Batches that workers have made and that were not asked for yet."""
-        return self._loader.num_ready()
-
     def _pointers(self) -> list[int]:
         return [x.data_ptr() for x in self._arrays]
 

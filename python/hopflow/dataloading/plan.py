@@ -11,8 +11,7 @@ from typing import Any
 import torch
 
 import hopflow.ops as ops
-from hopflow.dataloading.epoch import RunningEpoch
-from hopflow.dataloading.kept_rows import chance_bins, disk_columns
+from hopflow.dataloading.kept_rows import chance_bins, disk_columns, expected_hit_rate
 from hopflow.dataloading.loader import DataLoader
 from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.dataloading.parts import GraphInParts
@@ -273,15 +272,11 @@ def _measure(loader: DataLoader, step: Callable[[Any], object], num_batches: int
         probe._rewind()
         warm_up = max(0, min(2 * most + 2, len(probe) - num_batches))
         epoch = iter(probe)
-        assert isinstance(epoch, RunningEpoch)
-        ready = before_ready = 0
         try:
             for batch in islice(epoch, warm_up):
-                before_ready = epoch.num_ready()
                 step(batch)
             before, use_before = probe.report(), _use(columns)
             for batch in islice(epoch, num_batches):
-                ready = epoch.num_ready()
                 step(batch)
                 sizes.append(_sizes(batch, loader.graph, asked))
             after, use = probe.report(), _use(columns)
@@ -297,12 +292,9 @@ def _measure(loader: DataLoader, step: Callable[[Any], object], num_batches: int
     # The report ends where the last batch was delivered: as many steps as batches lie between.
     seconds = (after.seconds - before.seconds) / count
     model = seconds - (after.waiting - before.waiting) / count
-    made = sum(getattr(after, stage) - getattr(before, stage) for stage in STAGES) / count
-    # At the end of the epoch none comes behind the last one.
-    there_already = min(before_ready, len(probe) - warm_up - count) - ready
-    if there_already > 0 and made / max(1, loader.num_workers) > model:
-        # It takes longer to make as many as were delivered.
-        seconds *= count / max(1, count - there_already)
+    if loader.num_workers:
+        # Some were there when this began, as if they cost nothing: what making one takes counts.
+        seconds = max(seconds, _making(before, after) / loader.num_workers)
     reading = after.reading - before.reading
     if not loader.num_workers:  # columns are read where the consumer asks for them
         reading = sum(use[key].wait_seconds - use_before[key].wait_seconds for key in columns)
@@ -312,6 +304,18 @@ def _measure(loader: DataLoader, step: Callable[[Any], object], num_batches: int
         num_bytes / rows * wanted / count if rows else 0.0,
         hits / rows if rows else 0.0,
     )  # fmt: skip
+
+
+def _making(before: LoaderReport, after: LoaderReport) -> float:
+    """Seconds that a thread takes to make a batch."""
+
+    def spent(report: LoaderReport) -> float:
+        return sum(float(getattr(report, stage)) for stage in STAGES)
+
+    made = after.made - before.made
+    if made:  # those before may have lacked columns that were not known to be read
+        return (spent(after) - spent(before)) / made
+    return spent(after) / after.made if after.made else 0.0
 
 
 def _read_columns(batch: Any) -> None:
@@ -382,16 +386,15 @@ def _caches(
         own = bins[graph.schema.ntypes.index(ntype)]
         num_rows = column.shape[0]
         rows = [int(share * num_rows) for share in _SIZES]
-        both = [*rows, column.capacity]
-        fixed, recent = own.fixed_hit_rates(both), own.recent_hit_rates(both)
+        fixed, recent = own.fixed_hit_rates(rows), own.recent_hit_rates(rows)
         key = name if len(graph.schema.ntypes) == 1 else f"{ntype}.{name}"
         found[key] = [
             CacheSize(ops.cache_bytes(num_rows, column.row_bytes, count), f, r)
             for count, f, r in zip(rows, fixed, recent)
         ]
         # As much as it was read: a column of labels is read at the seeds, another not at all.
-        rate = fixed[-1] if column.keeps_fixed_rows else recent[-1]
-        hits += asked[ntype, name] * rate
+        rate = expected_hit_rate(column, own)
+        hits += asked[ntype, name] * (column.report().hit_rate if rate is None else rate)
         wanted += asked[ntype, name]
     return found, hits / wanted if wanted else 0.0
 

@@ -32,7 +32,7 @@ class LoaderTimes:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._stages = dict.fromkeys(STAGES, 0)
-        self._batches = self._waited = 0
+        self._batches = self._waited = self._made = 0
         self._begin: int | None = None
         self._end: int | None = None
 
@@ -49,6 +49,12 @@ class LoaderTimes:
             stages["gathering"] += times.gathering
             stages["reading"] += times.reading
             stages["transposing"] += times.transposing
+            self._made += 1
+
+    def add_made(self) -> None:
+        """Count a batch of which all stages were added one by one."""
+        with self._lock:
+            self._made += 1
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -80,6 +86,7 @@ class LoaderTimes:
                 seconds=(end - begin) * _SECONDS,
                 waiting=self._waited * _SECONDS,
                 num_workers=num_workers,
+                made=self._made,
                 **stages,
             )
 
@@ -123,6 +130,9 @@ class LoaderReport:
         wait for the disk without using a processor.
     num_workers : int
         Threads that made batches; 0: the consumer itself, for which making them is waiting.
+    made : int
+        Batches that the stages are the sums of: those delivered, and of samplers in Python those
+        that were made ahead too; 0 where a GPU makes them.
     cache_is_filling : bool
         Where batches wait for a disk: whether its cache has room left, and will have more rows.
     larger_cache : LargerCache or None
@@ -139,6 +149,7 @@ class LoaderReport:
     transposing: float
     copying: float
     num_workers: int
+    made: int = 0
     cache_is_filling: bool = False
     larger_cache: LargerCache | None = None
 

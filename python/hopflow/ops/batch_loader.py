@@ -162,10 +162,6 @@ class _Epoch:
         ]
         return arrays, (number, rows, [Transpose(*t) for t in transposes], BatchTimes(*times))
 
-    def num_ready(self) -> int:
-        """Batches that the threads have made and that :meth:`next` has not been asked for yet."""
-        return self._native.num_ready()
-
     def close(self) -> None:
         """End the threads; what they were doing is given up. Does nothing in a forked child."""
         self._native.close()

@@ -17,6 +17,7 @@ from hopflow.storage.sizes import size_in_bytes
 from hopflow.structure.ids import as_ids
 from hopflow.structure.stored_column import StoredColumn
 
+_NEARLY_ALL = 0.9
 _CHUNK_ROWS = 1 << 16  # rows read at a time where many are
 
 
@@ -97,7 +98,16 @@ class DiskColumn(StoredColumn):
         The file is shorter than its header says, or cannot be opened.
     """
 
-    __slots__ = ("_arguments", "_kept", "_mapped", "_num_writes", "_rows", "chances", "file")
+    __slots__ = (
+        "_arguments",
+        "_kept",
+        "_mapped",
+        "_num_writes",
+        "_rows",
+        "chances",
+        "file",
+        "kept_by",
+    )
 
     def __init__(
         self,
@@ -127,6 +137,8 @@ class DiskColumn(StoredColumn):
         self._kept: Tensor | None = None
         # How likely its rows are wanted, and by what: noted by whoever computed it.
         self.chances: tuple[object, Any] | None = None
+        # By what the kept rows were chosen, if they are those most likely to be wanted.
+        self.kept_by: object = None
         self._arguments: dict[str, Any] = {
             "memory": memory, "direct": direct, "writable": writable, "dtype": dtype,
             "reader": reader,
@@ -210,6 +222,7 @@ class DiskColumn(StoredColumn):
         order = np.sort(firsts)[: self._rows.capacity]  # each once, in the order given
         kept = as_ids("ids", ids)[torch.from_numpy(order)].sort().values
         self._rows.keep(kept)
+        self.kept_by = None
         self._kept = kept.to(torch.int32) if self.shape[0] <= ops.INT32_MAX else kept
         if fill:
             self.fill()
@@ -234,9 +247,10 @@ class DiskColumn(StoredColumn):
 
     @property
     def is_filling(self) -> bool:
-        """Whether the cache lacks rows yet that it has room for, or that it is to keep."""
+        """Whether the cache lacks a tenth or more of the rows that it has room for, or is to
+        keep."""
         full = self._rows.capacity if self._kept is None else self._kept.shape[0]
-        return self._rows.num_cached < full
+        return self._rows.num_cached < _NEARLY_ALL * full
 
     @property
     def row_bytes(self) -> int:

@@ -48,15 +48,35 @@ def sibling(target: Path, suffix: str) -> Path:
     return target.with_name(f".{target.name}-{secrets.token_hex(4)}.{suffix}")
 
 
-def put_in_place(made: Path, target: Path) -> None:
-    """Move a folder to its place; what is there stays until the new one is."""
-    if not target.exists():
-        made.rename(target)
+def put_in_place(made: Path, target: Path, *, overwrite: bool, aside: Path | None = None) -> None:
+    """Move a folder to its place; what is there stays until the new one is.
+
+    Parameters
+    ----------
+    made, target : Path
+        From where to where, within one file system.
+    overwrite : bool
+        Whether another folder there is replaced, and removed.
+    aside : Path, optional
+        Where that one is for a moment, if the system cannot exchange two names.
+
+    Raises
+    ------
+    FileExistsError
+        There is something, without ``overwrite``.
+    """
+    if not overwrite or not target.exists():
+        try:
+            made.rename(target)  # replaces an empty folder at most
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise FileExistsError(f"{target}: has come to be there meanwhile") from None
+            raise
         return
     if _exchanged(made, target):
         shutil.rmtree(made, ignore_errors=True)
         return
-    old = sibling(target, "old")
+    old = aside or sibling(target, "old")
     target.rename(old)
     try:
         made.rename(target)

@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 _NAME = "journal.json"
 
@@ -40,27 +40,17 @@ class Journal:
         self, folder: Path, key: dict[str, Any], on_message: Callable[[str], None] | None = None
     ) -> None:
         self.folder = folder
-        folder.mkdir(exist_ok=True)
-        if any(folder.iterdir()) and not (folder / "lock").exists():
-            raise FileExistsError(
-                f"{folder}: is no conversion's folder, and not empty; a conversion needs the name"
-            )
-        self._lock = (folder / "lock").open("w")
+        self._lock = _locked(folder)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            raise BlockingIOError(
-                errno.EAGAIN, f"{folder}: another conversion is at work in it"
-            ) from None
-        self._key = json.loads(json.dumps(key))
-        self._steps: dict[str, Any] = {}
-        self._files: dict[str, int] = {}
-        self.is_new = not self._resume(on_message)
-        if self.is_new:
-            self.restart()
+            self._key = json.loads(json.dumps(key))
+            self._steps: dict[str, Any] = {}
+            self._files: dict[str, int] = {}
+            self.is_new = not self._resume(on_message)
+            if self.is_new:
+                self.restart()
+        except BaseException:
+            self.close()
+            raise
 
     def _resume(self, on_message: Callable[[str], None] | None) -> bool:
         tell = on_message or (lambda text: None)
@@ -122,11 +112,22 @@ class Journal:
 
     def restart(self) -> None:
         """Forget what is done, and all that it left."""
-        for path in self.folder.iterdir():
-            if path.name != "lock":
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        # The journal first: half of what it speaks of must not be taken for all.
         self._steps, self._files = {}, {}
         self._save()
+        self._clear()
+
+    def _clear(self) -> None:
+        for path in self.folder.iterdir():
+            if path.name not in ("lock", _NAME):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def remove(self) -> None:
+        """Remove the folder. Ended midway, the next run goes on with that, or begins anew."""
+        self._clear()
+        for name in (_NAME, "lock"):
+            (self.folder / name).unlink(missing_ok=True)
+        self.folder.rmdir()
 
     def conclude(self, name: str, result: Any) -> None:
         """One last step in place of all others.
@@ -153,6 +154,36 @@ class Journal:
     def close(self) -> None:
         """Let others at the folder."""
         self._lock.close()
+
+
+def _locked(folder: Path) -> IO[str]:
+    """The lock of a working folder, which is made if need be."""
+    while True:
+        folder.mkdir(exist_ok=True)
+        path = folder / "lock"
+        if any(folder.iterdir()) and not path.exists() and not (folder / _NAME).exists():
+            raise FileExistsError(
+                f"{folder}: is no conversion's folder, and not empty; a conversion needs the name"
+            )
+        try:
+            lock = path.open("w")
+        except FileNotFoundError:  # another one has just removed the folder
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock.fileno()), os.stat(path)):
+                return lock
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            lock.close()
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            raise BlockingIOError(
+                errno.EAGAIN, f"{folder}: another conversion is at work in it"
+            ) from None
+        # Another one has removed the file while this one waited for it.
+        lock.close()
 
 
 def key_of(folder: Path) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +12,13 @@ from hopflow.datasets.conversion.journal import Journal, key_of
 from hopflow.datasets.conversion.open_source import open_source
 from hopflow.datasets.conversion.options import Options
 from hopflow.datasets.conversion.source import Source
-from hopflow.datasets.conversion.steps import PLACING, Conversion, OnProgress
+from hopflow.datasets.conversion.steps import PLACING, Conversion, OnProgress, folder_number
 from hopflow.datasets.graph_folder.manifest import VERSION, read_manifest
+from hopflow.datasets.graph_folder.reader import open_graph
 from hopflow.datasets.graph_folder.writer import check_place
 from hopflow.storage.sizes import size_in_bytes
 
-_REVISION = 3
+_REVISION = 4
 """Of the steps: a conversion that another revision began starts anew."""
 
 
@@ -137,7 +137,7 @@ def convert(
     key = _key(path, made, options)
 
     def check() -> None:
-        check_place(folder, overwrite=overwrite)
+        check_place(target, overwrite=overwrite)
         changed = [now[0] for then, now in zip(key["files"], _stats(made)) if then != now]
         if changed:
             raise ValueError(f"{changed[0]}: it was changed while it was converted")
@@ -147,20 +147,20 @@ def convert(
     journal = Journal(working, key, on_message)
     try:
         placing = journal.result(PLACING)
-        if placing is not None and _graph_id(target) == placing:
+        if placing is not None and _is(target, placing):
             # Ended between putting the folder in place and cleaning up.
-            shutil.rmtree(working, ignore_errors=True)
-            return str(placing)
+            journal.remove()
+            return str(placing["id"])
         check()  # another conversion may have ended while this one waited to begin
-        conversion = Conversion(journal, made, options, target, on_progress, check)
+        conversion = Conversion(journal, made, options, target, on_progress, check, overwrite)
         if placing is not None:
-            if _graph_id(working / "made") == placing:
-                return conversion.place(placing)
+            if _is(working / "made", placing):
+                return conversion.place(placing["id"])
             journal.restart()  # somebody has taken away what was made
         return conversion.run()
     except ValueError:
         # The source or an option must change, and then nothing of this is of use.
-        shutil.rmtree(working, ignore_errors=True)
+        journal.remove()
         raise
     finally:
         journal.close()
@@ -186,9 +186,12 @@ def _stats(source: Source) -> list[Any]:
     return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
 
 
-def _graph_id(folder: Path) -> str | None:
-    """That of a graph folder; None if it is none, or not there."""
+def _is(folder: Path, placing: Mapping[str, Any]) -> bool:
+    """Whether a folder is the one that a conversion has made, and whole."""
+    if folder_number(folder) != placing["folder"]:
+        return False
     try:
-        return read_manifest(folder).graph_id
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
+        open_graph(folder)  # looks at every file
+        return bool(read_manifest(folder).graph_id == placing["id"])
+    except (FileNotFoundError, ValueError):
+        return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,16 @@ from hopflow.structure.types import CANONICAL
 OnProgress = Callable[[str, int, int], None]
 
 PLACING = "placing"
-"""The last step: the folder is whole and takes its place. What it comes to is the graph id."""
+"""The last step: the folder is whole and takes its place. What it comes to is the graph id, and the
+number by which the folder is known wherever it is."""
+
+
+def folder_number(folder: Path) -> int | None:
+    """That of a folder in its file system, which stays when it is moved; None if there is none."""
+    try:
+        return folder.stat().st_ino
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 class Conversion:
@@ -54,6 +62,8 @@ class Conversion:
     check_target : callable
         Raises an error if the folder may not be put in place: called just before that, since hours
         may have passed.
+    overwrite : bool
+        Whether another graph folder is replaced.
     """
 
     def __init__(
@@ -64,8 +74,9 @@ class Conversion:
         target: Path,
         on_progress: OnProgress | None,
         check_target: Callable[[], None],
+        overwrite: bool,
     ) -> None:
-        self._check_target = check_target
+        self._check_target, self._overwrite = check_target, overwrite
         self._journal, self._source, self._options = journal, source, options
         self._target = target
         self._tell = on_progress or (lambda what, done, total: None)
@@ -147,17 +158,19 @@ class Conversion:
         if not any((self._made / "split").iterdir()):
             (self._made / "split").rmdir()
         sync_folder(self._made)
-        self._check_target()
         # The new folder and the one that it replaces may change places: from here on nothing of
         # what is in the working folder is taken for work that is done.
-        self._journal.conclude(PLACING, manifest.graph_id)
+        said = {"id": manifest.graph_id, "folder": folder_number(self._made)}
+        self._journal.conclude(PLACING, said)
         return self.place(manifest.graph_id)
 
     def place(self, graph_id: str) -> str:
         """Put the folder in place, once it is whole; returns the graph id."""
-        put_in_place(self._made, self._target)
+        self._check_target()
+        aside = self._journal.folder / "replaced"
+        put_in_place(self._made, self._target, overwrite=self._overwrite, aside=aside)
         sync_folder(self._target.parent)
-        shutil.rmtree(self._journal.folder, ignore_errors=True)
+        self._journal.remove()
         return graph_id
 
     # --- what the source holds

@@ -169,7 +169,7 @@ def _write(
         manifest = manifest.with_files(out.files)
         write_json(temporary / MANIFEST, manifest.to_json())
         check_place(target, overwrite=overwrite)  # once more: writing may have taken hours
-        put_in_place(temporary, target)
+        put_in_place(temporary, target, overwrite=overwrite)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

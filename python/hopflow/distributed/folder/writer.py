@@ -124,7 +124,7 @@ def write_parts(
             stamped = {"partition_id": manifest.partition_id, **values}
             write_json(temporary / part_name(part) / PART, stamped)
         write_json(temporary / MANIFEST, manifest.to_json())
-        put_in_place(temporary, target)
+        put_in_place(temporary, target, overwrite=overwrite)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
