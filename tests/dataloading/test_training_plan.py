@@ -203,16 +203,28 @@ def test_batches_of_another_form(tmp_path):
         hf.plan(loader, lambda batch: None)
 
 
-def test_batches_that_are_there_already_are_not_taken_for_fast_ones(tmp_path):
-    class Slow(hf.dataloading.NeighborSampler):
-        def sample(self, g, seed_nodes):
-            time.sleep(0.005)
-            return super().sample(g, seed_nodes)
+class _Slow(hf.dataloading.NeighborSampler):
+    """Takes so many seconds for a batch, at least."""
 
-    loader = hf.dataloading.DataLoader(
-        graph_of(tmp_path, is_on_disk=False), torch.arange(1200), Slow([2]), batch_size=10,
-        num_workers=1, prefetch_factor=20,
+    def __init__(self, seconds):
+        super().__init__([2])
+        self._seconds = seconds
+
+    def sample(self, g, seed_nodes):
+        time.sleep(self._seconds)
+        return super().sample(g, seed_nodes)
+
+
+def slow_loader(folder, seconds, num_seeds, prefetch_factor):
+    """A loader of one worker, with batches of ten."""
+    return hf.dataloading.DataLoader(
+        graph_of(folder, is_on_disk=False), torch.arange(num_seeds), _Slow(seconds), batch_size=10,
+        num_workers=1, prefetch_factor=prefetch_factor,
     )  # fmt: skip
+
+
+def test_batches_that_are_there_already_are_not_taken_for_fast_ones(tmp_path):
+    loader = slow_loader(tmp_path, 0.005, 1200, 20)
     steps = 0
 
     def step(batch):
@@ -251,15 +263,7 @@ def test_no_batches_behind_the_last_one_are_not_taken_for_slow_workers(
 
 
 def test_an_epoch_that_ends_with_the_measurement_shows_slow_workers(tmp_path):
-    class Slow(hf.dataloading.NeighborSampler):
-        def sample(self, g, seed_nodes):
-            time.sleep(0.03)
-            return super().sample(g, seed_nodes)
-
-    loader = hf.dataloading.DataLoader(
-        graph_of(tmp_path, is_on_disk=False), torch.arange(120), Slow([2]), batch_size=10,
-        num_workers=1, prefetch_factor=12,
-    )  # fmt: skip
+    loader = slow_loader(tmp_path, 0.03, 120, 12)
     first = [0.5]
     plan = hf.plan(loader, lambda batch: time.sleep(first.pop() if first else 0.001))
     assert plan.seconds_a_batch > 0.03

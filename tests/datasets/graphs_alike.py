@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -78,3 +79,8 @@ def assert_blocks_alike(one: Any, other: Any) -> None:
             assert torch.equal(mine.srcdata[hf.NID], theirs.srcdata[hf.NID])
             for a, b in zip(mine.edges(), theirs.edges()):
                 assert torch.equal(a, b)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """The bytes of all files of a folder, by their paths in it."""
+    return {str(x.relative_to(folder)): x.read_bytes() for x in folder.rglob("*") if x.is_file()}

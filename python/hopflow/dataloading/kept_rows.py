@@ -188,18 +188,22 @@ def busiest_column(graph: Graph) -> tuple[tuple[str, str], DiskColumn] | None:
 
 
 def larger_cache(
-    graph: Graph, indices: Indices, sampler: Any, batch_size: int, misses: float
+    graph: Graph,
+    key: tuple[str, str],
+    column: DiskColumn,
+    indices: Indices,
+    sampler: Any,
+    batch_size: int,
+    misses: float,
 ) -> LargerCache | None:
     """The smallest cache with which a column misses ``misses`` times as many rows as it does.
 
-    Of the column that has read most from disk; with the rows most likely to be wanted. None where
-    there is no column on disk, nothing is known of its rows' chances (:func:`chance_bins`), or its
-    cache is not full, so that it reads more than it will.
+    With the rows most likely to be wanted. None where nothing is known of their chances
+    (:func:`chance_bins`), or the column's cache is not full, so that it reads more than it will.
     """
-    found = busiest_column(graph)
-    if found is None or not isinstance(sampler, NeighborSampler):
+    if not isinstance(sampler, NeighborSampler):
         return None
-    (ntype, name), column = found
+    ntype, name = key
     bins = None if column.is_filling else noted_bins(graph, indices, sampler, batch_size)
     if bins is None:
         return None
@@ -222,5 +226,5 @@ def larger_cache(
         ops.cache_bytes(column.shape[0], column.row_bytes, rows) for rows in (most, column.capacity)
     ]
     (rate,) = own.fixed_hit_rates([most])
-    key = name if graph.is_homogeneous else f"{ntype}.{name}"
-    return LargerCache(key, sizes[0], rate, sizes[1], present)
+    told = name if graph.is_homogeneous else f"{ntype}.{name}"
+    return LargerCache(told, sizes[0], rate, sizes[1], present)

@@ -454,12 +454,14 @@ class DataLoader:
         misses = report.misses_for_half
         if misses is None or isinstance(self.graph, GraphInParts):
             return report
-        column = busiest_column(self.graph)
-        given = self.graph, self._indices, self.graph_sampler, self.batch_size
-        return replace(
-            report, cache_is_filling=column is not None and column[1].is_filling,
-            larger_cache=larger_cache(*given, misses),
-        )  # fmt: skip
+        found = busiest_column(self.graph)
+        if found is None:
+            return report
+        key, column = found
+        larger = larger_cache(
+            self.graph, key, column, self._indices, self.graph_sampler, self.batch_size, misses
+        )
+        return replace(report, cache_is_filling=column.is_filling, larger_cache=larger)
 
     def cache_hit_rates(self) -> dict[str, float]:
         """Of each column in ``gpu_cache``, the share of rows read that were found there."""

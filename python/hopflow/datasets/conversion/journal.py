@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -123,11 +124,15 @@ class Journal:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def remove(self) -> None:
-        """Remove the folder. Ended midway, the next run goes on with that, or begins anew."""
-        self._clear()
-        for name in (_NAME, "lock"):
-            (self.folder / name).unlink(missing_ok=True)
-        self.folder.rmdir()
+        """Remove the folder, or what of it can be removed.
+
+        Ended midway, the next run goes on with that, or begins anew.
+        """
+        with suppress(OSError):  # whatever the conversion came to, it came to that
+            self._clear()
+            for name in (_NAME, "lock"):
+                (self.folder / name).unlink(missing_ok=True)
+            self.folder.rmdir()
 
     def conclude(self, name: str, result: Any) -> None:
         """One last step in place of all others.
@@ -161,11 +166,12 @@ def _locked(folder: Path) -> IO[str]:
     while True:
         folder.mkdir(exist_ok=True)
         path = folder / "lock"
-        if any(folder.iterdir()) and not path.exists() and not (folder / _NAME).exists():
-            raise FileExistsError(
-                f"{folder}: is no conversion's folder, and not empty; a conversion needs the name"
-            )
         try:
+            if any(folder.iterdir()) and not path.exists() and not (folder / _NAME).exists():
+                raise FileExistsError(
+                    f"{folder}: is no conversion's folder, and not empty; a conversion needs the"
+                    " name"
+                )
             lock = path.open("w")
         except FileNotFoundError:  # another one has just removed the folder
             continue

@@ -138,7 +138,8 @@ def _merge(folder: Path, bucket: int, kind: str, most_bytes: int) -> Ids:
             different = different.append(pd.Index(own[is_new], dtype=different.dtype))
             which.write(known[codes].astype(np.int64, copy=False))
             values.write(numbers[at[is_new]])
-            ends.write(upto[at[is_new]])
+            if kind == "text":
+                ends.write(upto[at[is_new]])
             firsts.append(begin + at[is_new])
             begin += len(ids)
     if not begin:
@@ -218,7 +219,8 @@ def write_ids(
     for b in range(NUM_BUCKETS):
         numbers.append(np.fromfile(_file(folder, b, "numbers"), np.int64))
         values.append(np.fromfile(_file(folder, b, "first-values"), np.int64))
-        ends.append(np.fromfile(_file(folder, b, "first-ends"), np.int64))
+        if kind == "text":
+            ends.append(np.fromfile(_file(folder, b, "first-ends"), np.int64))
     of_all = np.empty(count, np.int64)
     for mine, own in zip(numbers, values):
         of_all[mine] = own
