@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import hopflow as hf
 from hopflow.nn import RelGraphConv, TypedLinear
-from hopflow.nn._by_type import in_edges_by_type
+from hopflow.nn.hetero._by_type import in_edges_by_type
 
 RELS = 6
 WIDTHS = [(4, 6), (6, 4), (64, 2)]

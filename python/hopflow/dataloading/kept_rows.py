@@ -9,8 +9,8 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.dataloading.indices import Indices
-from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.dataloading.report import LargerCache
+from hopflow.dataloading.samplers.neighbor_sampler import NeighborSampler
 from hopflow.graphs.graph import Graph
 from hopflow.sampling.hit_rates import ChanceBins
 from hopflow.sampling.inclusion import expected_inclusion, most_likely

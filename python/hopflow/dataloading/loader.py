@@ -21,7 +21,6 @@ from hopflow.dataloading.kept_rows import (
     larger_cache,
 )
 from hopflow.dataloading.native import NativeEpoch, is_plain
-from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.dataloading.on_device import DeviceEpoch, FeatureCaches
 from hopflow.dataloading.options import (
     as_device,
@@ -42,7 +41,8 @@ from hopflow.dataloading.options import (
 from hopflow.dataloading.parts import GraphInParts
 from hopflow.dataloading.read_history import ReadHistory
 from hopflow.dataloading.report import LoaderReport, LoaderTimes
-from hopflow.dataloading.sampler import Sampler
+from hopflow.dataloading.samplers.neighbor_sampler import NeighborSampler
+from hopflow.dataloading.samplers.sampler import Sampler
 from hopflow.dataloading.state import checked_state
 from hopflow.dataloading.turns import Turns, agreed, gathered, this_rank
 from hopflow.graphs.graph import Graph

@@ -14,7 +14,6 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.dataloading.epoch import Plan, RunningEpoch, list_of
-from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.dataloading.packed_batch import PackedBatch
 from hopflow.dataloading.read_history import (
     ColumnKey,
@@ -24,7 +23,8 @@ from hopflow.dataloading.read_history import (
     explicit_columns,
     wanted_columns,
 )
-from hopflow.dataloading.sampler import (
+from hopflow.dataloading.samplers.neighbor_sampler import NeighborSampler
+from hopflow.dataloading.samplers.sampler import (
     Blocks,
     BlockSampler,
     MiniBatch,

@@ -12,7 +12,6 @@ from torch import Tensor
 import hopflow.ops as ops
 from hopflow.dataloading.epoch import Plan, RunningEpoch
 from hopflow.dataloading.native import delivered
-from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.dataloading.packed_batch import PackedBatch
 from hopflow.dataloading.read_history import (
     ColumnKey,
@@ -21,7 +20,8 @@ from hopflow.dataloading.read_history import (
     explicit_columns,
     wanted_columns,
 )
-from hopflow.dataloading.sampler import MiniBatch
+from hopflow.dataloading.samplers.neighbor_sampler import NeighborSampler
+from hopflow.dataloading.samplers.sampler import MiniBatch
 from hopflow.dataloading.side_stream import SideStream
 from hopflow.graphs.graph import Graph
 from hopflow.sampling.edge_pools import EdgePools, in_typed_form

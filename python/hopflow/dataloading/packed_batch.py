@@ -9,7 +9,7 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.dataloading.read_history import ColumnKey, HopKey, Prefetched, ReadHistory
-from hopflow.dataloading.sampler import blocks_of
+from hopflow.dataloading.samplers.sampler import blocks_of
 from hopflow.graphs.block import Block, Parent
 from hopflow.sampling.edge_pools import EdgePools
 from hopflow.structure.frame import Column, Take, take_rows

@@ -13,9 +13,9 @@ import torch
 import hopflow.ops as ops
 from hopflow.dataloading.kept_rows import chance_bins, disk_columns, expected_hit_rate
 from hopflow.dataloading.loader import DataLoader
-from hopflow.dataloading.neighbor_sampler import NeighborSampler
 from hopflow.dataloading.parts import GraphInParts
 from hopflow.dataloading.report import STAGES, LoaderReport
+from hopflow.dataloading.samplers.neighbor_sampler import NeighborSampler
 from hopflow.graphs.graph import Graph
 from hopflow.storage.disk_column import DiskColumn, DiskReport
 from hopflow.storage.encoded_column import EncodedColumn

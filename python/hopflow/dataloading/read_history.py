@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
-from hopflow.dataloading.neighbor_sampler import NeighborSampler
+from hopflow.dataloading.samplers.neighbor_sampler import NeighborSampler
 from hopflow.graphs.block import Block
 from hopflow.graphs.graph import Graph
 from hopflow.structure.adjacency import Adjacency

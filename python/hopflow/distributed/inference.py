@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from hopflow.dataloading.sampler import blocks_of
+from hopflow.dataloading.samplers.sampler import blocks_of
 from hopflow.distributed.columns import fetch_rows
 from hopflow.distributed.graph import PartitionedGraph
 from hopflow.structure.frame import Column, Take

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.dataloading.indices import Indices
-from hopflow.dataloading.neighbor_sampler import NeighborSampler
+from hopflow.dataloading.samplers.neighbor_sampler import NeighborSampler
 from hopflow.distributed.cache import expected_inclusion, most_wanted
 from hopflow.distributed.graph import PartitionedGraph
 from hopflow.distributed.part import only_part, order_by_part

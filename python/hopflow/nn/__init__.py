@@ -1,20 +1,20 @@
 """Layers, with DGL's arguments, parameters and results."""
 
 from hopflow.nn import functional
-from hopflow.nn.appnp import APPNPConv
-from hopflow.nn.edge_conv import EdgeConv
+from hopflow.nn.conv.appnp import APPNPConv
+from hopflow.nn.conv.edge_conv import EdgeConv
+from hopflow.nn.conv.gat import GATConv
+from hopflow.nn.conv.gatv2 import GATv2Conv
+from hopflow.nn.conv.gin import GINConv
+from hopflow.nn.conv.gine import GINEConv
+from hopflow.nn.conv.graph_conv import EdgeWeightNorm, GraphConv
+from hopflow.nn.conv.sage import SAGEConv
+from hopflow.nn.conv.sg import SGConv
 from hopflow.nn.functional import edge_softmax
-from hopflow.nn.gat import GATConv
-from hopflow.nn.gatv2 import GATv2Conv
-from hopflow.nn.gin import GINConv
-from hopflow.nn.gine import GINEConv
-from hopflow.nn.graph_conv import EdgeWeightNorm, GraphConv
-from hopflow.nn.hetero import HeteroEmbedding, HeteroGraphConv, HeteroLinear
-from hopflow.nn.hgt import HGTConv
-from hopflow.nn.rel_graph_conv import RelGraphConv
-from hopflow.nn.sage import SAGEConv
-from hopflow.nn.sg import SGConv
-from hopflow.nn.typed_linear import TypedLinear
+from hopflow.nn.hetero.hetero_graph_conv import HeteroEmbedding, HeteroGraphConv, HeteroLinear
+from hopflow.nn.hetero.hgt import HGTConv
+from hopflow.nn.hetero.rel_graph_conv import RelGraphConv
+from hopflow.nn.hetero.typed_linear import TypedLinear
 
 __all__ = [
     "APPNPConv",

@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
-from hopflow.nn._by_type import (
+from hopflow.nn._checks import is_compiling, is_plain, require_edge_numbers, require_width
+from hopflow.nn._pairs import Features, as_pair
+from hopflow.nn.hetero._by_type import (
     InEdges,
     in_edges_by_type,
     out_edges_by_type,
     require_types,
     sum_pairs,
 )
-from hopflow.nn._checks import is_compiling, is_plain, require_edge_numbers, require_width
-from hopflow.nn._pairs import Features, as_pair
-from hopflow.nn.typed_linear import TypedLinear
+from hopflow.nn.hetero.typed_linear import TypedLinear
 
 
 class RelGraphConv(nn.Module):

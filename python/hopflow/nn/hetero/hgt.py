@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
-from hopflow.nn._by_type import (
+from hopflow.nn._checks import is_plain, require_rows, require_width
+from hopflow.nn.hetero._by_type import (
     Groups,
     InEdges,
     autocast,
@@ -24,8 +25,7 @@ from hopflow.nn._by_type import (
     sum_pairs,
     take,
 )
-from hopflow.nn._checks import is_plain, require_rows, require_width
-from hopflow.nn.typed_linear import TypedLinear
+from hopflow.nn.hetero.typed_linear import TypedLinear
 from hopflow.ops.segment_mm import segment_mm
 
 

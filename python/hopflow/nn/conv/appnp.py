@@ -10,7 +10,7 @@ from hopflow.graphs.graph import Graph
 from hopflow.nn._aggregate import aggregate, in_degree_scale, out_degree_scale
 from hopflow.nn._checks import require_edge_rows, require_one_step, require_same_widths
 from hopflow.nn._pairs import Features, as_pair
-from hopflow.nn.graph_conv import EdgeWeightNorm
+from hopflow.nn.conv.graph_conv import EdgeWeightNorm
 
 
 class APPNPConv(nn.Module):

@@ -17,7 +17,7 @@ from hopflow.nn._checks import (
     require_one_step,
 )
 from hopflow.nn._pairs import Features, as_pair
-from hopflow.nn.graph_conv import EdgeWeightNorm
+from hopflow.nn.conv.graph_conv import EdgeWeightNorm
 
 
 class SGConv(ChecksInDegrees):

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hopflow.nn._by_type import autocast, bounds, group, require_types
 from hopflow.nn._checks import assert_compiled, is_compiling, require_width
+from hopflow.nn.hetero._by_type import autocast, bounds, group, require_types
 from hopflow.ops.segment_mm import segment_mm
 
 REGULARIZERS = ("basis", "bdd")

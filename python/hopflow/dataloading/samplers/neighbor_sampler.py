@@ -10,7 +10,7 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.dataloading.parts import GraphInParts
-from hopflow.dataloading.sampler import BlockSampler, MiniBatch, blocks_of, by_type
+from hopflow.dataloading.samplers.sampler import BlockSampler, MiniBatch, blocks_of, by_type
 from hopflow.graphs.block import Block, Parent, always_take_rows
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
-from hopflow.dataloading.sampler import Sampler, column_names, read_columns
+from hopflow.dataloading.samplers.sampler import Sampler, column_names, read_columns
 from hopflow.graphs.graph import Graph
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.by_type import edges_by_type, ids_by_relation

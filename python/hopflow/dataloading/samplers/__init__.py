@@ -1,0 +1,1 @@
+"""Samplers: what turns the indices of a batch into graphs and blocks."""

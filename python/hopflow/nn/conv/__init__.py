@@ -1,0 +1,1 @@
+"""Layers that pass messages: one file a layer."""
