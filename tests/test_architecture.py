@@ -25,7 +25,9 @@ FLOORS = [
     {"ops"},
     {"function"},
     {"structure"},
-    {"messages", "transforms", "storage"},
+    {"storage"},
+    {"partitioning"},
+    {"messages", "transforms"},
     {"sampling"},
     {"graphs"},
     {"functional", "udf"},
@@ -288,7 +290,7 @@ def test_importing_hopflow_is_light():
 
 # Where tensors live on the CPU by intention: random seeds, the loader's order, parameters, and the
 # benchmarks, which an installed package brings along. Parts of graphs are in host memory.
-ON_THE_CPU = {"nn", "datasets", "train", "distributed", "benchmarks"}
+ON_THE_CPU = {"nn", "datasets", "train", "distributed", "partitioning", "benchmarks"}
 FACTORIES = {"zeros", "ones", "empty", "full", "arange", "tensor"}
 
 

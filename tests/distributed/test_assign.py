@@ -136,7 +136,7 @@ def test_ids_of_either_width_give_the_same_parts():
 
 @needs_kaminpar
 def test_too_little_memory_for_kaminpar_is_said(monkeypatch):
-    monkeypatch.setattr("hopflow.distributed.kaminpar.free_memory", lambda: 1000)
+    monkeypatch.setattr("hopflow.partitioning.kaminpar.available_memory", lambda: 1000)
     with pytest.raises(hf.HopflowError, match=r"of which 0\.0 GB are free; 'stream' reads"):
         assign_parts(whole(), 2, method="kaminpar")
 

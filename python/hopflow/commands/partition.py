@@ -28,10 +28,10 @@ from hopflow.commands.shared import (
     results,
     tell_faults,
 )
-from hopflow.distributed import assign
 from hopflow.distributed.folder.check import check_folder
 from hopflow.distributed.folder.reader import PartsFolder, open_folder
 from hopflow.distributed.folder.writer import check_place, write_parts
+from hopflow.partitioning import assign
 from hopflow.train import TrainConfig
 
 

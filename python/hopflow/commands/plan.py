@@ -27,8 +27,8 @@ from hopflow.commands.shared import (
 from hopflow.commands.train import parse_fanout
 from hopflow.dataloading import NeighborSampler
 from hopflow.dataloading.kept_rows import disk_columns
-from hopflow.distributed import assign
 from hopflow.distributed.plan import ExchangePlan, plan_exchange
+from hopflow.partitioning import assign
 from hopflow.storage.sizes import size_in_bytes, size_text
 from hopflow.train import TrainConfig, Trainer
 from hopflow.train.plan import plan_run

@@ -4,7 +4,6 @@
 opens it on every rank.
 """
 
-from hopflow.distributed.assign import PartReport, assign_parts, report_on
 from hopflow.distributed.cache import CacheReport
 from hopflow.distributed.embedding import NodeEmbedding
 from hopflow.distributed.folder.check import check_folder
@@ -16,6 +15,7 @@ from hopflow.distributed.lane import Traffic
 from hopflow.distributed.load import load
 from hopflow.distributed.part import Part, PartEdges, part_of
 from hopflow.distributed.plan import ExchangePlan, plan_exchange
+from hopflow.partitioning.assign import PartReport, assign_parts, report_on
 
 __all__ = [
     "CacheReport",

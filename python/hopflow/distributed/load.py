@@ -11,9 +11,9 @@ import torch.distributed as dist
 import hopflow.ops as ops
 from hopflow.distributed.folder.reader import PartsFolder, open_folder
 from hopflow.distributed.graph import PartitionedGraph
-from hopflow.distributed.memory import free_memory
 from hopflow.distributed.part import Part, PartEdges
 from hopflow.graphs.graph import Graph
+from hopflow.storage.memory import available_memory
 
 TOPOLOGIES = ("auto", "replicated", "parts")
 
@@ -129,7 +129,7 @@ def _topology(folder: PartsFolder, wanted: str, has_group: bool) -> Graph | None
         8 * (folder.num_nodes[dst] + 1) + 4 * folder.num_edges[src, name, dst]
         for src, name, dst in folder.relations
     )
-    fits = folder.has_topology and size <= (free_memory() or 0) / 2
+    fits = folder.has_topology and size <= (available_memory() or 0) / 2
     if has_group:
         every: list[Any] = [None] * dist.get_world_size()
         dist.all_gather_object(every, fits)

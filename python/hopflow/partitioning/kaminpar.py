@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
-from hopflow.distributed.memory import free_memory
-from hopflow.graphs.graph import Graph
+from hopflow.storage.memory import available_memory
+from hopflow.structure.graph_base import GraphBase
 
 _CHUNK = 1 << 22  # edges written at a time
 # Memory at the peak, measured on 12 million edges.
@@ -23,7 +23,7 @@ _NO_EDGE_WEIGHTS, _NARROW_IDS = 1, 8
 
 
 def kaminpar_parts(
-    graph: Graph,
+    graph: GraphBase,
     counts: Sequence[int],
     trained: Sequence[Tensor],
     num_parts: int,
@@ -50,7 +50,7 @@ def kaminpar_parts(
             " nothing"
         ) from None
     num_nodes = sum(counts)
-    needed, free = _EDGE_BYTES * graph.num_edges() + _NODE_BYTES * num_nodes, free_memory()
+    needed, free = _EDGE_BYTES * graph.num_edges() + _NODE_BYTES * num_nodes, available_memory()
     if free is not None and needed > free:
         raise ops.HopflowError(
             f"method 'kaminpar' needs about {needed / 1e9:.1f} GB for {graph.num_edges():,} edges,"
@@ -83,7 +83,7 @@ def _weights(counts: Sequence[int], trained: Sequence[Tensor]) -> Tensor:
     return torch.cat(found)
 
 
-def _both_ways(graph: Graph, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _both_ways(graph: GraphBase, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Every edge at both its ends, without self-loops: ``indptr``, and ``indices`` in int32 if they
     fit. Twice in the graph is twice here."""
     firsts = dict(zip(graph.schema.ntypes, [sum(counts[:t]) for t in range(len(counts))]))

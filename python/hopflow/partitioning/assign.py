@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
-from hopflow.graphs.graph import Graph
 from hopflow.structure.by_type import nodes_by_type
+from hopflow.structure.graph_base import GraphBase
 
 METHODS = ("auto", "kaminpar", "stream", "hash")
 _PASSES = 10  # of a stream over all nodes; the cut hardly changes any more
@@ -21,7 +21,7 @@ MOST_PARTS = 32767
 
 
 def assign_parts(
-    graph: Graph,
+    graph: GraphBase,
     num_parts: int,
     *,
     method: str = "auto",
@@ -93,7 +93,7 @@ def assign_parts(
         edges = _streamed(graph, counts)
         classes, caps = _classes(counts, trained, num_parts, imbalance)
         if method == "kaminpar":
-            from hopflow.distributed.kaminpar import kaminpar_parts
+            from hopflow.partitioning.kaminpar import kaminpar_parts
 
             every = kaminpar_parts(graph, counts, trained, num_parts, imbalance, seed)
             every = ops.stream_parts(edges, classes, caps, num_parts, every, only_full=True)
@@ -103,7 +103,7 @@ def assign_parts(
     return dict(zip(graph.schema.ntypes, torch.split(every, counts)))
 
 
-def _trained(graph: Graph, train: Any) -> list[Tensor]:
+def _trained(graph: GraphBase, train: Any) -> list[Tensor]:
     """Of each type which nodes are trained on, bool."""
     given = {} if train is None else nodes_by_type(graph, "train", train)
     found = []
@@ -132,7 +132,7 @@ def _classes(
     return torch.cat(kinds), caps
 
 
-def _streamed(graph: Graph, counts: Sequence[int]) -> list[ops.StreamedEdges]:
+def _streamed(graph: GraphBase, counts: Sequence[int]) -> list[ops.StreamedEdges]:
     """The edges, in a numbering of the nodes of all types."""
     firsts = dict(zip(graph.schema.ntypes, [sum(counts[:t]) for t in range(len(counts))]))
     edges = []
@@ -205,7 +205,7 @@ class PartReport:
 
 
 def report_on(
-    graph: Graph, parts: Mapping[str, Tensor], num_parts: int, train: Any = None
+    graph: GraphBase, parts: Mapping[str, Tensor], num_parts: int, train: Any = None
 ) -> PartReport:
     """Count what a partitioning cuts; O(edges) time, O(nodes) memory.
 
