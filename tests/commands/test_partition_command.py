@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 import hopflow as hf
 from hopflow.commands.app import app
-from hopflow.distributed import assign
 from hopflow.distributed.folder.reader import open_folder
+from hopflow.partitioning import assign
 from hopflow.train import TrainConfig
 from hopflow.train.data import prepare
 from hopflow.train.typed_data import prepare_typed
