@@ -9,6 +9,7 @@
 #include "gather/gather.h"
 #include "gather_decoded/gather_decoded.h"
 #include "gatv2_scores/gatv2_scores.h"
+#include "induced_edges/induced_edges.h"
 #include "sample/sample.h"
 #include "sample_weighted/sample_weighted.h"
 #include "sddmm/sddmm.h"
@@ -70,6 +71,16 @@ using I = std::int64_t;
   }                                                                                             \
   template <>                                                                                   \
   I CountSampledNeighbors(I, I, I, const I*, const Id*, const SampleOptions&, I*, Workspace&) { \
+    NotBuilt();                                                                                 \
+  }                                                                                             \
+  template <>                                                                                   \
+  I CountInducedEdges(I, I, I, I, const I*, const Id*, const I*, const Id*, const I*, I*, I*,   \
+                      Workspace&) {                                                             \
+    NotBuilt();                                                                                 \
+  }                                                                                             \
+  template <>                                                                                   \
+  void InducedEdges(I, I, I, const I*, const Id*, const I*, const Id*, const I*, const I*, Id*, \
+                    I*, Workspace&) {                                                           \
     NotBuilt();                                                                                 \
   }
 HOPFLOW_FOR_ID(HOPFLOW_STUB)

@@ -176,7 +176,15 @@ ROOMS = [
         "spmm",
     }
     | {"owners", "partition", "disk_rows", "add_to_sources"},
-    {"blocks", "gatv2_scores", "sample_weighted", "sddmm", "sddmm_binary", "spmm_binary"},
+    {
+        "blocks",
+        "gatv2_scores",
+        "induced_edges",
+        "sample_weighted",
+        "sddmm",
+        "sddmm_binary",
+        "spmm_binary",
+    },
     {"loader"},
     {""},  # module.cpp and cuda_stub.cpp, which know everything
 ]
@@ -223,6 +231,7 @@ ON_CPU_ONLY = {"add_to_sources", "disk_rows", "owners", "partition"}
 TIMED_WITH = {
     "edge_softmax": "attention",
     "gatv2_scores": "attention",
+    "induced_edges": "subgraphs",
     "sddmm_binary": "attention",
 }
 

@@ -71,6 +71,28 @@ class IdTable {
     }
   }
 
+  // Gives local[i] the number of ids[i], -1 where there is none. Several threads may.
+  void Find(std::int64_t n, const Id* ids,  // [n]
+            Local* local) const {           // [n]
+    constexpr std::int64_t kGroup = 64;
+    const Slot* const slots = this->slots();
+    for (std::int64_t group = 0; group < n; group += kGroup) {
+      const std::int64_t end = std::min(group + kGroup, n);
+      std::size_t home[kGroup];
+      for (std::int64_t i = group; i < end; ++i) {
+        home[i - group] = Home(ids[i]);
+        Prefetch(slots + home[i - group]);
+      }
+      for (std::int64_t i = group; i < end; ++i) {
+        std::size_t slot = home[i - group];
+        while (slots[slot].id != ids[i] && slots[slot].id != -1) {
+          slot = (slot + 1) & (capacity_ - 1);
+        }
+        local[i] = slots[slot].id == ids[i] ? slots[slot].local : -1;
+      }
+    }
+  }
+
  private:
   struct Slot {
     Id id;  // -1: empty

@@ -47,6 +47,18 @@ struct DeviceIdTable {
     }
   }
 
+  // The number of an id, -1 where it has none. No thread may insert meanwhile.
+  __device__ std::int64_t Find(Id id) const {
+    const auto mask = static_cast<std::uint32_t>(capacity - 1);
+    auto slot =
+        static_cast<std::uint32_t>((static_cast<std::uint64_t>(id) * kGoldenGamma) >> shift);
+    for (;;) {
+      if (keys[slot] == id) return values[slot];
+      if (keys[slot] == -1) return -1;
+      slot = (slot + 1) & mask;
+    }
+  }
+
   // Inserts the id that stands at `place`, below 2^31, and returns its slot.
   __device__ std::uint32_t Mark(Id id, std::uint32_t place) const {
     const std::uint32_t slot = Insert(id);

@@ -21,6 +21,7 @@ from hopflow.graphs.graph import Graph
 from hopflow.graphs.interop import from_networkx, from_pyg, from_scipy
 from hopflow.graphs.to_block import to_block
 from hopflow.ops import HopflowError
+from hopflow.partitioning.metis import metis_partition_assignment
 from hopflow.sampling.neighbors import sample_neighbors
 from hopflow.sampling.random import seed
 from hopflow.structure.frame import EID, ETYPE, NID, NTYPE
@@ -65,6 +66,7 @@ __all__ = [
     "graph",
     "heterograph",
     "in_subgraph",
+    "metis_partition_assignment",
     "nn",
     "node_subgraph",
     "node_type_subgraph",

@@ -9,6 +9,26 @@ class HopflowError(RuntimeError): ...
 
 def stream_key(seed: int, epoch: int, batch: int, hop: int) -> int: ...
 def relation_key(key: int, relation: int) -> int: ...
+def count_induced_edges(
+    indptr: Tensor,
+    indices: Tensor,
+    dst: Tensor,
+    src: Tensor,
+    rows: Tensor | None,
+    kept: Tensor | None,
+    out_indptr: Tensor,
+) -> int: ...
+def induced_edges(
+    indptr: Tensor,
+    indices: Tensor,
+    dst: Tensor,
+    src: Tensor,
+    rows: Tensor | None,
+    kept: Tensor | None,
+    out_indptr: Tensor,
+    out_indices: Tensor,
+    out_positions: Tensor,
+) -> None: ...
 def count_sampled_neighbors(
     indptr: Tensor,
     num_edges: int,

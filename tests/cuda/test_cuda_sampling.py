@@ -12,7 +12,7 @@ import sys
 import cuda_cases
 import pytest
 import torch
-from helpers import is_emulated
+from helpers import csc_on, is_emulated
 
 import hopflow as hf
 from hopflow import ops
@@ -158,3 +158,18 @@ def test_bad_seeds_and_graphs_are_named(cuda):
     with pytest.raises(IndexError, match=r"seeds\[0\] is 5"):
         ops.sample_neighbors(indptr, indices, torch.tensor([5], device=cuda), 2, key=0)
     assert sample([1, 0]).input_nodes.tolist() == [1, 0]  # nothing is left behind
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_induced_edges(cuda, dtype):
+    indptr, indices, _, _ = csc_on(cuda, dtype=dtype)
+    num_nodes = indptr.shape[0] - 1
+    generator = torch.Generator().manual_seed(0)
+    for count in (0, 5, num_nodes):
+        dst, src = (torch.randperm(num_nodes, generator=generator)[:count] for _ in "uv")
+        got = ops.induced_edges(indptr, indices, dst.to(cuda), src.to(cuda))
+        expected = ops.induced_edges_reference(indptr.cpu(), indices.cpu(), dst, src)
+        for ours, theirs in zip(got, expected):
+            assert torch.equal(ours.cpu(), theirs)
+    with pytest.raises(IndexError, match=str(num_nodes)):
+        ops.induced_edges(indptr, indices, torch.tensor([num_nodes], device=cuda), src.to(cuda))

@@ -5,6 +5,7 @@ from hopflow.dataloading.kept_rows import KeptRows, keep_expected_rows
 from hopflow.dataloading.loader import DataLoader
 from hopflow.dataloading.plan import TrainingPlan, plan
 from hopflow.dataloading.report import LoaderReport
+from hopflow.dataloading.samplers.cluster_gcn import ClusterGCNSampler
 from hopflow.dataloading.samplers.edge_prediction import (
     EdgePredictionSampler,
     as_edge_prediction_sampler,
@@ -15,10 +16,13 @@ from hopflow.dataloading.samplers.neighbor_sampler import (
     MultiLayerNeighborSampler,
     NeighborSampler,
 )
+from hopflow.dataloading.samplers.saint import SAINTSampler
 from hopflow.dataloading.samplers.sampler import BlockSampler, Sampler
+from hopflow.dataloading.samplers.shadow import ShaDowKHopSampler
 
 __all__ = [
     "BlockSampler",
+    "ClusterGCNSampler",
     "DataLoader",
     "EdgePredictionSampler",
     "KeptRows",
@@ -26,7 +30,9 @@ __all__ = [
     "MultiLayerFullNeighborSampler",
     "MultiLayerNeighborSampler",
     "NeighborSampler",
+    "SAINTSampler",
     "Sampler",
+    "ShaDowKHopSampler",
     "TrainingPlan",
     "as_edge_prediction_sampler",
     "find_exclude_eids",

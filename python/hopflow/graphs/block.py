@@ -32,7 +32,7 @@ from hopflow.structure.table_rows import TableRows
 from hopflow.structure.types import ONE_TYPE_BLOCK, Relation, Schema
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    pass
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,6 @@ class Block(Graph):
 
     is_block = True
     _schema = ONE_TYPE_BLOCK
-    seed_inverse: Tensor | dict[str, Tensor] | None = None
 
     def __init__(
         self,
@@ -222,17 +221,6 @@ class Block(Graph):
             idtype,
             destinations=frames("destination", dst_ids, level),
         )
-
-    def with_frames(
-        self, edges: Callable[[Adjacency], Adjacency] | None, change: Callable[[Frame], Frame]
-    ) -> Self:
-        block = super().with_frames(edges, change)
-        inverse = self.seed_inverse
-        if isinstance(inverse, dict):
-            block.seed_inverse = {ntype: x.to(block.device) for ntype, x in inverse.items()}
-        elif inverse is not None:
-            block.seed_inverse = inverse.to(block.device)
-        return block
 
     def num_nodes(self, ntype: Any = None) -> int:
         """Source plus destination nodes, as in DGL; a node on both sides counts twice."""

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
 from hopflow.messages.passing import MessagePassing
 from hopflow.sampling import negatives, neighbors
+from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.frame import Frame
 from hopflow.transforms import around, by_type, edges, export, simple
 from hopflow.transforms import subgraph as parts
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Graph(MessagePassing):
@@ -36,10 +46,14 @@ class Graph(MessagePassing):
     loss_weight : float
         What such a loader says to multiply a batch's mean loss with before ranks are averaged; 0
         for padding, 1 where all ranks have equally many seeds.
+    seed_inverse : Tensor, dict or None
+        Of the subgraph of a batch whose seeds held duplicates: the row of each given seed among its
+        nodes, as on a :class:`Block`. None if seeds were distinct.
     """
 
     is_padding: bool = False
     loss_weight: float = 1.0
+    seed_inverse: Tensor | dict[str, Tensor] | None = None
 
     # --- types ---
 
@@ -69,6 +83,19 @@ class Graph(MessagePassing):
 
     sample_neighbors = neighbors.sample_neighbors
     global_uniform_negative_sampling = negatives.global_uniform_negative_sampling
+
+    # --- copies ---
+
+    def with_frames(
+        self, edges: Callable[[Adjacency], Adjacency] | None, change: Callable[[Frame], Frame]
+    ) -> Self:
+        graph = super().with_frames(edges, change)
+        inverse = self.seed_inverse
+        if isinstance(inverse, dict):
+            graph.seed_inverse = {ntype: x.to(graph.device) for ntype, x in inverse.items()}
+        elif inverse is not None:
+            graph.seed_inverse = inverse.to(graph.device)
+        return graph
 
     # --- for other libraries ---
 

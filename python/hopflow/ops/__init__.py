@@ -59,6 +59,7 @@ from hopflow.ops.encoded_rows import EncodedRows
 from hopflow.ops.gather import gather_rows, gather_rows_reference
 from hopflow.ops.gather_decoded import gather_decoded, gather_decoded_reference
 from hopflow.ops.gatv2_scores import gatv2_scores, gatv2_scores_reference
+from hopflow.ops.induced_edges import induced_edges, induced_edges_reference
 from hopflow.ops.owners import (
     SplitIds,
     join_rows,
@@ -163,6 +164,8 @@ __all__ = [
     "gatv2_scores",
     "gatv2_scores_reference",
     "id_dtype",
+    "induced_edges",
+    "induced_edges_reference",
     "instruction_set",
     "is_a_transforms",
     "is_compiling",

@@ -27,10 +27,8 @@ def random_nodes(g: GraphBase, count: int, ntype: Any = None) -> Tensor:
     num_nodes = g.num_nodes() if ntype is None else g.num_nodes(ntype)
     if count and num_nodes == 0:
         raise ValueError("g: expected nodes to draw from, got a graph without")
-    # Counter-based, with a key of 64 bits (torch's generator looks at 32 of its seed) and no node
-    # preferred (torch takes 32 bits modulo the number of nodes).
-    generator = np.random.Generator(np.random.Philox(key=random.next_key() % 2**64))
-    drawn = generator.integers(max(1, num_nodes), size=count, dtype=np.int64)
+    # No node is preferred, where torch takes 32 bits modulo the number of nodes.
+    drawn = random.generator().integers(max(1, num_nodes), size=count, dtype=np.int64)
     return torch.from_numpy(drawn).to(g.device, g.idtype)
 
 

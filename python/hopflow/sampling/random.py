@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 import hopflow.ops as ops
@@ -65,3 +66,11 @@ def next_key(fanout: int = 1) -> int:
     key = ops.stream_key(*stream)
     stream[3] += 1
     return key
+
+
+def generator() -> np.random.Generator:
+    """Random numbers on the CPU for the next hop: those of the batch at hand inside a loader.
+
+    Counter-based, with a key of 64 bits, where torch's generator looks at 32 of its seed.
+    """
+    return np.random.Generator(np.random.Philox(key=next_key() % 2**64))

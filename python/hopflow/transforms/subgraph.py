@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -69,48 +69,73 @@ def node_subgraph(
     graph = require_graph(graph)
     require_here(graph, output_device)
     # A copy: columns are gathered later, whatever becomes of the caller's ids.
-    given = {t: ids.clone() for t, ids in nodes_by_type(graph, "nodes", nodes).items()}
-    none = torch.empty(0, dtype=torch.int64, device=graph.device)
-    kept = {
-        t: _Kept.of(
-            "nodes" if graph.is_homogeneous else f"nodes[{t!r}]", given.get(t, none), f.num_rows
-        )
-        for t, f in graph.node_frames().items()
-    }
+    kept = _kept_nodes(graph, nodes)
     edges = {
         relation: _edges_among(one.adjacency, kept[relation[0]], kept[relation[2]])
         for relation, one in graph.relations.items()
     }
     if relabel_nodes:
-        ids = {ntype: of_type.ids for ntype, of_type in kept.items()}
-        return parts_of(graph, edges, ids, store_ids)
+        return parts_of(graph, edges, kept, store_ids)
     for relation, (src, dst, eids) in edges.items():
-        edges[relation] = kept[relation[0]].ids[src], kept[relation[2]].ids[dst], eids
+        edges[relation] = kept[relation[0]][src], kept[relation[2]][dst], eids
     return parts_of(graph, edges, None, store_ids)
 
 
-class _Kept(NamedTuple):
-    """The nodes of a type that are kept, and the same sorted, with where each was."""
+def induced_subgraph(graph: GraphT, nodes: Any, without: Mapping[Relation, Tensor]) -> GraphT:
+    """:func:`node_subgraph` for samplers: edges by destination, as they are stored, unsorted.
 
-    ids: Tensor
-    in_order: Tensor
-    order: Tensor
-    num_nodes: int
+    Parameters
+    ----------
+    graph : Graph
+        A graph.
+    nodes : Tensor or dict
+        The nodes, each once; where there are several types a dict by type.
+    without : mapping
+        Ids of edges to leave out, by relation.
+    """
+    kept = _kept_nodes(graph, nodes)
+    frames = _frames_of(graph, kept, store_ids=True)
+    parts: dict[Relation, tuple[Adjacency, Columns | None]] = {}
+    for relation, one in graph.relations.items():
+        src, dst = kept[relation[0]], kept[relation[2]]
+        indptr, places, eids = _induced(one.adjacency, src, dst)
+        gone = without.get(relation)
+        if gone is not None and gone.numel():
+            stays = torch.isin(eids.long(), gone.long(), invert=True)
+            before = torch.zeros(stays.shape[0] + 1, dtype=torch.int64, device=stays.device)
+            torch.cumsum(stays, 0, out=before[1:])
+            indptr, places, eids = before[indptr], places[stays], eids[stays]
+        columns = rows_of(one.edge_frame.snapshot(), eids, EID, graph.idtype)
+        adjacency = Adjacency(indptr, places, None, src.shape[0], dst.shape[0])
+        parts[relation] = adjacency, columns
+    return type(graph).of_types(graph.schema, frames, parts, graph.idtype, like=graph)
 
-    @classmethod
-    def of(cls, name: str, ids: Tensor, num_nodes: int) -> _Kept:
-        in_order, order = ids.sort()
-        _require_distinct(name, in_order)
-        return cls(ids, in_order, order, num_nodes)
+
+def _kept_nodes(graph: GraphT, nodes: Any) -> dict[str, Tensor]:
+    """The nodes of each type that are kept, each of which must be there once."""
+    # A copy: columns are gathered later, whatever becomes of the caller's ids.
+    given = {t: ids.clone() for t, ids in nodes_by_type(graph, "nodes", nodes).items()}
+    none = torch.empty(0, dtype=torch.int64, device=graph.device)
+    kept = {ntype: given.get(ntype, none) for ntype in graph.node_frames()}
+    for ntype, ids in kept.items():
+        _require_distinct("nodes" if graph.is_homogeneous else f"nodes[{ntype!r}]", ids)
+    return kept
 
 
-def _edges_among(adjacency: Adjacency, sources: _Kept, destinations: _Kept) -> SomeEdges:
+def _induced(adjacency: Adjacency, src: Tensor, dst: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """``(indptr, sources, eids)``: the edges between kept nodes by destination, sources as numbers
+    among the kept."""
+    rows, indptr = adjacency.row_numbers(dst)
+    indptr, places, positions = ops.induced_edges(indptr, adjacency.indices, rows, src)
+    eids = positions if adjacency.eids is None else adjacency.eids[positions]
+    return indptr, places, eids
+
+
+def _edges_among(adjacency: Adjacency, sources: Tensor, destinations: Tensor) -> SomeEdges:
     """The edges between kept nodes, by source and then by id; ends as numbers among the kept."""
-    indptr, src, eids = adjacency.in_edges(destinations.ids)
+    indptr, src, eids = _induced(adjacency, sources, destinations)
     dst = ops.destinations(indptr, src.shape[0], torch.int64)
-    src = _numbers_among(sources, src.long())
-    among = (src >= 0).nonzero().squeeze(1)
-    src, dst, eids = src[among], dst[among], eids[among].long()
+    src, eids = src.long(), eids.long()
     by_source = torch.argsort(eids)
     by_source = by_source[torch.argsort(src[by_source], stable=True)]
     return src[by_source], dst[by_source], eids[by_source]
@@ -249,25 +274,13 @@ def remove_nodes(g: GraphT, nids: Any, ntype: Any = None, store_ids: bool = Fals
     return node_subgraph(g, kept, store_ids=store_ids)
 
 
-def _require_distinct(name: str, in_order: Tensor) -> None:
-    """Raise if one of the nodes, given in rising order, is there twice."""
-    repeated = (in_order[1:] == in_order[:-1]).nonzero()
-    if repeated.numel():
-        node = int(in_order[int(repeated[0])])
-        raise ValueError(f"{name}: expected each node once, got node {node} more than once")
-
-
-def _numbers_among(kept: _Kept, nodes: Tensor) -> Tensor:
-    """Where each of ``nodes`` is among the kept ones, -1 for those that are not; int64."""
-    if nodes.shape[0] >= kept.num_nodes:  # A table of all nodes costs less than searching then.
-        table = torch.full((kept.num_nodes,), -1, dtype=torch.int64, device=nodes.device)
-        table[kept.in_order.long()] = kept.order
-        return table[nodes]
-    if kept.in_order.numel() == 0:
-        return torch.full_like(nodes, -1)
-    in_order = kept.in_order.long()
-    at = torch.searchsorted(in_order, nodes).clamp_(max=in_order.shape[0] - 1)
-    return torch.where(in_order[at] == nodes, kept.order[at], -1)
+def _require_distinct(name: str, nodes: Tensor) -> None:
+    """Raise if one of the nodes is there twice."""
+    if ops.compact_ids(nodes, nodes[:0])[0].shape == nodes.shape:
+        return
+    in_order = nodes.sort().values
+    node = int(in_order[int((in_order[1:] == in_order[:-1]).nonzero()[0])])
+    raise ValueError(f"{name}: expected each node once, got node {node} more than once")
 
 
 def _all_but(gone: Tensor, count: int) -> Tensor:
@@ -296,14 +309,7 @@ def parts_of(
     store_ids : bool
         Note the ids in ``graph`` of edges and, if not all are kept, of nodes.
     """
-    frames: dict[str, Frame] = {}
-    for ntype, frame in graph.node_frames().items():
-        if kept is None:
-            frames[ntype] = frame.copy()
-            continue
-        nid = NID if store_ids else None
-        columns = rows_of(frame.snapshot(), kept[ntype], nid, graph.idtype)
-        frames[ntype] = Frame(kept[ntype].shape[0], node_name(ntype), graph.device, columns)
+    frames = _frames_of(graph, kept, store_ids)
     eid = EID if store_ids else None
     parts: dict[Relation, tuple[Adjacency, Columns | None]] = {}
     for relation, (src, dst, eids) in edges.items():
@@ -314,3 +320,18 @@ def parts_of(
             rows_of(columns, eids, eid, graph.idtype),
         )
     return type(graph).of_types(graph.schema, frames, parts, graph.idtype, like=graph)
+
+
+def _frames_of(
+    graph: GraphT, kept: Mapping[str, Tensor] | None, store_ids: bool
+) -> dict[str, Frame]:
+    """The node columns of each type at the nodes kept; None for all, as they are."""
+    frames: dict[str, Frame] = {}
+    for ntype, frame in graph.node_frames().items():
+        if kept is None:
+            frames[ntype] = frame.copy()
+            continue
+        nid = NID if store_ids else None
+        columns = rows_of(frame.snapshot(), kept[ntype], nid, graph.idtype)
+        frames[ntype] = Frame(kept[ntype].shape[0], node_name(ntype), graph.device, columns)
+    return frames

@@ -1,0 +1,167 @@
+"""Batches of whole clusters: Cluster-GCN."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import hopflow.ops as ops
+from hopflow.dataloading.samplers.sampler import Sampler
+from hopflow.dataloading.samplers.subgraph import SubgraphColumns
+from hopflow.graphs.graph import Graph
+from hopflow.partitioning.metis import metis_partition_assignment
+from hopflow.structure.graph_base import require_graph
+from hopflow.structure.ids import as_node_ids
+from hopflow.transforms.subgraph import induced_subgraph
+
+
+class ClusterGCNSampler(Sampler):
+    """The subgraph of some clusters of a graph, and of the edges among them.
+
+    The loader's indices are numbers of clusters, ``torch.arange(k)``; a batch is the subgraph that
+    all nodes of its clusters induce.
+
+    Parameters
+    ----------
+    g : Graph
+        The graph, of one node type and one edge type, on the CPU.
+    k : int
+        Clusters.
+    cache_path : str or None
+        A file that keeps the clusters, read if it is there; None keeps them in memory alone. (DGL's
+        is a pickle, this is numpy's ``.npz``; one is not read for the other.)
+    balance_ntypes, balance_edges, mode
+        As in :func:`hopflow.metis_partition_assignment`.
+    prefetch_ndata, prefetch_edata : sequence of str, optional
+        Columns of the subgraph to gather with the batch.
+    output_device : None
+        The DataLoader moves subgraphs.
+
+    Attributes
+    ----------
+    partition_offset : Tensor
+        Where the nodes of each cluster begin in ``partition_node_ids``, int64, shape [k + 1].
+    partition_node_ids : Tensor
+        The nodes, one cluster after the other, int64, shape [N].
+
+    Raises
+    ------
+    HopflowError
+        The file holds no clusters, or those of another graph or of another number.
+
+    References
+    ----------
+    Chiang et al., "Cluster-GCN", KDD 2019;
+    https://www.dgl.ai/dgl_docs/generated/dgl.dataloading.ClusterGCNSampler.html
+    """
+
+    def __init__(
+        self,
+        g: Graph,
+        k: int,
+        cache_path: str | os.PathLike[str] | None = "cluster_gcn.npz",
+        balance_ntypes: Any = None,
+        balance_edges: bool = False,
+        mode: str = "k-way",
+        prefetch_ndata: Any = None,
+        prefetch_edata: Any = None,
+        output_device: Any = None,
+    ) -> None:
+        if output_device is not None:
+            raise ValueError("output_device: expected None; give the DataLoader a device")
+        g = require_graph(g, one_type=True)
+        k = ops.as_int("k", k)
+        self.columns = SubgraphColumns(
+            prefetch_ndata, prefetch_edata, ("prefetch_ndata", "prefetch_edata")
+        )
+        file = None if cache_path is None else Path(cache_path)
+        if file is not None and file.is_file():
+            parts = _read(file, g, k)
+        else:
+            parts = metis_partition_assignment(g, k, balance_ntypes, balance_edges, mode)
+            if file is not None:
+                _write(file, g, k, parts)
+        self.partition_node_ids = torch.argsort(parts, stable=True)
+        counts = torch.bincount(parts, minlength=k)
+        self.partition_offset = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+
+    def sample(self, g: Graph, partition_ids: Any) -> Graph:
+        """The subgraph of some clusters.
+
+        Parameters
+        ----------
+        g : Graph
+            The graph that the clusters are of.
+        partition_ids : Tensor, numpy array or sequence of int
+            Clusters; one that is given twice is there once.
+
+        Returns
+        -------
+        Graph
+            The nodes cluster by cluster, with ids in ``ndata[hopflow.NID]`` and
+            ``edata[hopflow.EID]``, and the columns of ``g``.
+
+        Raises
+        ------
+        IndexError
+            There is no such cluster.
+        ValueError
+            Another graph, by its number of nodes.
+        KeyError
+            A column to prefetch that the graph lacks.
+        """
+        g = require_graph(g, one_type=True)
+        offset, nodes = self.partition_offset, self.partition_node_ids
+        if g.num_nodes() != nodes.shape[0]:
+            raise ValueError(
+                f"g: expected the graph of {nodes.shape[0]} nodes that the clusters are of, got one"
+                f" of {g.num_nodes()}"
+            )
+        chosen = as_node_ids("partition_ids", partition_ids, offset.shape[0] - 1, what="cluster")
+        chosen = chosen.to(offset.device)
+        chosen, _, _ = ops.compact_ids(chosen, chosen[:0])
+        parts = [nodes[int(offset[i]) : int(offset[i + 1])] for i in chosen.tolist()]
+        ids = torch.cat([nodes[:0], *parts]).to(g.device)
+        with torch.inference_mode(False):
+            subgraph = induced_subgraph(g, ids, {})
+        self.columns.read(subgraph)
+        return subgraph
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.partition_offset.shape[0] - 1} clusters)"
+
+
+def _read(file: Path, g: Graph, k: int) -> Tensor:
+    try:
+        with np.load(file, allow_pickle=False) as found:
+            parts, about = found["parts"], found["about"].tolist()
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ops.HopflowError(
+            f"cache_path: {file} holds no clusters of hopflow's ({error}); remove it, or name"
+            " another file"
+        ) from None
+    if about != [k, g.num_nodes(), g.num_edges()] or parts.shape != (g.num_nodes(),):
+        raise ops.HopflowError(
+            f"cache_path: {file} holds {about[0]} clusters of a graph of {about[1]} nodes and"
+            f" {about[2]} edges, expected {k} of {g.num_nodes()} and {g.num_edges()}; remove it, or"
+            " name another file"
+        )
+    return torch.from_numpy(parts).long()
+
+
+def _write(file: Path, g: Graph, k: int, parts: Tensor) -> None:
+    """Write the file whole or not at all."""
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as out:
+            about = np.array([k, g.num_nodes(), g.num_edges()])
+            np.savez(out, parts=parts.to(torch.int16).numpy(), about=about)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,303 @@
+"""Samplers whose batches are subgraphs: ShaDow, Cluster-GCN, GraphSAINT."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers import IDS, typed_graph
+
+import hopflow as hf
+from hopflow.dataloading import (
+    ClusterGCNSampler,
+    DataLoader,
+    NeighborSampler,
+    SAINTSampler,
+    ShaDowKHopSampler,
+    as_edge_prediction_sampler,
+    negative_sampler,
+)
+
+SEEDS = torch.tensor([5, 190, 17, 3, 60])
+
+
+def ids(graph: hf.Graph) -> Any:
+    """Everything that tells a subgraph from another, as plain lists."""
+    src, dst = graph.edges()
+    return graph.ndata[hf.NID].tolist(), src.tolist(), dst.tolist(), graph.edata[hf.EID].tolist()
+
+
+def assert_induced(graph: hf.Graph, part: hf.Graph, without: Any = ()) -> None:
+    """Its edges are all edges of ``graph`` among its nodes, each once, with their columns."""
+    nodes = part.ndata[hf.NID].long()
+    assert nodes.unique().shape == nodes.shape
+    src, dst = (ends.long() for ends in graph.edges())
+    among = torch.isin(src, nodes) & torch.isin(dst, nodes)
+    if len(without):
+        among[torch.as_tensor(without)] = False
+    eids = part.edata[hf.EID].long()
+    assert torch.equal(eids.sort().values, among.nonzero().squeeze(1))
+    u, v = (nodes[ends.long()] for ends in part.edges())
+    assert torch.equal(u, src[eids])
+    assert torch.equal(v, dst[eids])
+    assert torch.equal(part.ndata["feat"], graph.ndata["feat"][nodes])
+    assert torch.equal(part.edata["weight"], graph.edata["weight"][eids])
+
+
+# --- ShaDow
+
+
+@pytest.mark.parametrize("idtype", IDS)
+def test_shadow_is_the_subgraph_around_the_seeds(small_graph, idtype):
+    graph = small_graph.int() if idtype == torch.int32 else small_graph
+    sampler = ShaDowKHopSampler([3, 2])
+    nodes, seeds, part = sampler.sample(graph, SEEDS)
+    assert nodes.dtype == seeds.dtype == part.idtype == idtype
+    assert torch.equal(seeds.long(), SEEDS)
+    assert torch.equal(nodes[:5], seeds)
+    assert torch.equal(part.ndata[hf.NID], nodes)
+    assert_induced(graph, part)
+    # The nodes are those that a neighbour sampler with the same random state reaches.
+    torch.manual_seed(4)
+    nodes, _, _ = sampler.sample(graph, SEEDS)
+    torch.manual_seed(4)
+    wanted, _, _ = NeighborSampler([3, 2]).sample(graph, SEEDS)
+    assert torch.equal(nodes, wanted)
+
+
+def test_shadow_leaves_out_excluded_edges(small_graph):
+    gone = small_graph.in_edges(SEEDS, form="eid")[::3]
+    _, _, part = ShaDowKHopSampler([-1, 4]).sample(small_graph, SEEDS, exclude_eids=gone)
+    assert_induced(small_graph, part, gone)
+
+
+def test_shadow_of_duplicates_and_of_nodes_without_edges(small_graph):
+    given = torch.tensor([190, 5, 190, 7, 5])
+    _, seeds, part = ShaDowKHopSampler([2]).sample(small_graph, given)
+    assert seeds.tolist() == [190, 5, 7]
+    assert part.seed_inverse.tolist() == [0, 1, 0, 2, 1]
+    nodes, _, part = ShaDowKHopSampler([2, 2]).sample(small_graph, [190, 195])
+    assert (nodes.tolist(), part.num_edges()) == ([190, 195], 0)
+    nodes, _, part = ShaDowKHopSampler([2]).sample(small_graph, [])
+    assert (part.num_nodes(), part.num_edges()) == (0, 0)
+
+
+def test_shadow_by_type():
+    graph = typed_graph()
+    seeds = {"user": torch.arange(6), "game": torch.arange(3)}
+    nodes, given, part = ShaDowKHopSampler([2, 3]).sample(graph, seeds)
+    assert {name: x.tolist() for name, x in given.items()} == {
+        name: x.tolist() for name, x in seeds.items()
+    }
+    for (src_type, name, dst_type), one in part.relations.items():
+        whole = graph[src_type, name, dst_type]
+        src, dst = (x.long() for x in whole.edges())
+        among = torch.isin(src, nodes[src_type]) & torch.isin(dst, nodes[dst_type])
+        eids = one.edata[hf.EID]
+        assert torch.equal(eids.sort().values, among.nonzero().squeeze(1))
+        u, v = (x.long() for x in one.edges())
+        assert torch.equal(nodes[src_type][u], src[eids])
+        assert torch.equal(nodes[dst_type][v], dst[eids])
+
+
+def test_shadow_trains_any_depth_in_a_loader(small_graph):
+    sampler = ShaDowKHopSampler([3], prefetch_node_feats=["feat"], prefetch_edge_feats=["weight"])
+    conv = hf.nn.SAGEConv(5, 5, "mean")
+    for nodes, seeds, part in DataLoader(small_graph, torch.arange(40), sampler, batch_size=16):
+        frame = part.node_frame()
+        assert frame.is_read("feat")
+        assert part.edge_frame.is_read("weight")
+        assert not frame.is_read("label")
+        h = part.ndata["feat"]
+        for _ in range(4):
+            h = conv(part, h)
+        h[: len(seeds)].sum().backward()
+        assert len(nodes) == part.num_nodes()
+    assert conv.fc_neigh.weight.grad.abs().sum() > 0
+
+
+def test_shadow_predicts_edges(small_graph):
+    sampler = as_edge_prediction_sampler(
+        ShaDowKHopSampler([3, 3]), exclude="self", negative_sampler=negative_sampler.Uniform(2)
+    )
+    loader = DataLoader(small_graph, torch.arange(30), sampler, batch_size=10)
+    for batch, (nodes, pairs, negatives, part) in enumerate(loader):
+        eids = torch.arange(10 * batch, 10 * batch + 10)
+        assert torch.equal(pairs.edata[hf.EID], eids)
+        assert negatives.num_edges() == 20
+        assert torch.equal(nodes[: pairs.num_nodes()], pairs.ndata[hf.NID])
+        assert_induced(small_graph, part, eids)
+
+
+# --- Cluster-GCN
+
+
+def test_clusters_are_all_nodes_once(small_graph, tmp_path):
+    file = tmp_path / "clusters.npz"
+    sampler = ClusterGCNSampler(small_graph, 8, file, prefetch_ndata=["feat"])
+    assert sampler.partition_node_ids.sort().values.tolist() == list(range(200))
+    sizes = sampler.partition_offset.diff()
+    assert (int(sizes.sum()), len(sizes)) == (200, 8)
+    assert sizes.max() <= 27
+    loader = DataLoader(small_graph, torch.arange(8), sampler, batch_size=3, shuffle=True)
+    seen = []
+    for part in loader:
+        assert part.node_frame().is_read("feat")
+        assert_induced(small_graph, part)
+        seen += part.ndata[hf.NID].tolist()
+    assert sorted(seen) == list(range(200))
+    # Read again, and the same.
+    before = file.stat().st_mtime_ns
+    again = ClusterGCNSampler(small_graph, 8, file)
+    assert torch.equal(again.partition_node_ids, sampler.partition_node_ids)
+    assert file.stat().st_mtime_ns == before
+    assert [f.name for f in tmp_path.iterdir()] == ["clusters.npz"]
+
+
+def test_clusters_given_twice_and_none(small_graph):
+    sampler = ClusterGCNSampler(small_graph, 4, None)
+    once, twice = (sampler.sample(small_graph, x) for x in ([2, 1], [2, 1, 2]))
+    assert ids(once) == ids(twice)
+    assert sampler.sample(small_graph, []).num_nodes() == 0
+
+
+@pytest.mark.parametrize("kind", ["pickle", "text", "other graph", "other number", "truncated"])
+def test_a_file_without_the_clusters_is_named(small_graph, tmp_path, kind):
+    file = tmp_path / "clusters.npz"
+    if kind == "pickle":
+        file.write_bytes(pickle.dumps((np.zeros(3), np.zeros(200))))
+    elif kind == "text":
+        file.write_text("not this")
+    else:
+        made = hf.graph(([0], [1])) if kind == "other graph" else small_graph
+        ClusterGCNSampler(made, 2 if kind == "other graph" else 3, file)
+        if kind == "truncated":
+            file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(hf.HopflowError, match=r"clusters\.npz"):
+        ClusterGCNSampler(small_graph, 4, file)
+
+
+def test_clusters_refuse_what_they_are_not_of(small_graph):
+    sampler = ClusterGCNSampler(small_graph, 4, None)
+    with pytest.raises(IndexError, match="4"):
+        sampler.sample(small_graph, [4])
+    with pytest.raises(ValueError, match="200 nodes"):
+        sampler.sample(hf.graph(([0], [1])), [0])
+    with pytest.raises(ValueError, match="one node type"):
+        ClusterGCNSampler(typed_graph(), 4, None)
+    with pytest.raises(ValueError, match="num_parts"):
+        ClusterGCNSampler(small_graph, 0, None)
+
+
+# --- metis_partition_assignment
+
+
+def test_parts_cut_few_edges_and_are_balanced():
+    rng = torch.Generator().manual_seed(0)
+    block = torch.arange(400) // 100
+    src, dst = (torch.randint(400, (8000,), generator=rng) for _ in "uv")
+    keep = block[src] == block[dst]
+    keep[::40] = True
+    graph = hf.graph((src[keep], dst[keep]), num_nodes=400)
+    parts = hf.metis_partition_assignment(graph, 4)
+    assert parts.dtype == torch.int64
+    assert parts.bincount(minlength=4).max() <= 105
+    u, v = graph.edges()
+    assert (parts[u] != parts[v]).float().mean() < 0.15  # by chance 0.75
+    kinds = torch.arange(400) % 2
+    parts = hf.metis_partition_assignment(graph, 4, balance_ntypes=kinds)
+    assert parts[kinds == 1].bincount(minlength=4).max() <= 53
+    for options in ({"balance_edges": True}, {"mode": "?"}, {"objtype": "vol"},
+                    {"balance_ntypes": [0, 1]}, {"balance_ntypes": kinds * 2}):  # fmt: skip
+        with pytest.raises(ValueError, match=next(iter(options))):
+            hf.metis_partition_assignment(graph, 4, **options)
+
+
+# --- GraphSAINT
+
+
+@pytest.mark.parametrize(("mode", "budget"), [("node", 30), ("edge", 20), ("walk", (8, 3))])
+def test_saint_draws_subgraphs(small_graph, mode, budget):
+    sampler = SAINTSampler(mode, budget, prefetch_ndata=["feat"], prefetch_edata=["weight"])
+    batches = list(DataLoader(small_graph, torch.arange(4), sampler, num_workers=2, seed=1))
+    for part in batches:
+        assert_induced(small_graph, part)
+        nodes = part.ndata[hf.NID]
+        assert torch.equal(nodes, nodes.sort().values)
+        assert 0 < len(nodes) <= {"node": 30, "edge": 40, "walk": 32}[mode]
+    assert len({str(ids(part)) for part in batches}) == 4
+    again = DataLoader(small_graph, torch.arange(4), sampler, seed=1)
+    assert [ids(part) for part in batches] == [ids(part) for part in again]
+
+
+def drawn_shares(graph: hf.Graph, mode: str, budget: Any, rounds: int) -> torch.Tensor:
+    """In how many of the rounds each node is in the subgraph."""
+    counts = torch.zeros(graph.num_nodes())
+    sampler = SAINTSampler(mode, budget)
+    for _ in range(rounds):
+        counts[sampler.sample(graph, [0]).ndata[hf.NID]] += 1
+    return counts
+
+
+@pytest.mark.parametrize("mode", ["node", "edge", "walk"])
+def test_saint_has_the_law_of_the_paper(mode):
+    """One draw a subgraph: the share of rounds with each node against its exact probability."""
+    graph = hf.graph(([0, 0, 0, 1, 2, 2, 3, 3], [1, 2, 3, 2, 0, 3, 3, 0]), num_nodes=6)
+    src, dst = graph.edges()
+    out_degrees, in_degrees = graph.out_degrees().double(), graph.in_degrees().double()
+    if mode == "node":
+        weights = out_degrees.clamp(min=1)
+        exact = weights / weights.sum()
+    elif mode == "edge":
+        weights = 1 / out_degrees[src] + 1 / in_degrees[dst]
+        weights /= weights.sum()
+        exact = torch.zeros(6, dtype=torch.float64).index_add(0, src, weights)
+        exact.index_add_(0, dst, weights * (src != dst))
+    else:  # a root and one step
+        exact = torch.full((6,), 1 / 6, dtype=torch.float64)
+        step = (src != dst) / 6 / out_degrees[src]
+        exact.index_add_(0, dst, step)
+    rounds = 4000
+    counts = drawn_shares(graph, mode, (1, 1) if mode == "walk" else 1, rounds).double()
+    error = (counts - rounds * exact) / (rounds * exact * (1 - exact)).clamp(min=1e-9).sqrt()
+    assert error[exact > 0].abs().max() < 5
+    assert counts[exact == 0].sum() == 0
+
+
+def test_saint_refuses_bad_options(small_graph):
+    with pytest.raises(ValueError, match="mode"):
+        SAINTSampler("nodes", 5)
+    for mode, budget in (("node", 0), ("node", (3, 4)), ("walk", 5), ("walk", (5, 0))):
+        with pytest.raises(ValueError, match="budget"):
+            SAINTSampler(mode, budget)
+    with pytest.raises(TypeError, match="budget"):
+        SAINTSampler("edge", 1.5)
+    with pytest.raises(ValueError, match="edges to draw"):
+        SAINTSampler("edge", 5).sample(hf.graph(([], []), num_nodes=3), [0])
+    with pytest.raises(ValueError, match="nodes to draw"):
+        SAINTSampler("node", 5).sample(hf.graph(([], []), num_nodes=0), [0])
+    with pytest.raises(ValueError, match="one node type"):
+        SAINTSampler("node", 5).sample(typed_graph(), [0])
+    with pytest.raises(KeyError, match="nothing"):
+        SAINTSampler("node", 5, prefetch_ndata=["nothing"]).sample(small_graph, [0])
+
+
+@pytest.mark.parametrize("kind", ["shadow", "cluster", "saint"])
+def test_samplers_are_pickled_and_named(small_graph, kind):
+    sampler: Any = {
+        "shadow": lambda: ShaDowKHopSampler([3, 2]),
+        "cluster": lambda: ClusterGCNSampler(small_graph, 4, None),
+        "saint": lambda: SAINTSampler("walk", (5, 2)),
+    }[kind]()
+    copy = pickle.loads(pickle.dumps(sampler))
+    assert repr(copy) == repr(sampler)
+    torch.manual_seed(1)
+    one = sampler.sample(small_graph, [1, 2])
+    torch.manual_seed(1)
+    other = copy.sample(small_graph, [1, 2])
+    if kind == "shadow":
+        one, other = one[2], other[2]
+    assert ids(one) == ids(other)
