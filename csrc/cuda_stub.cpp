@@ -9,6 +9,7 @@
 #include "gather/gather.h"
 #include "gather_decoded/gather_decoded.h"
 #include "gatv2_scores/gatv2_scores.h"
+#include "random_walk/random_walk.h"
 #include "sample/sample.h"
 #include "sample_weighted/sample_weighted.h"
 #include "sddmm/sddmm.h"
@@ -70,6 +71,14 @@ using I = std::int64_t;
   }                                                                                             \
   template <>                                                                                   \
   I CountSampledNeighbors(I, I, I, const I*, const Id*, const SampleOptions&, I*, Workspace&) { \
+    NotBuilt();                                                                                 \
+  }                                                                                             \
+  template <>                                                                                   \
+  void RandomWalk(const WalkArgs<Id>&, const WalkPath&, Workspace&) {                           \
+    NotBuilt();                                                                                 \
+  }                                                                                             \
+  template <>                                                                                   \
+  void Node2vecWalk(const WalkArgs<Id>&, const Node2vecLaw&, Workspace&) {                      \
     NotBuilt();                                                                                 \
   }
 HOPFLOW_FOR_ID(HOPFLOW_STUB)

@@ -31,6 +31,7 @@ PYBIND11_MODULE(_native, module) {
   hopflow::BindGatv2Scores(module);
   hopflow::BindOwners(module);
   hopflow::BindPartition(module);
+  hopflow::BindRandomWalk(module);
   hopflow::BindSample(module);
   hopflow::BindSampleWeighted(module);
   hopflow::BindSddmm(module);
