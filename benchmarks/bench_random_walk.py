@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
 from bench_sample import seeds_of
 from bench_sample_weighted import weights_of
 from hopbench import Case, Entry, Task, timed

@@ -276,14 +276,16 @@ def node2vec_walk(
     grows with the degree by the searches for edges alone, O(log degree) each. Where ``degree``
     proposals (16 at least) have been rejected, the step reads the row instead.
     """
-    seeds = require_ids("seeds", seeds)
+    seeds, num_steps = require_ids("seeds", seeds), as_int("num_steps", num_steps)
+    if num_steps < 0:
+        raise ValueError(f"num_steps: expected at least 0, got {num_steps}")
     own = _arrays(edges)
     others = list(own[:2])
     if all_edges is not None:
         names = "all_indptr", "all_indices"
         others = [require_ids(name, ids) for name, ids in zip(names, all_edges)]
     traces, taken = _node2vec_walk(
-        *own, *others, seeds, float(p), float(q), as_int("num_steps", num_steps), _signed(key),
+        *own, *others, seeds, float(p), float(q), num_steps, _signed(key),
         return_eids,
     )  # fmt: skip
     return traces, taken if return_eids else None

@@ -27,11 +27,15 @@ def random_nodes(g: GraphBase, count: int, ntype: Any = None) -> Tensor:
     num_nodes = g.num_nodes() if ntype is None else g.num_nodes(ntype)
     if count and num_nodes == 0:
         raise ValueError("g: expected nodes to draw from, got a graph without")
-    # Counter-based, with a key of 64 bits (torch's generator looks at 32 of its seed) and no node
-    # preferred (torch takes 32 bits modulo the number of nodes).
+    return random_numbers(count, max(1, num_nodes)).to(g.device, g.idtype)
+
+
+def random_numbers(count: int, bound: int) -> Tensor:
+    """``count`` numbers in [0, ``bound``), each as likely; int64, on the CPU."""
+    # Counter-based, with a key of 64 bits (torch's generator looks at 32 of its seed) and no number
+    # preferred (torch takes 32 bits modulo the bound).
     generator = np.random.Generator(np.random.Philox(key=random.next_key() % 2**64))
-    drawn = generator.integers(max(1, num_nodes), size=count, dtype=np.int64)
-    return torch.from_numpy(drawn).to(g.device, g.idtype)
+    return torch.from_numpy(generator.integers(bound, size=count, dtype=np.int64))
 
 
 def global_uniform_negative_sampling(

@@ -11,7 +11,7 @@ from torch import Tensor
 import hopflow.ops as ops
 from hopflow.sampling.random_walks import metapath_of, random_walk
 from hopflow.structure.adjacency import Adjacency
-from hopflow.structure.frame import Frame
+from hopflow.structure.frame import Column, Frame
 from hopflow.structure.graph_base import GraphT, require_graph
 from hopflow.structure.ids import as_node_ids
 from hopflow.structure.relations import node_name
@@ -119,8 +119,10 @@ class RandomWalkNeighborSampler(Generic[GraphT]):
         adjacency = Adjacency(indptr, neighbors, None, num_nodes, num_nodes, rows=seeds)
         relation = (self.ntype, CANONICAL[1], self.ntype)
         nodes = {self.ntype: Frame(num_nodes, node_name(self.ntype), g.device)}
-        parts = {relation: (adjacency, {self.weight_column: counts})}
-        return type(g).of_types(Schema((self.ntype,), (relation,)), nodes, parts, g.idtype)
+        columns: dict[str, Column] = {self.weight_column: counts}
+        return type(g).of_types(
+            Schema((self.ntype,), (relation,)), nodes, {relation: (adjacency, columns)}, g.idtype
+        )
 
 
 class PinSAGESampler(RandomWalkNeighborSampler[GraphT]):
