@@ -216,11 +216,16 @@ def random_walk(
     seeds = require_ids("seeds", seeds)
     arrays = [_arrays(edges) for edges in relations]
     indptrs, indices, eids, sums = ([of[i] for of in arrays] for i in range(4))
+    numbers = [as_int("path", x) for x in path]
+    for step, number in enumerate(numbers):
+        if not 0 <= number < len(arrays):
+            raise IndexError(
+                f"path[{step}] is {number}, expected the number of one of {len(arrays)} relations"
+            )
     ends = [0.0] * len(path) if restart is None else [float(x) for x in restart]
     traces, taken = _random_walk(
-        indptrs, indices, eids, sums, [as_int("path", x) for x in path], ends, seeds, _signed(key),
-        return_eids,
-    )  # fmt: skip
+        indptrs, indices, eids, sums, numbers, ends, seeds, _signed(key), return_eids
+    )
     return traces, taken if return_eids else None
 
 
