@@ -264,9 +264,7 @@ def test_mistakes(arguments, error, match):
 
 def test_mistakes_where_there_are_types():
     g = shop()
-    with pytest.raises(
-        ValueError, match=r"metapath\[1\]: expected an edge type that leaves 'item'"
-    ):
+    with pytest.raises(ValueError, match=r"metapath\[1\]: .* that leaves 'item'"):
         random_walk(g, [0], metapath=["views", "follows"])
     with pytest.raises(ValueError, match="metapath: expected the edge type of each step"):
         random_walk(g, [0], length=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Generic
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -206,19 +207,33 @@ def most_visited(visits: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
     indptr = torch.zeros(num_rows + 1, dtype=torch.int64, device=visits.device)
     if width == 0 or num_rows == 0:
         return indptr, visits.new_empty(0), visits.new_empty(0)
-    in_order = visits.sort(1).values
+    in_order = _in_order(visits)
     # Runs of equal ids: where they begin, and how far the next one, or the next row, is.
     begins = torch.ones_like(in_order, dtype=torch.bool)
-    begins[:, 1:] = in_order[:, 1:] != in_order[:, :-1]
-    at = begins.reshape(-1).nonzero().squeeze(1)
+    torch.ne(in_order[:, 1:], in_order[:, :-1], out=begins[:, 1:])
+    begins = begins.reshape(-1)
+    at = begins.nonzero().squeeze(1)
     counts = torch.diff(at, append=at.new_tensor([num_rows * width]))
-    ids, rows = in_order.reshape(-1)[at], torch.div(at, width, rounding_mode="floor")
-    is_id = ids >= 0
-    ids, rows, counts = ids[is_id], rows[is_id], counts[is_id]
-    # By row, then by falling count; a stable sort leaves ids of one count in rising order.
-    order = (rows * (width + 1) + (width - counts)).sort(stable=True).indices
-    begin = torch.searchsorted(rows, torch.arange(num_rows, device=rows.device))
-    rank = torch.arange(rows.shape[0], device=rows.device) - begin[rows]  # rows are in order
-    order = order[rank < most]
-    torch.cumsum(torch.bincount(rows[order], minlength=num_rows), 0, out=indptr[1:])
-    return indptr, ids[order], counts[order].to(visits.dtype)
+    in_order = in_order.reshape(-1)
+    if bool((in_order[::width] < 0).any()):  # runs of what is none come first
+        is_id = in_order[at] >= 0
+        at, counts = at[is_id], counts[is_id]
+    # By row, then by falling count, then by place in the row, where ids rise: one number says all,
+    # and is below 2^63 for any tensor that there is memory for.
+    rows = torch.div(at, width, rounding_mode="floor")
+    keys = _in_order((rows * (width + 1) + width - counts) * width + at - rows * width)
+    of_row = torch.bincount(rows, minlength=num_rows)
+    first = of_row.cumsum(0) - of_row
+    rank = torch.arange(keys.shape[0], device=keys.device) - first[rows]  # rows are in order
+    keys, rows = keys[rank < most], rows[rank < most]
+    counts = width - torch.div(keys, width, rounding_mode="floor") + rows * (width + 1)
+    torch.cumsum(of_row.clamp(max=most), 0, out=indptr[1:])
+    return indptr, in_order[rows * width + keys % width], counts.to(visits.dtype)
+
+
+def _in_order(x: Tensor) -> Tensor:
+    """The numbers of a tensor's last dimension, in rising order."""
+    if x.device.type != "cpu":
+        return x.sort(-1).values
+    # Ten times as fast as torch, which sorts their places too.
+    return torch.from_numpy(np.sort(x.numpy(), axis=-1))
