@@ -56,8 +56,8 @@ class MetaPath2Vec(SkipGram):
     local_to_global_nid : dict of list of int
         Row of each node of each type.
     neg_prob : Tensor
-        Probability of each node as a negative one: how often it was on one walk from each node of
-        the first type, to the power of 3/4.
+        Probability of each node as a negative one: by the number of walks it was on, of one from
+        each node of the first type, to the power of 3/4.
 
     Raises
     ------
@@ -100,8 +100,11 @@ class MetaPath2Vec(SkipGram):
         }
         self._offsets = torch.tensor([starts[t] for t in self.node_metapath])
         self._src, self._dst = window_pairs(len(path) + 1, window_size)
-        walks = self._walk(torch.arange(g.num_nodes(self.node_metapath[0])))
-        seen = torch.bincount(walks[walks >= 0], minlength=g.num_nodes()).float().pow(0.75)
+        # A node counts once for each walk that it is on, as in DGL.
+        walks = self._walk(torch.arange(g.num_nodes(self.node_metapath[0]))).sort(1).values
+        is_new = walks >= 0
+        is_new[:, 1:] &= walks[:, 1:] != walks[:, :-1]
+        seen = torch.bincount(walks[is_new], minlength=g.num_nodes()).float().pow(0.75)
         self.neg_prob = seen / seen.sum()
         self._negatives = WeightedNodes(seen) if walks.numel() else None
 
