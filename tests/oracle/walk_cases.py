@@ -5,23 +5,18 @@
 An answer is exact, or (``law/...``) counts of independent outcomes, to be compared as samples of
 one law. Inputs stay clear of where hopflow differs on purpose:
 
-================================================  ================================  =============
-what                                              DGL 2.1                           hopflow
-================================================  ================================  =============
-``length=0``, or an empty ``metapath``            the process crashes               no step
-a ``restart_prob`` of another length              is accepted                       ``ValueError``
-``restart_prob`` of 1, or an int                  an error                          every walk ends
-a ``prob`` that no edge type has                  uniform                           ``KeyError``
-nodes whose edges all have weight 0               undefined                         the walk ends
-p or q of 0                                       does not end                      ``ValueError``
-``node2vec_random_walk`` on several types         walks one of them                 ``ValueError``
-seeds given twice to ``PinSAGESampler``           twice the edges                   once
-walks that end, in ``DeepWalk``                   an ``IndexError``                 count up to there
-walks that end, in ``MetaPath2Vec``               the type's last node              count up to there
-pairs of ``MetaPath2Vec``                         offsets from -window to           from -window to
-                                                  window - 1; beyond the first      window, without 0
-                                                  places, also a node with itself
-================================================  ================================  =============
+- ``length=0`` and an empty ``metapath``: DGL's process crashes; hopflow takes no step.
+- a ``restart_prob`` of another length: DGL accepts it; a ``ValueError`` here.
+- a ``restart_prob`` of 1, or an int: an error in DGL; every walk ends here.
+- a ``prob`` that no edge type has: uniform in DGL; a ``KeyError`` here.
+- nodes whose edges all have weight 0: undefined in DGL; the walk ends here.
+- p or q of 0: DGL does not end; a ``ValueError`` here.
+- ``node2vec_random_walk`` on several types: DGL walks one of them; a ``ValueError`` here.
+- seeds given twice to ``PinSAGESampler``: twice the edges in DGL, once here.
+- walks that end, in ``DeepWalk``: an ``IndexError`` in DGL; they count up to there here.
+- walks that end, in ``MetaPath2Vec``: DGL takes the type's last node; up to there here.
+- pairs of ``MetaPath2Vec``: in DGL from -window to window - 1 places apart and, beyond the first
+  places, a node with itself; here from -window to window, without 0.
 """
 
 from __future__ import annotations
