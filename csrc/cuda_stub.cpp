@@ -10,6 +10,7 @@
 #include "gather_decoded/gather_decoded.h"
 #include "gatv2_scores/gatv2_scores.h"
 #include "induced_edges/induced_edges.h"
+#include "random_walk/random_walk.h"
 #include "sample/sample.h"
 #include "sample_weighted/sample_weighted.h"
 #include "sddmm/sddmm.h"
@@ -81,6 +82,14 @@ using I = std::int64_t;
   template <>                                                                                   \
   void InducedEdges(I, I, I, const I*, const Id*, const I*, const Id*, const I*, const I*, Id*, \
                     I*, Workspace&) {                                                           \
+    NotBuilt();                                                                                 \
+  }                                                                                             \
+  template <>                                                                                   \
+  void RandomWalk(const WalkArgs<Id>&, const WalkPath&, Workspace&) {                           \
+    NotBuilt();                                                                                 \
+  }                                                                                             \
+  template <>                                                                                   \
+  void Node2vecWalk(const WalkArgs<Id>&, const Node2vecLaw&, Workspace&) {                      \
     NotBuilt();                                                                                 \
   }
 HOPFLOW_FOR_ID(HOPFLOW_STUB)

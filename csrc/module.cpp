@@ -32,6 +32,7 @@ PYBIND11_MODULE(_native, module) {
   hopflow::BindInducedEdges(module);
   hopflow::BindOwners(module);
   hopflow::BindPartition(module);
+  hopflow::BindRandomWalk(module);
   hopflow::BindSample(module);
   hopflow::BindSampleWeighted(module);
   hopflow::BindSddmm(module);

@@ -185,7 +185,7 @@ ROOMS = [
         "sddmm_binary",
         "spmm_binary",
     },
-    {"loader"},
+    {"loader", "random_walk"},
     {""},  # module.cpp and cuda_stub.cpp, which know everything
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}

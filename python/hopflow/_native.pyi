@@ -76,6 +76,27 @@ def sample_weighted(
     out_excluded: Tensor,
     out_positions: Tensor,
 ) -> None: ...
+def random_walk(
+    relations: list[tuple[Tensor, Tensor, Tensor | None, Tensor | None]],
+    path: list[int],
+    restart: list[float],
+    seeds: Tensor,
+    key: int,
+    traces: Tensor,
+    out_eids: Tensor | None,
+) -> None: ...
+def node2vec_walk(
+    edges: tuple[Tensor, Tensor, Tensor | None, Tensor | None],
+    all_indptr: Tensor,
+    all_indices: Tensor,
+    seeds: Tensor,
+    p: float,
+    q: float,
+    num_steps: int,
+    key: int,
+    traces: Tensor,
+    out_eids: Tensor | None,
+) -> None: ...
 def split_by_owner(
     ids: Tensor,
     place: Tensor,

@@ -15,9 +15,12 @@ from hopflow.nn.hetero.hetero_graph_conv import HeteroEmbedding, HeteroGraphConv
 from hopflow.nn.hetero.hgt import HGTConv
 from hopflow.nn.hetero.rel_graph_conv import RelGraphConv
 from hopflow.nn.hetero.typed_linear import TypedLinear
+from hopflow.nn.walks.deepwalk import DeepWalk
+from hopflow.nn.walks.metapath2vec import MetaPath2Vec
 
 __all__ = [
     "APPNPConv",
+    "DeepWalk",
     "EdgeConv",
     "EdgeWeightNorm",
     "GATConv",
@@ -29,6 +32,7 @@ __all__ = [
     "HeteroEmbedding",
     "HeteroGraphConv",
     "HeteroLinear",
+    "MetaPath2Vec",
     "RelGraphConv",
     "SAGEConv",
     "SGConv",

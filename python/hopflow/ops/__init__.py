@@ -71,6 +71,13 @@ from hopflow.ops.partition import StreamedEdges, stream_parts, stream_parts_refe
 from hopflow.ops.pinned import Pin, RowCache, is_pinned, pin_memory, require_fit
 from hopflow.ops.pool import PoolUsage, empty, pool_usage, pooled, set_pool_limit, set_pool_pinned
 from hopflow.ops.quantize import quantize_by_column, quantize_by_row
+from hopflow.ops.random_walk import (
+    WalkEdges,
+    node2vec_walk,
+    node2vec_walk_reference,
+    random_walk,
+    random_walk_reference,
+)
 from hopflow.ops.relations import (
     Relation,
     RelationHop,
@@ -137,6 +144,7 @@ __all__ = [
     "TypedBatchLoader",
     "TypedHop",
     "TypedNodes",
+    "WalkEdges",
     "add_to_sources",
     "add_to_sources_reference",
     "as_int",
@@ -175,6 +183,8 @@ __all__ = [
     "made_to_last",
     "mark_csc",
     "mark_ids",
+    "node2vec_walk",
+    "node2vec_walk_reference",
     "num_threads",
     "number_hops",
     "on_cuda",
@@ -183,6 +193,8 @@ __all__ = [
     "pooled",
     "quantize_by_column",
     "quantize_by_row",
+    "random_walk",
+    "random_walk_reference",
     "register_owner",
     "relation_key",
     "require_fit",

@@ -1,7 +1,18 @@
-"""What draws: neighbours, pairs without an edge, and the random stream behind them."""
+"""What draws: neighbours, walks, pairs without an edge, and the random stream behind them."""
 
 from hopflow.sampling.negatives import global_uniform_negative_sampling
 from hopflow.sampling.neighbors import sample_neighbors
+from hopflow.sampling.pinsage import PinSAGESampler, RandomWalkNeighborSampler
 from hopflow.sampling.random import seed
+from hopflow.sampling.random_walks import node2vec_random_walk, pack_traces, random_walk
 
-__all__ = ["global_uniform_negative_sampling", "sample_neighbors", "seed"]
+__all__ = [
+    "PinSAGESampler",
+    "RandomWalkNeighborSampler",
+    "global_uniform_negative_sampling",
+    "node2vec_random_walk",
+    "pack_traces",
+    "random_walk",
+    "sample_neighbors",
+    "seed",
+]

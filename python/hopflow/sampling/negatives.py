@@ -27,9 +27,13 @@ def random_nodes(g: GraphBase, count: int, ntype: Any = None) -> Tensor:
     num_nodes = g.num_nodes() if ntype is None else g.num_nodes(ntype)
     if count and num_nodes == 0:
         raise ValueError("g: expected nodes to draw from, got a graph without")
-    # No node is preferred, where torch takes 32 bits modulo the number of nodes.
-    drawn = random.generator().integers(max(1, num_nodes), size=count, dtype=np.int64)
-    return torch.from_numpy(drawn).to(g.device, g.idtype)
+    return random_numbers(count, max(1, num_nodes)).to(g.device, g.idtype)
+
+
+def random_numbers(count: int, bound: int) -> Tensor:
+    """``count`` numbers in [0, ``bound``), each as likely; int64, on the CPU."""
+    # No number is preferred, where torch takes 32 bits modulo the bound.
+    return torch.from_numpy(random.generator().integers(bound, size=count, dtype=np.int64))
 
 
 def global_uniform_negative_sampling(

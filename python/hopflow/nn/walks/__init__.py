@@ -1,0 +1,1 @@
+"""Node embeddings that are learned from random walks, without features."""
