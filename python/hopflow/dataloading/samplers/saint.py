@@ -167,7 +167,8 @@ def _nodes_with_edges(edges: Adjacency) -> tuple[Tensor, Tensor]:
 def _visited(g: Graph, roots: int, steps: int) -> Tensor:
     """The nodes of random walks along out-edges."""
     traces, _ = random_walk(g, random_nodes(g, roots), length=steps)
-    return traces[traces >= 0]
+    visited: Tensor = traces[traces >= 0]
+    return visited
 
 
 _DRAWS: dict[str, Callable[..., Tensor]] = {
