@@ -109,7 +109,7 @@ def propagations() -> Iterator[Conv]:
                 nodes={"feat_0": (3,)}, **weighted,
             )  # fmt: skip
     for k in (1, 2, 3, 4):
-        for name, largest in (("none", None), ("list", [1.6]), ("tensor", torch.tensor([1.3]))):
+        for name, largest in (("none", None), ("list", [1.6]), ("tensor", torch.tensor([1.0]))):
             yield Conv(
                 "ChebConv", f"k {k} lambda_max {name}",
                 lambda c, k=k: c(3, 2, k, bias=k != 2, activation=torch.tanh),
