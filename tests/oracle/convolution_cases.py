@@ -1,7 +1,8 @@
 """Further layers and how each is called: code that runs under DGL and under hopflow.
 
 ``record_convolutions.py`` records what DGL computes in the cases marked so, for
-``test_dgl_convolutions.py``; ``compare.py`` compares all of them. Nothing here imports either engine.
+``test_dgl_convolutions.py``; ``compare.py`` compares all of them. Nothing here imports either
+engine.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ class EdgeWeights(NamedTuple):
     edges : Tensor or None
         Weight of each edge, shape [E]; None for 1.
     loops : Tensor or None
-        Weight of an edge from each destination to itself beside the graph's own edges, shape [V].
+        Weight of an edge to each destination from the source that is the same node, beside the
+        graph's own edges, shape [V].
     by_src, by_dst : Tensor
         Sums of weights at the sources and at the destinations, shapes [U] and [V]. In a graph a
         source's is that of its in-edges; a block knows only of its out-edges.
@@ -32,22 +33,33 @@ class EdgeWeights(NamedTuple):
     by_src: Tensor
     by_dst: Tensor
 
-    def sum(self, graph: Graph, source: Tensor, own: Tensor) -> Tensor:
+    def sum(self, graph: Graph, source: Tensor) -> Tensor:
         """The weighted sum of the sources' rows at each destination."""
         out = aggregate(graph, source, fn.sum, self.edges)
         if self.loops is None:
             return out
-        return out + own * self.loops.to(own.dtype).unsqueeze(1)
+        return out + source[: out.shape[0]] * self.loops.to(source.dtype).unsqueeze(1)
 
 
 def unit_weights(graph: Graph, like: Tensor, self_loops: bool) -> EdgeWeights:
     """Weights of 1; with ``self_loops``, of one loop a node in place of the graph's own.
 
     So a layer that wants them needs no other graph.
+
+    Raises
+    ------
+    ValueError
+        Self-loops for more destinations than there are sources.
     """
+    num_src, num_dst = graph.num_src_nodes(), graph.num_dst_nodes()
+    if self_loops and num_src < num_dst:
+        raise ValueError(
+            f"graph: expected a block whose destinations are its first sources, got {num_src}"
+            f" sources and {num_dst} destinations"
+        )
     dtype = torch.promote_types(like.dtype, torch.float32)
     if self_loops:
-        loops = torch.ones(graph.num_dst_nodes(), dtype=dtype, device=like.device)
+        loops = torch.ones(num_dst, dtype=dtype, device=like.device)
         return _weights(graph, _is_no_loop(graph).to(dtype), loops)
     by_dst = graph.adjacency.in_degrees().to(dtype)
     by_src = graph.adjacency.out_degrees().to(dtype) if graph.is_block else by_dst
@@ -112,5 +124,5 @@ class Reweighting(NamedTuple):
         edges = self.of_distances(squares.squeeze(-1))
         if not self_loops:
             return _weights(graph, edges, None)
-        loops = self.of_distances(edges.new_zeros(graph.num_dst_nodes()))
+        loops = self.of_distances((source[: own.shape[0]] - own).square().sum(-1))
         return _weights(graph, edges * _is_no_loop(graph), loops)

@@ -150,7 +150,7 @@ class TWIRLSUnfoldingAndAttention(nn.Module):
         if g.is_block:  # no edge reads a source that has none
             by_src = by_src.where(weights.by_src > 0, by_src.new_ones(()))
         before, after = (x.pow(-0.5).unsqueeze(1).to(own.dtype) for x in (by_src, by_dst))
-        moved = weights.sum(g, source * before, own * before[: own.shape[0]]) * after
+        moved = weights.sum(g, source * before) * after
         if self.precond:
             pull = given * by_dst.pow(-1).unsqueeze(1).to(own.dtype)
             return (1 - alp) * own + alp * lam * moved + alp * pull
