@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 import hopflow as hf
 from hopflow.nn import (
-    ChebConv,
     DotGatConv,
     EdgeGATConv,
     EGNNConv,
@@ -33,14 +32,13 @@ class Steps(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.cheb, self.gcn2 = ChebConv(6, 5, 2), GCN2Conv(6, 1)
-        self.gated = GatedGraphConv(6, 7, 1, 3)
+        self.gcn2, self.gated = GCN2Conv(6, 1), GatedGraphConv(6, 7, 1, 3)
         self.twirls = TWIRLSConv(6, 5, 7, 1, attn_bef=True, use_eta=True)
 
     def forward(self, block: hf.Block, x: Tensor) -> list[Tensor]:
         weight, types = block.edata["weight"], block.edata["type"]
-        out = [self.cheb(block, x), self.twirls(block, x), self.gcn2(block, x, x, weight)]
-        return [*out, self.gated(block, x, types)]
+        gcn2, gated = self.gcn2(block, x, x, weight), self.gated(block, x, types)
+        return [gcn2, gated, self.twirls(block, x)]
 
 
 class Attentions(nn.Module):

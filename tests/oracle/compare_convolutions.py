@@ -46,9 +46,18 @@ def rebuilt(engine: Engine, spec: Conv, name: str) -> Any:
     return engine.module().create_block(edges, num_src_nodes=num_src, num_dst_nodes=num_dst)
 
 
+def run_initial(engine: Engine, spec: Conv) -> Tensors:
+    """The parameters of a new layer: the same draws, in the same order, from one seed."""
+    torch.manual_seed(1)
+    layer = spec.make(engine.find(spec.cls, "nn"))
+    return {k: x.clone() for k, x in layer.state_dict().items()}
+
+
 def convolution_cases() -> Iterator[Case]:
     """Every layer in its forms."""
     for spec in convolutions():
+        yield Case(spec.cls, "new", f"{spec.name} {spec.forms[0]}",
+                   lambda engine, spec=spec: run_initial(engine, spec))  # fmt: skip
         for form in spec.forms:
             for dtype in DTYPES:
                 name = f"{spec.name}, {dtype}"

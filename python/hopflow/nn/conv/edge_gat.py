@@ -107,12 +107,21 @@ class EdgeGATConv(AttentionConv):
 
     def reset_parameters(self) -> None:
         """Draw the weights anew from Glorot's normal law; the bias becomes 0."""
-        for name in ("fc", "fc_src", "fc_dst", "fc_edge", "res_fc"):
-            layer = getattr(self, name, None)
-            if layer is not None:
-                nn.init.xavier_normal_(layer.weight, gain=GAIN)
-        for attn in (self.attn_l, self.attn_r, self.attn_edge):
-            nn.init.xavier_normal_(attn, gain=GAIN)
+        # In DGL's order, so that one seed makes one layer.
+        for name in (
+            "fc",
+            "fc_src",
+            "fc_dst",
+            "attn_l",
+            "attn_r",
+            "fc_edge",
+            "attn_edge",
+            "res_fc",
+        ):
+            part = getattr(self, name, None)
+            if part is not None:
+                weight = part if isinstance(part, nn.Parameter) else part.weight
+                nn.init.xavier_normal_(weight, gain=GAIN)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
