@@ -108,16 +108,8 @@ class EdgeGATConv(AttentionConv):
     def reset_parameters(self) -> None:
         """Draw the weights anew from Glorot's normal law; the bias becomes 0."""
         # In DGL's order, so that one seed makes one layer.
-        for name in (
-            "fc",
-            "fc_src",
-            "fc_dst",
-            "attn_l",
-            "attn_r",
-            "fc_edge",
-            "attn_edge",
-            "res_fc",
-        ):
+        in_order = ("fc", "fc_src", "fc_dst", "attn_l", "attn_r", "fc_edge", "attn_edge", "res_fc")
+        for name in in_order:
             part = getattr(self, name, None)
             if part is not None:
                 weight = part if isinstance(part, nn.Parameter) else part.weight
