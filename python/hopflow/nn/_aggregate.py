@@ -78,6 +78,22 @@ def degree_scale(degrees: Tensor, power: float, x: Tensor) -> Tensor:
     return scale.view(-1, *[1] * (x.dim() - 1))
 
 
+def sum_in_edges(graph: Graph, weight: Tensor) -> Tensor:
+    """Sum of numbers of the in-edges [E] at each destination, shape [V]."""
+    full = graph.adjacency.full()
+    return ops.segment_reduce(full.indptr, weight, reduce="sum", eids=full.eids)
+
+
+def sum_out_edges(graph: Graph, weight: Tensor) -> Tensor:
+    """Sum of numbers of the out-edges [E] at each source, shape [U]."""
+    full = graph.adjacency.full()
+    t_indptr, t_rows, positions = full.transpose()
+    eids = positions if full.eids is None else full.eids[positions.long()]
+    # Right by construction: unmarked ids would make the host wait on CUDA.
+    ops.mark_csc(t_indptr, t_rows, eids, full.num_dst)
+    return ops.segment_reduce(t_indptr, weight, reduce="sum", eids=eids)
+
+
 def out_degree_scale(graph: Graph, power: float, x: Tensor) -> Tensor:
     """:func:`degree_scale` of the sources."""
     return degree_scale(graph.adjacency.out_degrees(), power, x)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
+import hopflow.ops as ops
 from hopflow.function import sum as fn_sum
-from hopflow.function import u_mul_e
+from hopflow.function import u_dot_v, u_mul_e
 from hopflow.graphs.graph import Graph
 from hopflow.nn._checks import ChecksInDegrees, require_in_degrees
 from hopflow.nn._pairs import Features, as_pair
-from hopflow.ops import as_int
 
 GAIN = nn.init.calculate_gain("relu")
 
@@ -22,11 +23,25 @@ Activation: TypeAlias = Callable[[Tensor], Tensor]
 def as_sizes(in_feats: int | tuple[int, int]) -> tuple[int, int]:
     """Widths of the sources' and the destinations' features."""
     if not isinstance(in_feats, tuple):
-        width = as_int("in_feats", in_feats)
+        width = ops.as_int("in_feats", in_feats)
         return width, width
     if len(in_feats) != 2:
         raise ValueError(f"in_feats: expected an int or a pair of them, got {in_feats}")
-    return as_int("in_feats[0]", in_feats[0]), as_int("in_feats[1]", in_feats[1])
+    return ops.as_int("in_feats[0]", in_feats[0]), ops.as_int("in_feats[1]", in_feats[1])
+
+
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    """Rows [N, ..., H * D] as [N, ..., H, D]."""
+    return x.view(*x.shape[:-1], num_heads, x.shape[-1] // num_heads)
+
+
+def dot_products(graph: Graph, source: Tensor, own: Tensor) -> Tensor:
+    """Products of every edge's ends, rows [U, ..., D] and [V, ..., D], shape [E, ..., 1]."""
+    with graph.local_scope():
+        # On a graph both sides are one frame: two names.
+        graph.srcdata["_u"], graph.dstdata["_v"] = source, own
+        graph.apply_edges(u_dot_v("_u", "_v", "_dot"))
+        return graph.edge_frame["_dot"]
 
 
 def weighted_sum(graph: Graph, source: Tensor, attention: Tensor) -> Tensor:
@@ -36,6 +51,36 @@ def weighted_sum(graph: Graph, source: Tensor, attention: Tensor) -> Tensor:
         graph.srcdata["ft"], graph.edata["a"] = source, attention.to(source.dtype)
         graph.update_all(u_mul_e("ft", "a", "m"), fn_sum("m", "out"))
         return graph.node_frame(side="dst")["out"]
+
+
+def weighted_edge_sum(graph: Graph, rows: Tensor, attention: Tensor) -> Tensor:
+    """Sum of the in-edges' own rows, weighted; nothing of the size of rows times heads is written.
+
+    Parameters
+    ----------
+    graph : Graph or Block
+        Where the edges are.
+    rows : Tensor
+        In the order of edge ids, shape [E, ..., H or 1, D].
+    attention : Tensor
+        Shape [E, ..., H, 1].
+
+    Returns
+    -------
+    Tensor
+        Shape [V, ..., H, D], dtype of ``rows``.
+    """
+    full = graph.adjacency.full()
+    # Each edge is the one source of itself.
+    places = full.eids
+    if places is None:
+        dtype, device = full.indices.dtype, full.indices.device
+        places = ops.mark_ids(
+            torch.arange(full.num_edges, dtype=dtype, device=device), full.num_edges
+        )
+    return ops.spmm_binary(
+        full.indptr, places, "mul", rows, attention.to(rows.dtype), eids=full.eids
+    )
 
 
 class AttentionConv(ChecksInDegrees):
@@ -73,7 +118,7 @@ class AttentionConv(ChecksInDegrees):
 
     def _heads(self, x: Tensor) -> Tensor:
         """Rows [N, ..., H * D] as [N, ..., H, D]."""
-        return x.view(*x.shape[:-1], self._num_heads, self._out_feats)
+        return split_heads(x, self._num_heads)
 
     def _attend(self, graph: Graph, source: Tensor, own: Tensor, attention: Tensor) -> Tensor:
         """The attention's sum of the sources' rows, and the residual."""

@@ -10,6 +10,8 @@ from hopflow.graphs.graph import Graph
 from hopflow.ops import HopflowError
 from hopflow.ops import is_compiling as is_compiling
 
+_ALLOW = "construct the layer with allow_zero_in_degree=True to accept such nodes"
+
 
 class ChecksInDegrees(nn.Module):
     """A layer that refuses destinations without in-edges, unless told to accept them."""
@@ -35,7 +37,7 @@ def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
     return type(layer) is kind and not hooks and "forward" not in vars(layer)
 
 
-def require_in_degrees(graph: Graph, allow: bool) -> None:
+def require_in_degrees(graph: Graph, allow: bool, instead: str = _ALLOW) -> None:
     """Raise unless every destination has an in-edge, or ``allow`` says that it need not.
 
     In a compiled model the check is part of the model and raises torch's RuntimeError.
@@ -46,6 +48,8 @@ def require_in_degrees(graph: Graph, allow: bool) -> None:
         Whose destinations are looked at; on CUDA the host waits for the answer.
     allow : bool
         A layer's ``allow_zero_in_degree``.
+    instead : str
+        What else than an in-edge for each would do.
 
     Raises
     ------
@@ -67,8 +71,7 @@ def require_in_degrees(graph: Graph, allow: bool) -> None:
             f"graph: {count} of {empty.shape[0]} destination nodes have no in-edge (the first is"
             f" {int(empty.nonzero()[0])}): there are 0-in-degree nodes in the graph, and a layer's"
             " output for them is invalid, which can cost accuracy without notice. Expected an"
-            " in-edge for each: hopflow.add_self_loop(graph) adds one, or construct the layer with"
-            " allow_zero_in_degree=True to accept such nodes"
+            f" in-edge for each: hopflow.add_self_loop(graph) adds one, or {instead}"
         )
 
 
@@ -117,12 +120,24 @@ def require_same_widths(source: Tensor, own: Tensor) -> None:
         )
 
 
-def require_one_step(graph: Graph, k: int) -> None:
-    """Raise a ValueError where ``k`` steps are to be made over a block, which has one."""
-    if graph.is_block and k > 1:
+def require_one_step(graph: Graph, steps: int, name: str = "k", one: int = 1) -> None:
+    """Raise a ValueError where several steps are to be made over a block, which has one.
+
+    Parameters
+    ----------
+    graph : Graph or Block
+        Where steps are to be made.
+    steps : int
+        The layer's setting, which says how many.
+    name : str
+        What the layer calls it.
+    one : int
+        The setting that makes one step.
+    """
+    if graph.is_block and steps > one:
         raise ValueError(
-            f"graph: a block carries features one step, the layer takes k = {k}; expected a graph,"
-            " or a layer with k = 1 for each block"
+            f"graph: a block carries features one step, the layer takes {name} = {steps}; expected"
+            f" a graph, or a layer with {name} = {one} for each block"
         )
 
 

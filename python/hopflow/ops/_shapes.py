@@ -181,8 +181,9 @@ def as_int(name: str, value: object) -> int:
     TypeError
         Not an integer; names the operand.
     """
-    if isinstance(value, torch.SymInt):
-        return value  # type: ignore[return-value]  # a compiler's: as a number it would be fixed
+    # A compiler's would be fixed as a number; while it traces Python code it calls its own ints.
+    if isinstance(value, torch.SymInt) or type(value) is int:
+        return value  # type: ignore[return-value]
     if not isinstance(value, bool):
         try:
             return operator.index(value)  # type: ignore[arg-type]

@@ -15,6 +15,8 @@ from hopflow.nn._aggregate import (
     in_degree_scale,
     multiplies_first,
     out_degree_scale,
+    sum_in_edges,
+    sum_out_edges,
 )
 from hopflow.nn._checks import (
     ChecksInDegrees,
@@ -101,25 +103,21 @@ class EdgeWeightNorm(nn.Module):
                 'edge_weight: expected positive weights for norm="both", which takes square roots'
                 f" of their sums, got {edge_weight.min().item():g}"
             )
-        full = graph.adjacency.full()
         # Sums in float32 or wider, and their roots too.
         weight = edge_weight.to(torch.promote_types(edge_weight.dtype, torch.float32))
         power = -0.5 if self._norm == "both" else -1.0
 
-        def scale(indptr: Tensor, eids: Tensor | None) -> Tensor:
-            sums = ops.segment_reduce(indptr, weight, reduce="sum", eids=eids)
+        def scale(sums: Tensor, degrees: Tensor) -> Tensor:
             # 1 where there is no edge: no weight reads it, and a power of 0 would make gradients
             # that are not numbers.
-            return (sums + self._eps + (indptr.diff() == 0)).pow(power)
+            return (sums + self._eps + (degrees == 0)).pow(power)
 
+        adjacency = graph.adjacency
         with graph.local_scope():
-            graph.dstdata["_in"] = scale(full.indptr, full.eids)
+            graph.dstdata["_in"] = scale(sum_in_edges(graph, weight), adjacency.in_degrees())
             if self._norm == "both":
-                t_indptr, t_rows, positions = full.transpose()
-                eids = positions if full.eids is None else full.eids[positions.long()]
-                # Right by construction: unmarked ids would make the host wait on CUDA.
-                ops.mark_csc(t_indptr, t_rows, eids, full.num_dst)
-                by_source = scale(t_indptr, eids)
+                sums = sum_out_edges(graph, weight)
+                by_source = scale(sums, adjacency.out_degrees())
             else:
                 by_source = weight.new_ones(graph.num_src_nodes())
             # On a graph both sides are one frame: two names.

@@ -7,9 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-import hopflow.function as fn
 from hopflow.graphs.graph import Graph
-from hopflow.nn._aggregate import aggregate, in_degree_scale, out_degree_scale
 from hopflow.nn._checks import (
     ChecksInDegrees,
     require_edge_rows,
@@ -17,7 +15,7 @@ from hopflow.nn._checks import (
     require_one_step,
 )
 from hopflow.nn._pairs import Features, as_pair
-from hopflow.nn.conv.graph_conv import EdgeWeightNorm
+from hopflow.nn._propagate import normalized_step
 
 
 class SGConv(ChecksInDegrees):
@@ -112,15 +110,10 @@ class SGConv(ChecksInDegrees):
             return self._from_cache(graph)
         if self._k == 0:
             h = own
-        if edge_weight is not None:
-            edge_weight = EdgeWeightNorm("both")(graph, edge_weight)
+        else:
+            step = normalized_step(graph, h, edge_weight)
             for _ in range(self._k):
-                h = aggregate(graph, h, fn.sum, edge_weight)
-        elif self._k > 0:
-            after = in_degree_scale(graph, -0.5, h)
-            before = out_degree_scale(graph, -0.5, h) if graph.is_block else after
-            for _ in range(self._k):
-                h = aggregate(graph, h * before, fn.sum) * after
+                h = step(h)
         if self.norm is not None:
             h = self.norm(h)
         if self._cached:
