@@ -1,4 +1,4 @@
-"""What ``compare.py`` compares of layers over edge features, dense layers, utilities and segments."""
+"""``compare.py``: layers over edge features, dense layers, utilities and segments."""
 
 from __future__ import annotations
 
