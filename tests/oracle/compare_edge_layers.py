@@ -202,6 +202,24 @@ def _segments(engine: Engine, path: str, dtype: torch.dtype) -> Tensors:
     )
 
 
+def _sparse(cls: str, **options: Any) -> Run:
+    def run(engine: Engine, path: str, dtype: torch.dtype) -> Tensors:
+        start = engine.leaf("graph", "u", (3,), torch.float32).detach()
+        name = f"compare{zlib.crc32(path.encode())}"  # of a piece of shared memory, in DGL
+        rows = engine.find("NodeEmbedding", "nn")(24, 3, name, lambda x: x.copy_(start))
+        optimizer = engine.find(cls, "optim")([rows], lr=0.1, **options)
+        for i in range(4):
+            ids = torch.arange(9) * (i + 2) % 13
+            x = rows(ids)
+            optimizer.zero_grad()
+            (x * torch.linspace(0.5, 2, 27).view(9, 3)).square().sum().backward()
+            optimizer.step()
+        state = optimizer.state_dict()["state"][name]
+        return {"weight": rows.weight, **{f"state {i}": x for i, x in enumerate(state)}}
+
+    return run
+
+
 def others() -> Iterator[tuple[str, str, Run]]:
     """(group, name, how) of what is called in its own way."""
     for towers, edge in ((1, 0), (2, 4)):
@@ -243,6 +261,9 @@ def others() -> Iterator[tuple[str, str, Run]]:
     for groups in (2, 3):
         yield "GroupRevRes", f"groups {groups}", _reversible(groups)
     yield "segments", "all", _segments
+    yield "SparseAdagrad", "plain", _sparse("SparseAdagrad")
+    yield "SparseAdam", "plain", _sparse("SparseAdam", betas=(0.8, 0.95))
+    yield "SparseAdam", "float16", _sparse("SparseAdam", dtype=torch.float16)
 
 
 def edge_layer_cases() -> Iterator[Case]:

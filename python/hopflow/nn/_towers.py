@@ -76,7 +76,7 @@ class Messages:
         self._shift: Tensor | None = None
         self._is_edges = True
         if not is_plain(layer, nn.Linear):
-            self._rows = layer(self._joined(source, edge_feat))
+            self._rows: Tensor = layer(self._joined(source, edge_feat))
             return
         width, weight = source.shape[1], layer.weight
         self._rows = functional.linear(source, weight[:, :width])

@@ -153,7 +153,7 @@ class NNConv(ResidualConv):
         bias = getattr(last, "bias", None)
         if bias is None:
             return out
-        shared = bias.view(self._in_src_feats, self._out_feats)
+        shared: Tensor = bias.view(self._in_src_feats, self._out_feats)
         return out + aggregate(graph, source, reducer) @ shared
 
     def _with_matrices(self, graph: Graph, source: Tensor, made: Tensor) -> Tensor:
