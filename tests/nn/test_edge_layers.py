@@ -121,8 +121,7 @@ def test_gradients(name: str) -> None:
 @pytest.mark.parametrize("n", [0, 4])
 @pytest.mark.parametrize("name", NAMES)
 def test_no_edges(name: str, n: int) -> None:
-    make, formula = LAYERS[name]
-    layer, graph = make(), hf.graph(([], []), num_nodes=n)
+    layer, graph = LAYERS[name][0](), hf.graph(([], []), num_nodes=n)
     x, e = torch.randn(n, IN, requires_grad=True), torch.zeros(0, EDGE)
     out = layer(graph, x, e)
     bias = getattr(layer, "bias", None)

@@ -1,4 +1,4 @@
-"""GroupRevRes: gradients of torch's own record, memory that is let go, draws that are made again."""
+"""GroupRevRes: gradients of torch's own record, memory let go, draws made again."""
 
 from __future__ import annotations
 

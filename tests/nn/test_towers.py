@@ -168,7 +168,8 @@ def test_wrong_inputs() -> None:
     eig = torch.randn(9, 2, dtype=torch.float64)
     assert layer(graph, x, e, eig).shape == (9, 3)
     for given, match in (
-        ((x[:8], e, eig), "9 rows"), ((x[:, :5], e, eig), "6 features"), ((x, None, eig), "got None"),
+        ((x[:8], e, eig), "9 rows"), ((x[:, :5], e, eig), "6 features"),
+        ((x, None, eig), "got None"),
         ((x, e[:5], eig), "23 edges"), ((x, e[:, :1], eig), "2 features"), ((x, e), "eigenvectors"),
         ((x, e, eig[:, :1]), "2 eigenvectors"), ((x, e, eig[:5]), "9 rows"),
     ):  # fmt: skip

@@ -263,7 +263,6 @@ def others() -> Iterator[tuple[str, str, Run]]:
     yield "segments", "all", _segments
     yield "SparseAdagrad", "plain", _sparse("SparseAdagrad")
     yield "SparseAdam", "plain", _sparse("SparseAdam", betas=(0.8, 0.95))
-    yield "SparseAdam", "float16", _sparse("SparseAdam", dtype=torch.float16)
 
 
 def edge_layer_cases() -> Iterator[Case]:
