@@ -32,7 +32,7 @@ FLOORS = [
     {"graphs"},
     {"functional", "udf"},
     {"dataloading", "nn", "datasets"},
-    {"distributed"},
+    {"distributed", "optim"},
     {"train", "benchmarks", "as_dgl"},
     {"commands"},
     {"__main__"},

@@ -11,6 +11,7 @@ from hopflow import (
     functional,
     nn,
     ops,  # first: loads torch and the native module in the right order
+    optim,
     storage,
     udf,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "node_subgraph",
     "node_type_subgraph",
     "ops",
+    "optim",
     "out_subgraph",
     "plan",
     "remove_edges",

@@ -20,7 +20,8 @@ import hopflow.ops as ops
 from hopflow.function import BINARY_OPS, TARGETS, MessageFunction, ReduceFunction
 from hopflow.graphs.graph import Graph
 from hopflow.messages import built_in
-from hopflow.structure.ids import as_edge_ids, as_ids
+from hopflow.messages.segments import gather_mm, segment_mm, segment_reduce, segment_softmax
+from hopflow.structure.ids import as_edge_ids
 from hopflow.structure.types import ALL, is_all
 
 _COPIES = ("copy_lhs", "copy_rhs")
@@ -210,51 +211,6 @@ def edge_softmax(graph: Graph, logits: Tensor, eids: Any = ALL, norm_by: str = "
     return ops.edge_softmax(indptr, logits, eids=order)
 
 
-def segment_reduce(seglen: Tensor, value: Tensor, reducer: str = "sum") -> Tensor:
-    """Reduce consecutive rows, ``seglen[i]`` of them for row ``i`` of the result.
-
-    Parameters
-    ----------
-    seglen : Tensor
-        Lengths of the segments, shape [S]; they add up to the number of rows.
-    value : Tensor
-        Shape [R, ...].
-    reducer : {"sum", "mean", "max", "min"}
-        How; 0 for a segment without rows.
-
-    Returns
-    -------
-    Tensor
-        Shape [S, ...].
-
-    Raises
-    ------
-    ValueError, TypeError
-        Lengths that are negative or do not add up, or an unknown reducer.
-
-    References
-    ----------
-    https://www.dgl.ai/dgl_docs/generated/dgl.ops.segment_reduce.html
-    """
-    if not isinstance(value, Tensor) or value.dim() == 0:
-        got = "a scalar" if isinstance(value, Tensor) else type(value).__name__
-        raise TypeError(f"value: expected a torch.Tensor with a row for each item, got {got}")
-    if reducer not in ops.REDUCERS:
-        raise ValueError(f"reducer: expected {', '.join(ops.REDUCERS)}, got {reducer!r}")
-    lengths = as_ids("seglen", seglen, dtype=torch.int64)
-    if lengths.numel() and int(lengths.min()) < 0:
-        raise ValueError(f"seglen: expected lengths of at least 0, got {int(lengths.min())}")
-    if int(lengths.sum()) != value.shape[0]:
-        raise ValueError(
-            f"seglen: expected lengths that add up to the {value.shape[0]} rows of value, got"
-            f" {int(lengths.sum())}"
-        )
-    start = torch.zeros(1, dtype=torch.int64, device=lengths.device)
-    return ops.segment_reduce(
-        torch.cat([start, torch.cumsum(lengths, 0)]).to(value.device), value, reduce=reducer
-    )
-
-
 def _copy_reduce(target: str, reduce_op: str) -> Callable[[Graph, Tensor], Tensor]:
     def function(g: Graph, x: Tensor) -> Tensor:
         if target == "u":
@@ -302,7 +258,8 @@ _GENERATED: dict[str, Callable[..., Tensor]] = {
         if lhs != rhs
     },
 }
-__all__ = ["edge_softmax", "gsddmm", "gspmm", "segment_reduce"]
+__all__ = ["edge_softmax", "gather_mm", "gsddmm", "gspmm"]
+__all__ += ["segment_mm", "segment_reduce", "segment_softmax"]
 __all__ += list(_GENERATED)
 
 for _name, _function in _GENERATED.items():
@@ -315,8 +272,8 @@ if TYPE_CHECKING:
 
 
 # Programs written for DGL look for these in `ops`. hopflow.ops takes tensors only and must not
-# import upwards, so the names are put there from here; its own edge_softmax and
-# segment_reduce stay what they are.
+# import upwards, so the names are put there from here; its own edge_softmax, segment_mm
+# and segment_reduce stay what they are.
 for _name in __all__:
     if not hasattr(ops, _name):
         setattr(ops, _name, getattr(sys.modules[__name__], _name))

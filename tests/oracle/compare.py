@@ -26,6 +26,7 @@ from pathlib import Path
 import torch
 from compare_cases import function_cases, message_cases, pass_cases
 from compare_convolutions import convolution_cases
+from compare_edge_layers import edge_layer_cases
 from compare_engine import Case, Engine, Tensors, load, make_inputs, run_all, save
 from compare_layers import layer_cases
 from torch import Tensor
@@ -38,6 +39,7 @@ def all_cases(only: str) -> list[Case]:
     """Every case whose path holds a text."""
     made = [*message_cases(), *pass_cases(), *function_cases(), *layer_cases(),
             *convolution_cases()]  # fmt: skip
+    made += edge_layer_cases()
     paths = Counter(case.path for case in made)
     assert len(paths) == len(made), [path for path, count in paths.items() if count > 1]
     return [case for case in made if only in case.path]

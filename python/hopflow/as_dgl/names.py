@@ -209,6 +209,7 @@ MODULES: dict[str, DglNames] = {
     "dgl.nn.pytorch.conv": DglNames(public=_CONV, sources=("hopflow.nn",)),
     "dgl.nn.pytorch.softmax": DglNames(public=["edge_softmax"], sources=_FUNCTIONAL),
     "dgl.ops": DglNames(public=_OPS, sources=_FUNCTIONAL),
+    "dgl.optim": DglNames(public=["SparseAdagrad", "SparseAdam"], sources=("hopflow.optim",)),
     "dgl.sampling": DglNames(public=_SAMPLING, sources=("hopflow", "hopflow.sampling")),
     "dgl.transforms": DglNames(public=_TRANSFORMS, sources=("hopflow", _TRANSFORM_OBJECTS)),
     "dgl.data": DglNames(public=_DATA, sources=("hopflow.as_dgl.data", _FILES)),

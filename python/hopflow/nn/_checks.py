@@ -86,6 +86,12 @@ def require_rows(name: str, x: Tensor, num_rows: int) -> None:
         raise ValueError(f"{name}: expected {num_rows} rows of features, got shape {list(x.shape)}")
 
 
+def require_matrix(name: str, x: Tensor) -> None:
+    """Raise a ValueError unless ``x`` has rows of one dimension, shape [rows, features]."""
+    if x.dim() != 2:
+        raise ValueError(f"{name}: expected rows of one dimension, got shape {list(x.shape)}")
+
+
 def require_edge_rows(name: str, x: Tensor, num_edges: int) -> None:
     """Raise a ValueError unless ``x`` has one row an edge, shape [num_edges, ...]."""
     if x.dim() < 1 or x.shape[0] != num_edges:
@@ -147,3 +153,12 @@ def autocasts_on_cpu() -> bool:
         return bool(torch.is_autocast_enabled("cpu"))
     except TypeError:  # torch before 2.4 asks of CUDA with this, and of the CPU otherwise
         return bool(torch.is_autocast_cpu_enabled())
+
+
+def autocast_state(device: str) -> tuple[bool, torch.dtype]:
+    """Whether autocast is on for a type of device, and to what it casts there."""
+    if hasattr(torch, "get_autocast_dtype"):
+        return torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+    if device == "cpu":  # before torch 2.4 there was one question a device
+        return torch.is_autocast_cpu_enabled(), torch.get_autocast_cpu_dtype()
+    return torch.is_autocast_enabled(), torch.get_autocast_gpu_dtype()

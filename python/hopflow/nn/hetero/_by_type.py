@@ -11,7 +11,7 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
-from hopflow.nn._checks import assert_compiled, is_compiling
+from hopflow.nn._checks import assert_compiled, autocast_state, is_compiling
 
 _Arguments = ParamSpec("_Arguments")
 _Made = TypeVar("_Made")
@@ -248,13 +248,7 @@ def out_edges_by_type(graph: Graph, types: Tensor, num_types: int) -> tuple[Pair
 
 def autocast(*xs: Tensor) -> tuple[Tensor, ...]:
     """Operands of a matrix product as ``torch.autocast`` would have them."""
-    device = xs[0].device.type
-    if hasattr(torch, "get_autocast_dtype"):
-        is_on, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
-    elif device == "cpu":  # before torch 2.4 there was one question a device
-        is_on, dtype = torch.is_autocast_cpu_enabled(), torch.get_autocast_cpu_dtype()
-    else:
-        is_on, dtype = torch.is_autocast_enabled(), torch.get_autocast_gpu_dtype()
+    is_on, dtype = autocast_state(xs[0].device.type)
     if not is_on:
         return xs
     return tuple(x if x.dtype == torch.float64 else x.to(dtype) for x in xs)

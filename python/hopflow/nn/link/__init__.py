@@ -1,0 +1,1 @@
+"""Scores of pairs of nodes, for link prediction and knowledge graphs."""
