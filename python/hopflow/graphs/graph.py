@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hopflow.messages.passing import MessagePassing
 from hopflow.sampling import negatives, neighbors
+from hopflow.structure import batch_sizes
 from hopflow.transforms import around, by_type, edges, export, simple
 from hopflow.transforms import subgraph as parts
 
@@ -50,6 +51,14 @@ class Graph(MessagePassing):
     node_type_subgraph = by_type.node_type_subgraph
     edge_type_subgraph = by_type.edge_type_subgraph
     metagraph = export.metagraph
+
+    # --- batches of graphs ---
+
+    batch_size = property(batch_sizes.batch_size)
+    batch_num_nodes = batch_sizes.batch_num_nodes
+    batch_num_edges = batch_sizes.batch_num_edges
+    set_batch_num_nodes = batch_sizes.set_batch_num_nodes
+    set_batch_num_edges = batch_sizes.set_batch_num_edges
 
     # --- other edges ---
 

@@ -15,24 +15,36 @@ from hopflow.nn.hetero.hetero_graph_conv import HeteroEmbedding, HeteroGraphConv
 from hopflow.nn.hetero.hgt import HGTConv
 from hopflow.nn.hetero.rel_graph_conv import RelGraphConv
 from hopflow.nn.hetero.typed_linear import TypedLinear
+from hopflow.nn.pooling.attention import GlobalAttentionPooling, Set2Set, WeightAndSum
+from hopflow.nn.pooling.reductions import AvgPooling, MaxPooling, SortPooling, SumPooling
+from hopflow.nn.pooling.set_transformer import SetTransformerDecoder, SetTransformerEncoder
 
 __all__ = [
     "APPNPConv",
+    "AvgPooling",
     "EdgeConv",
     "EdgeWeightNorm",
     "GATConv",
     "GATv2Conv",
     "GINConv",
     "GINEConv",
+    "GlobalAttentionPooling",
     "GraphConv",
     "HGTConv",
     "HeteroEmbedding",
     "HeteroGraphConv",
     "HeteroLinear",
+    "MaxPooling",
     "RelGraphConv",
     "SAGEConv",
     "SGConv",
+    "Set2Set",
+    "SetTransformerDecoder",
+    "SetTransformerEncoder",
+    "SortPooling",
+    "SumPooling",
     "TypedLinear",
+    "WeightAndSum",
     "edge_softmax",
     "functional",
 ]
