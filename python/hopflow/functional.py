@@ -20,6 +20,7 @@ import hopflow.ops as ops
 from hopflow.function import BINARY_OPS, TARGETS, MessageFunction, ReduceFunction
 from hopflow.graphs.graph import Graph
 from hopflow.messages import built_in
+from hopflow.structure.batch_sizes import offsets
 from hopflow.structure.ids import as_edge_ids, as_ids
 from hopflow.structure.types import ALL, is_all
 
@@ -236,11 +237,43 @@ def segment_reduce(seglen: Tensor, value: Tensor, reducer: str = "sum") -> Tenso
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.ops.segment_reduce.html
     """
+    if reducer not in ops.REDUCERS:
+        raise ValueError(f"reducer: expected {', '.join(ops.REDUCERS)}, got {reducer!r}")
+    return ops.segment_reduce(_segments(seglen, value), value, reduce=reducer)
+
+
+def segment_softmax(seglen: Tensor, value: Tensor) -> Tensor:
+    """Softmax over consecutive rows, ``seglen[i]`` of them in segment ``i``; columns apart.
+
+    Parameters
+    ----------
+    seglen : Tensor
+        Lengths of the segments, shape [S]; they add up to the number of rows.
+    value : Tensor
+        Shape [R, ...], of floating point.
+
+    Returns
+    -------
+    Tensor
+        Shape and dtype of ``value``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Lengths that are negative or do not add up, or values that are no floating point.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.ops.segment_softmax.html
+    """
+    return ops.edge_softmax(_segments(seglen, value), value)
+
+
+def _segments(seglen: Tensor, value: Tensor) -> Tensor:
+    """Where each segment begins, and the end, checked: shape [S + 1]."""
     if not isinstance(value, Tensor) or value.dim() == 0:
         got = "a scalar" if isinstance(value, Tensor) else type(value).__name__
         raise TypeError(f"value: expected a torch.Tensor with a row for each item, got {got}")
-    if reducer not in ops.REDUCERS:
-        raise ValueError(f"reducer: expected {', '.join(ops.REDUCERS)}, got {reducer!r}")
     lengths = as_ids("seglen", seglen, dtype=torch.int64)
     if lengths.numel() and int(lengths.min()) < 0:
         raise ValueError(f"seglen: expected lengths of at least 0, got {int(lengths.min())}")
@@ -249,10 +282,7 @@ def segment_reduce(seglen: Tensor, value: Tensor, reducer: str = "sum") -> Tenso
             f"seglen: expected lengths that add up to the {value.shape[0]} rows of value, got"
             f" {int(lengths.sum())}"
         )
-    start = torch.zeros(1, dtype=torch.int64, device=lengths.device)
-    return ops.segment_reduce(
-        torch.cat([start, torch.cumsum(lengths, 0)]).to(value.device), value, reduce=reducer
-    )
+    return offsets(lengths).to(value.device)
 
 
 def _copy_reduce(target: str, reduce_op: str) -> Callable[[Graph, Tensor], Tensor]:
@@ -302,7 +332,7 @@ _GENERATED: dict[str, Callable[..., Tensor]] = {
         if lhs != rhs
     },
 }
-__all__ = ["edge_softmax", "gsddmm", "gspmm", "segment_reduce"]
+__all__ = ["edge_softmax", "gsddmm", "gspmm", "segment_reduce", "segment_softmax"]
 __all__ += list(_GENERATED)
 
 for _name, _function in _GENERATED.items():

@@ -19,15 +19,15 @@ def losses(output: str) -> list[str]:
 @pytest.mark.parametrize("pooling", ["sum", pytest.param("transformer", marks=pytest.mark.slow)])
 def test_graph_classification(run, pooling):  # noqa: F811
     script = "graph_classification.py"
-    first = run(script, "--pooling", pooling)
+    first = run(script, "--pooling", pooling, "--epochs", 10)
     assert "240 graphs, 4 classes, 5 features" in first
-    assert number_after("Test accuracy", first) > 0.8
+    assert number_after("Test accuracy", first) > 0.5  # one class in four
     assert "Processing" in first
     if run.engine == "hopflow" and pooling == "sum":
         # From what the first run has saved, and by worker processes.
-        second = run(script, "--epochs", 2, "--num-workers", 2)
+        second = run(script, "--epochs", 1, "--num-workers", 1)
         assert "Processing" not in second
-        assert len(losses(second)) == 2
+        assert len(losses(second)) == 1
 
 
 class Squares(DGLDataset):

@@ -51,7 +51,7 @@ def test_graphs_and_labels():
 
 
 @pytest.mark.cpu_only
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_workers_change_nothing(context):
     outputs = []
     for options in ({}, {"num_workers": 2, "multiprocessing_context": context}):

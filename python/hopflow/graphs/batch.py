@@ -21,10 +21,10 @@ from hopflow.structure.batch_sizes import (
     same_number,
 )
 from hopflow.structure.by_type import ids_by_relation
-from hopflow.structure.frame import EID, NID, Column, Columns, Frame
+from hopflow.structure.frame import EID, NID, Column, Columns, Frame, read
 from hopflow.structure.graph_base import GraphBase, GraphT, require_graph
 from hopflow.structure.relations import edge_name, node_name
-from hopflow.structure.types import ALL, Relation, is_all, told
+from hopflow.structure.types import ALL, Relation, Schema, is_all, told
 
 
 def batch(graphs: Iterable[Graph], ndata: Any = ALL, edata: Any = ALL) -> Graph:
@@ -67,28 +67,36 @@ def batch(graphs: Iterable[Graph], ndata: Any = ALL, edata: Any = ALL) -> Graph:
         if not (keys is None or is_all(keys) or is_list):
             raise TypeError(f"{name}: expected a list of column names or None, got {keys!r}")
     first = given[0]
-    frames = {}
+    # Looked up once for each graph: mini-batches are of many small ones.
+    all_frames, all_relations = [g.node_frames() for g in given], [g.relations for g in given]
+    frames, nodes, edges = {}, {}, {}
     for ntype in first.schema.ntypes:
-        of_type = [g.node_frame(ntype) for g in given]
+        of_type = [by_type[ntype] for by_type in all_frames]
         columns = _joined_columns(of_type, ndata, "ndata", node_name(ntype))
-        num_nodes = sum(frame.num_rows for frame in of_type)
-        frames[ntype] = Frame(num_nodes, node_name(ntype), first.device, columns)
+        counts = [frame.num_rows for frame in of_type]
+        frames[ntype] = Frame(sum(counts), node_name(ntype), first.device, columns)
+        is_nested = any(g._batch_num_nodes is not None for g in given)
+        nodes[ntype] = (
+            torch.cat([node_sizes(g, ntype) for g in given])
+            if is_nested
+            else torch.tensor(counts, dtype=torch.int64, device=first.device)
+        )
     parts: dict[Relation, tuple[Adjacency, Columns | None]] = {}
     for relation in first.schema.relations:
-        ones = [g.relation(relation) for g in given]
-        columns = _joined_columns(
-            [one.edge_frame for one in ones], edata, "edata", edge_name(relation)
+        ones = [by_relation[relation] for by_relation in all_relations]
+        of_relation = [one._edge_frame for one in ones]
+        columns = _joined_columns(of_relation, edata, "edata", edge_name(relation))
+        parts[relation] = _joined([one._adjacency.full() for one in ones]), columns
+        counts = [frame.num_rows for frame in of_relation]
+        is_nested = any(g._batch_num_edges is not None for g in given)
+        edges[relation] = (
+            torch.cat([edge_sizes(g, relation) for g in given])
+            if is_nested
+            else torch.tensor(counts, dtype=torch.int64, device=first.device)
         )
-        parts[relation] = _joined([one.adjacency.full() for one in ones]), columns
+    same_number("graphs", nodes, edges)
     made = Graph.of_types(first.schema, frames, parts, first.idtype)
-    made._batch_num_nodes = {
-        ntype: torch.cat([node_sizes(g, ntype) for g in given]) for ntype in first.schema.ntypes
-    }
-    made._batch_num_edges = {
-        relation: torch.cat([edge_sizes(g, relation) for g in given])
-        for relation in first.schema.relations
-    }
-    same_number("graphs", made._batch_num_nodes, made._batch_num_edges)
+    made._batch_num_nodes, made._batch_num_edges = nodes, edges
     return made
 
 
@@ -99,30 +107,37 @@ def graphs_alike(graphs: Any) -> list[Graph]:
     given: list[Any] = list(graphs)
     if not given:
         raise ValueError("graphs: expected at least one graph, got none")
-    first = given[0]
     for i, g in enumerate(given):
         if not isinstance(g, Graph):
             raise TypeError(f"graphs[{i}]: expected a hopflow.Graph, got {type(g).__name__}")
         if g.is_block:
             raise ValueError(f"graphs[{i}]: expected a graph, got a block")
-        if g.schema is not first.schema:
-            for what, ours, wanted in (
-                ("node", g.schema.ntypes, first.schema.ntypes),
-                ("edge", g.schema.relations, first.schema.relations),
-            ):
-                if set(ours) != set(wanted):
-                    raise ValueError(
-                        f"graphs[{i}]: expected the {what} types of graphs[0], {told(wanted)}, got"
-                        f" {told(ours)}"
-                    )
-        for what, its, of_first in (
-            ("ids of dtype", g.idtype, first.idtype), ("a graph on", g.device, first.device)
-        ):  # fmt: skip
-            if its != of_first:
+    schemas = [g.schema for g in given]
+    if len(set(schemas)) > 1:
+        for i, schema in enumerate(schemas):
+            _require_types(i, schema, schemas[0])
+    for what, found in (
+        ("ids of dtype", [g.idtype for g in given]),
+        ("a graph on", [g.device for g in given]),
+    ):
+        for i, its in enumerate(found):
+            if its != found[0]:
                 raise ValueError(
-                    f"graphs[{i}]: expected {what} {of_first}, as graphs[0], got {its}"
+                    f"graphs[{i}]: expected {what} {found[0]}, as graphs[0], got {its}"
                 )
     return given
+
+
+def _require_types(i: int, schema: Schema, wanted: Schema) -> None:
+    for what, ours, theirs in (
+        ("node", schema.ntypes, wanted.ntypes),
+        ("edge", schema.relations, wanted.relations),
+    ):
+        if set(ours) != set(theirs):
+            raise ValueError(
+                f"graphs[{i}]: expected the {what} types of graphs[0], {told(theirs)}, got"
+                f" {told(ours)}"
+            )
 
 
 def _joined_columns(
@@ -131,29 +146,28 @@ def _joined_columns(
     """The columns of several frames as one; those of frames without rows are not looked at."""
     if keys is None:
         return {}
-    filled = [(i, frame) for i, frame in enumerate(frames) if frame.num_rows]
-    filled = filled or list(enumerate(frames))
+    all_columns = [frame.snapshot() for frame in frames]
+    filled = [(i, x) for i, (x, frame) in enumerate(zip(all_columns, frames)) if frame.num_rows]
+    filled = filled or list(enumerate(all_columns))
     at, first = filled[0]
-    wanted = list(first) if is_all(keys) else list(dict.fromkeys(keys))
-    for i, frame in filled:
-        unlike = [key for key in wanted if key not in frame]
-        if is_all(keys):
-            unlike += [key for key in frame if key not in first]
-        if unlike:
-            raise ValueError(
-                f"graphs[{i}]: expected the {what} columns {told(wanted)}, as graphs[{at}], got"
-                f" {told(frame)}; {option} names those to batch"
-            )
+    wanted = dict.fromkeys(first if is_all(keys) else keys)
+    for i, own in filled:
+        if own.keys() == wanted.keys() or (not is_all(keys) and own.keys() >= wanted.keys()):
+            continue
+        raise ValueError(
+            f"graphs[{i}]: expected the {what} columns {told(wanted)}, as graphs[{at}], got"
+            f" {told(own)}; {option} names those to batch"
+        )
     columns: dict[str, Column] = {}
     for key in wanted:
-        rows = [frame[key] for _, frame in filled]
-        for (i, _), x in zip(filled, rows):
-            if x.shape[1:] != rows[0].shape[1:] or x.dtype != rows[0].dtype:
-                raise ValueError(
-                    f"graphs[{i}]: {what} column {key!r}: expected rows of shape"
-                    f" {list(rows[0].shape[1:])} and {rows[0].dtype}, as graphs[{at}], got"
-                    f" {list(x.shape[1:])} and {x.dtype}"
-                )
+        rows = [read(own[key]) for _, own in filled]
+        kinds = [(x.shape[1:], x.dtype) for x in rows]
+        if len(set(kinds)) > 1:
+            i, kind = next((i, kind) for (i, _), kind in zip(filled, kinds) if kind != kinds[0])
+            raise ValueError(
+                f"graphs[{i}]: {what} column {key!r}: expected rows of shape {list(kinds[0][0])}"
+                f" and {kinds[0][1]}, as graphs[{at}], got {list(kind[0])} and {kind[1]}"
+            )
         columns[key] = torch.cat(rows)
     return columns
 
