@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -75,12 +75,7 @@ def batch(graphs: Iterable[Graph], ndata: Any = ALL, edata: Any = ALL) -> Graph:
         columns = _joined_columns(of_type, ndata, "ndata", node_name(ntype))
         counts = [frame.num_rows for frame in of_type]
         frames[ntype] = Frame(sum(counts), node_name(ntype), first.device, columns)
-        is_nested = any(g._batch_num_nodes is not None for g in given)
-        nodes[ntype] = (
-            torch.cat([node_sizes(g, ntype) for g in given])
-            if is_nested
-            else torch.tensor(counts, dtype=torch.int64, device=first.device)
-        )
+        nodes[ntype] = _sizes(given, node_sizes, ntype, counts)
     parts: dict[Relation, tuple[Adjacency, Columns | None]] = {}
     for relation in first.schema.relations:
         ones = [by_relation[relation] for by_relation in all_relations]
@@ -88,16 +83,20 @@ def batch(graphs: Iterable[Graph], ndata: Any = ALL, edata: Any = ALL) -> Graph:
         columns = _joined_columns(of_relation, edata, "edata", edge_name(relation))
         parts[relation] = _joined([one._adjacency.full() for one in ones]), columns
         counts = [frame.num_rows for frame in of_relation]
-        is_nested = any(g._batch_num_edges is not None for g in given)
-        edges[relation] = (
-            torch.cat([edge_sizes(g, relation) for g in given])
-            if is_nested
-            else torch.tensor(counts, dtype=torch.int64, device=first.device)
-        )
+        edges[relation] = _sizes(given, edge_sizes, relation, counts)
     same_number("graphs", nodes, edges)
     made = Graph.of_types(first.schema, frames, parts, first.idtype)
     made._batch_num_nodes, made._batch_num_edges = nodes, edges
     return made
+
+
+def _sizes(
+    given: Sequence[Graph], of: Callable[[Graph, Any], Tensor], kind: Any, counts: list[int]
+) -> Tensor:
+    """Nodes or edges of a type of each graph, or of those that it is a batch of."""
+    if any(g._batch_num_nodes is not None or g._batch_num_edges is not None for g in given):
+        return torch.cat([of(g, kind) for g in given])
+    return torch.tensor(counts, dtype=torch.int64, device=given[0].device)
 
 
 def graphs_alike(graphs: Any) -> list[Graph]:
