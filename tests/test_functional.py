@@ -197,6 +197,16 @@ def test_segment_reduce(reducer):
     ]
 
 
+def test_segment_softmax():
+    lengths = torch.tensor([1, 0, 3, 2])
+    x = torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
+    want = torch.cat([torch.softmax(part, 0) for part in x.split(lengths.tolist())])
+    torch.testing.assert_close(HF.segment_softmax(lengths, x), want)
+    assert torch.autograd.gradcheck(lambda x: HF.segment_softmax(lengths, x), (x,))
+    with pytest.raises(ValueError, match="add up to the 6 rows of value, got 5"):
+        HF.segment_softmax(torch.tensor([5]), x)
+
+
 def test_segment_reduce_errors():
     lengths, x = torch.tensor([1, 0, 3, 2]), torch.ones(6, 1)
     with pytest.raises(ValueError, match="add up to the 6 rows of value, got 5"):

@@ -16,11 +16,29 @@ from hopflow import (
     udf,
 )
 from hopflow.dataloading.plan import TrainingPlan, plan
+from hopflow.graphs.batch import batch, slice_batch, unbatch
 from hopflow.graphs.block import Block
 from hopflow.graphs.create import create_block, graph, heterograph
 from hopflow.graphs.graph import Graph
 from hopflow.graphs.interop import from_networkx, from_pyg, from_scipy
+from hopflow.graphs.merge import merge
 from hopflow.graphs.to_block import to_block
+from hopflow.messages.readout import (
+    broadcast_edges,
+    broadcast_nodes,
+    max_edges,
+    max_nodes,
+    mean_edges,
+    mean_nodes,
+    readout_edges,
+    readout_nodes,
+    softmax_edges,
+    softmax_nodes,
+    sum_edges,
+    sum_nodes,
+    topk_edges,
+    topk_nodes,
+)
 from hopflow.ops import HopflowError
 from hopflow.partitioning.metis import metis_partition_assignment
 from hopflow.sampling.neighbors import sample_neighbors
@@ -54,6 +72,9 @@ __all__ = [
     "__version__",
     "add_reverse_edges",
     "add_self_loop",
+    "batch",
+    "broadcast_edges",
+    "broadcast_nodes",
     "create_block",
     "dataloading",
     "datasets",
@@ -67,6 +88,11 @@ __all__ = [
     "graph",
     "heterograph",
     "in_subgraph",
+    "max_edges",
+    "max_nodes",
+    "mean_edges",
+    "mean_nodes",
+    "merge",
     "metis_partition_assignment",
     "nn",
     "node_subgraph",
@@ -75,13 +101,20 @@ __all__ = [
     "optim",
     "out_subgraph",
     "plan",
+    "readout_edges",
+    "readout_nodes",
     "remove_edges",
     "remove_nodes",
     "remove_self_loop",
     "reverse",
     "sample_neighbors",
     "seed",
+    "slice_batch",
+    "softmax_edges",
+    "softmax_nodes",
     "storage",
+    "sum_edges",
+    "sum_nodes",
     "to_bfloat16",
     "to_bidirected",
     "to_block",
@@ -93,5 +126,8 @@ __all__ = [
     "to_networkx",
     "to_pyg",
     "to_simple",
+    "topk_edges",
+    "topk_nodes",
     "udf",
+    "unbatch",
 ]

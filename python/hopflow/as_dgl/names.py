@@ -122,6 +122,11 @@ _CONV = _words("""
     SAGEConv SGConv TAGConv TWIRLSConv TWIRLSUnfoldingAndAttention
 """)
 
+_POOLING = _words("""
+    AvgPooling GlobalAttentionPooling MaxPooling Set2Set SetTransformerDecoder
+    SetTransformerEncoder SortPooling SumPooling WeightAndSum
+""")
+
 _NN = _words("""
     AvgPooling BiasedMHA DeepWalk DegreeEncoder EGTLayer EdgePredictor GNNExplainer
     GlobalAttentionPooling GraphormerLayer HeteroEmbedding HeteroGNNExplainer HeteroGraphConv
@@ -182,6 +187,7 @@ _SAME = {
     "is_all": "hopflow.structure.types:is_all",
 }
 _FILES = "hopflow.as_dgl.files"
+_DATA_SOURCES = ("hopflow.as_dgl.data", "hopflow.as_dgl.graph_data", _FILES)
 _TRANSFORM_OBJECTS = "hopflow.transforms.modules"
 _FUNCTIONAL = ("hopflow.functional", "hopflow.nn.functional", "hopflow.nn")
 
@@ -207,12 +213,13 @@ MODULES: dict[str, DglNames] = {
     "dgl.nn.functional": DglNames(public=["edge_softmax"], sources=_FUNCTIONAL),
     "dgl.nn.pytorch": DglNames(public=_CONV + _NN, sources=("hopflow.nn",)),
     "dgl.nn.pytorch.conv": DglNames(public=_CONV, sources=("hopflow.nn",)),
+    "dgl.nn.pytorch.glob": DglNames(public=_POOLING, sources=("hopflow.nn",)),
     "dgl.nn.pytorch.softmax": DglNames(public=["edge_softmax"], sources=_FUNCTIONAL),
     "dgl.ops": DglNames(public=_OPS, sources=_FUNCTIONAL),
     "dgl.optim": DglNames(public=["SparseAdagrad", "SparseAdam"], sources=("hopflow.optim",)),
     "dgl.sampling": DglNames(public=_SAMPLING, sources=("hopflow", "hopflow.sampling")),
     "dgl.transforms": DglNames(public=_TRANSFORMS, sources=("hopflow", _TRANSFORM_OBJECTS)),
-    "dgl.data": DglNames(public=_DATA, sources=("hopflow.as_dgl.data", _FILES)),
-    "dgl.data.utils": DglNames(public=_DATA_UTILS, sources=("hopflow.as_dgl.data", _FILES)),
+    "dgl.data": DglNames(public=_DATA, sources=_DATA_SOURCES),
+    "dgl.data.utils": DglNames(public=_DATA_UTILS, sources=_DATA_SOURCES),
 }
 """Every module that :func:`hopflow.as_dgl.install` puts in place."""

@@ -1,6 +1,7 @@
 """Mini-batches: samplers and the loader that runs them."""
 
 from hopflow.dataloading import negative_sampler
+from hopflow.dataloading.graph_loader import GraphCollator, GraphDataLoader
 from hopflow.dataloading.kept_rows import KeptRows, keep_expected_rows
 from hopflow.dataloading.loader import DataLoader
 from hopflow.dataloading.plan import TrainingPlan, plan
@@ -25,6 +26,8 @@ __all__ = [
     "ClusterGCNSampler",
     "DataLoader",
     "EdgePredictionSampler",
+    "GraphCollator",
+    "GraphDataLoader",
     "KeptRows",
     "LoaderReport",
     "MultiLayerFullNeighborSampler",

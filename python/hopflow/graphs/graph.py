@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hopflow.messages.passing import MessagePassing
 from hopflow.sampling import negatives, neighbors
+from hopflow.structure import batch_sizes
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import Frame
 from hopflow.transforms import around, by_type, edges, export, simple
@@ -64,6 +65,14 @@ class Graph(MessagePassing):
     node_type_subgraph = by_type.node_type_subgraph
     edge_type_subgraph = by_type.edge_type_subgraph
     metagraph = export.metagraph
+
+    # --- batches of graphs ---
+
+    batch_size = property(batch_sizes.batch_size)
+    batch_num_nodes = batch_sizes.batch_num_nodes
+    batch_num_edges = batch_sizes.batch_num_edges
+    set_batch_num_nodes = batch_sizes.set_batch_num_nodes
+    set_batch_num_edges = batch_sizes.set_batch_num_edges
 
     # --- other edges ---
 

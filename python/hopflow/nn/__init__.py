@@ -40,6 +40,9 @@ from hopflow.nn.link.edge_predictor import EdgePredictor
 from hopflow.nn.link.trans_e import TransE
 from hopflow.nn.link.trans_r import TransR
 from hopflow.nn.node_embedding import NodeEmbedding
+from hopflow.nn.pooling.attention import GlobalAttentionPooling, Set2Set, WeightAndSum
+from hopflow.nn.pooling.reductions import AvgPooling, MaxPooling, SortPooling, SumPooling
+from hopflow.nn.pooling.set_transformer import SetTransformerDecoder, SetTransformerEncoder
 from hopflow.nn.sequential import Sequential
 from hopflow.nn.walks.deepwalk import DeepWalk
 from hopflow.nn.walks.metapath2vec import MetaPath2Vec
@@ -49,6 +52,7 @@ __all__ = [
     "AGNNConv",
     "APPNPConv",
     "AtomicConv",
+    "AvgPooling",
     "CFConv",
     "ChebConv",
     "DGNConv",
@@ -71,6 +75,7 @@ __all__ = [
     "GMMConv",
     "GatedGCNConv",
     "GatedGraphConv",
+    "GlobalAttentionPooling",
     "GraphConv",
     "GroupRevRes",
     "HGTConv",
@@ -79,6 +84,7 @@ __all__ = [
     "HeteroLinear",
     "JumpingKnowledge",
     "LabelPropagation",
+    "MaxPooling",
     "MetaPath2Vec",
     "NNConv",
     "NodeEmbedding",
@@ -87,12 +93,18 @@ __all__ = [
     "SAGEConv",
     "SGConv",
     "Sequential",
+    "Set2Set",
+    "SetTransformerDecoder",
+    "SetTransformerEncoder",
+    "SortPooling",
+    "SumPooling",
     "TAGConv",
     "TWIRLSConv",
     "TWIRLSUnfoldingAndAttention",
     "TransE",
     "TransR",
     "TypedLinear",
+    "WeightAndSum",
     "WeightBasis",
     "edge_softmax",
     "functional",

@@ -32,6 +32,10 @@ class Placement(GraphBase):
         there = self.some_array().new_empty(0).to(device).device
         made = self.with_frames(lambda edges: edges.map(move), lambda frame: frame.map(move, there))
         made._pins = ()
+        if made._batch_num_nodes is not None:
+            made._batch_num_nodes = {t: move(x) for t, x in made._batch_num_nodes.items()}
+        if made._batch_num_edges is not None:
+            made._batch_num_edges = {r: move(x) for r, x in made._batch_num_edges.items()}
         return made
 
     def some_array(self) -> Tensor:

@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import Columns, Frame
@@ -32,6 +33,9 @@ class Relations:
 
     is_block = False
     _pins: tuple[ops.Pin, ...] = ()  # keep page-locked memory locked
+    # Of a graph made of several: nodes and edges of each, int64 (structure/batch_sizes.py).
+    _batch_num_nodes: dict[str, Tensor] | None = None
+    _batch_num_edges: dict[Relation, Tensor] | None = None
     _schema: Schema = ONE_TYPE
     _idtype: torch.dtype
     # OF_ONE
@@ -111,6 +115,8 @@ class Relations:
                 }
             )
         graph._pins = ()
+        # Other nodes or edges: what becomes of the graphs of a batch is for the caller to say.
+        graph._batch_num_nodes = graph._batch_num_edges = None
         return graph
 
     # --- types ---

@@ -9,6 +9,7 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.batch_sizes import keep_sizes
 from hopflow.structure.frame import EID, Columns
 from hopflow.structure.graph_base import GraphT, require_graph
 from hopflow.structure.types import Relation, Schema
@@ -179,10 +180,13 @@ def add_self_loop(
 def remove_self_loop(g: GraphT, etype: str | None = None) -> GraphT:
     """Drop every self-loop; the other edges and all columns keep their order.
 
+    A batch of graphs stays one, as in DGL.
+
     References
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.remove_self_loop.html
     """
+    left: dict[Relation, Tensor] = {}
 
     def without_loops(g: GraphT) -> GraphT:
         _require_one_ntype(g, "remove_self_loop")
@@ -191,6 +195,9 @@ def remove_self_loop(g: GraphT, etype: str | None = None) -> GraphT:
         made = with_edges(g, src[kept], dst[kept])
         for key in g.edata:
             made.edata[key] = ops.gather_rows(g.edata[key], kept)
+        left[g.schema.relations[0]] = kept
         return made
 
-    return change_relation(require_graph(g), etype, without_loops)
+    made = change_relation(require_graph(g), etype, without_loops)
+    keep_sizes(made, g, edges=left)
+    return made

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.batch_sizes import keep_sizes
 from hopflow.structure.by_type import edges_by_type, nodes_by_type
 from hopflow.structure.frame import EID, NID, Columns, Frame, rows_of
 from hopflow.structure.graph_base import GraphT, require_graph, require_here
@@ -198,7 +199,7 @@ def edge_subgraph(
 
 
 def remove_edges(g: GraphT, eids: Any, etype: Any = None, store_ids: bool = False) -> GraphT:
-    """The graph without some edges; the others keep their order.
+    """The graph without some edges; the others keep their order, and a batch stays one.
 
     Parameters
     ----------
@@ -226,11 +227,13 @@ def remove_edges(g: GraphT, eids: Any, etype: Any = None, store_ids: bool = Fals
     gone = as_edge_ids("eids", eids, num_edges, device=g.device)
     kept = {name: torch.arange(g.num_edges(name), device=g.device) for name in g.schema.relations}
     kept[relation] = _all_but(gone, num_edges)
-    return edge_subgraph(g, kept, relabel_nodes=False, store_ids=store_ids)
+    made = edge_subgraph(g, kept, relabel_nodes=False, store_ids=store_ids)
+    keep_sizes(made, g, edges={relation: kept[relation]})
+    return made
 
 
 def remove_nodes(g: GraphT, nids: Any, ntype: Any = None, store_ids: bool = False) -> GraphT:
-    """The graph without some nodes and their edges.
+    """The graph without some nodes and their edges; a batch of graphs stays one.
 
     Parameters
     ----------
@@ -268,10 +271,14 @@ def remove_nodes(g: GraphT, nids: Any, ntype: Any = None, store_ids: bool = Fals
             relation: (*one.adjacency.coo(), torch.arange(one.num_edges(), device=g.device))
             for relation, one in g.relations.items()
         }
-        return parts_of(g, edges, every, store_ids)
+        made = parts_of(g, edges, every, store_ids)
+        keep_sizes(made, g, edges={})
+        return made
     kept = {t: torch.arange(g.num_nodes(t), device=g.device) for t in g.schema.ntypes}
     kept[name] = _all_but(gone, num_nodes)
-    return node_subgraph(g, kept, store_ids=store_ids)
+    made = node_subgraph(g, kept, store_ids=store_ids)
+    keep_sizes(made, g, nodes={name: kept[name]})
+    return made
 
 
 def _require_distinct(name: str, nodes: Tensor) -> None:
