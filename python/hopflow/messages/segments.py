@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
+from hopflow.structure.batch_sizes import offsets
 from hopflow.structure.ids import as_ids, check_range
 
 
@@ -19,8 +20,7 @@ def _bounds(name: str, seglen: Tensor, value: Tensor) -> Tensor:
             f"{name}: expected lengths that add up to the {value.shape[0]} rows of value, got"
             f" {int(lengths.sum())}"
         )
-    start = torch.zeros(1, dtype=torch.int64, device=lengths.device)
-    return torch.cat([start, torch.cumsum(lengths, 0)]).to(value.device)
+    return offsets(lengths).to(value.device)
 
 
 def _require_rows(name: str, value: object) -> None:

@@ -72,8 +72,8 @@ class ChebConv(nn.Module):
         feat : Tensor or (Tensor, Tensor)
             Source rows, shape [U, in], whose first are the destinations'; or the rows of each side.
         lambda_max : float, list of float or Tensor, optional
-            The largest eigenvalue of the graph's normalised Laplacian, one number; 2 by default,
-            its upper bound (DGL's layer warns then).
+            The largest eigenvalue of the graph's normalised Laplacian, in a batch of graphs one for
+            each; 2 by default, its upper bound (DGL's layer warns then).
 
         Returns
         -------
@@ -83,14 +83,14 @@ class ChebConv(nn.Module):
         Raises
         ------
         ValueError
-            Operands whose shapes do not go together; more than one eigenvalue; more than one step
-            over a block.
+            Operands whose shapes do not go together; another number of eigenvalues than of graphs;
+            more than one step over a block.
         """
         require_one_step(graph, self._k, one=2)
         source, own = as_pair(graph, feat)
         require_same_widths(source, own)
         require_width("feat", source, self._in_feats)
-        scale = 2.0 / _as_number(lambda_max, source)
+        scale = 2.0 / _eigenvalue(graph, lambda_max, source)
         rows = [own]
         if self._k > 1:
             step = normalized_step(graph, source)
@@ -106,16 +106,22 @@ class ChebConv(nn.Module):
         return f"k={self._k}"
 
 
-def _as_number(lambda_max: float | Sequence[float] | Tensor | None, like: Tensor) -> Tensor | float:
-    """The eigenvalue, as a number or a tensor without dimensions."""
+def _eigenvalue(
+    graph: Graph, lambda_max: float | Sequence[float] | Tensor | None, like: Tensor
+) -> Tensor | float:
+    """The eigenvalue, as a number or a tensor without dimensions; in a batch of graphs each node's
+    own, shape [N, 1]."""
     if lambda_max is None:
         return 2.0
     if isinstance(lambda_max, (int, float)):
         return float(lambda_max)
     if not isinstance(lambda_max, Tensor):
         lambda_max = torch.tensor([float(x) for x in lambda_max])
-    if lambda_max.numel() != 1:
+    if lambda_max.numel() == 1:
+        return lambda_max.to(like).view(())
+    if graph.is_block or lambda_max.numel() != graph.batch_size:
         raise ValueError(
-            f"lambda_max: expected one number for the graph, got shape {list(lambda_max.shape)}"
+            "lambda_max: expected one number, or one for each graph of a batch"
+            f" ({graph.batch_size}), got shape {list(lambda_max.shape)}"
         )
-    return lambda_max.to(like).view(())
+    return torch.repeat_interleave(lambda_max.to(like).view(-1, 1), graph.batch_num_nodes(), dim=0)

@@ -62,9 +62,17 @@ class Tower(nn.Module):
         neighbor = messages.scaled(found, self.scalers, self.delta)
         out = self.U(torch.cat([own.to(neighbor.dtype), neighbor], 1))
         if not graph.is_block:
-            out = out * graph.num_nodes() ** -0.5 if graph.num_nodes() else out
+            out = out * _root_of_size(graph, out)
         normed: Tensor = self.dropout(self.batchnorm(out))
         return normed
+
+
+def _root_of_size(graph: Graph, like: Tensor) -> Tensor | float:
+    """One over the root of the number of nodes; in a batch of graphs, of each one's own."""
+    if graph.batch_size > 1:
+        sizes = graph.batch_num_nodes().long()
+        return torch.repeat_interleave(sizes.to(like).rsqrt(), sizes).unsqueeze(1)
+    return float(max(graph.num_nodes(), 1) ** -0.5)
 
 
 class PNAConv(nn.Module):
