@@ -29,6 +29,7 @@ from hopflow.transforms.by_type import edge_type_subgraph, node_type_subgraph
 from hopflow.transforms.casts import to_bfloat16, to_double, to_float, to_half
 from hopflow.transforms.edges import add_reverse_edges, add_self_loop, remove_self_loop, reverse
 from hopflow.transforms.export import to_networkx, to_pyg
+from hopflow.transforms.growing import add_edges, add_nodes
 from hopflow.transforms.homogeneous import to_heterogeneous, to_homogeneous
 from hopflow.transforms.simple import to_bidirected, to_simple
 from hopflow.transforms.subgraph import (
@@ -50,6 +51,8 @@ __all__ = [
     "HopflowError",
     "TrainingPlan",
     "__version__",
+    "add_edges",
+    "add_nodes",
     "add_reverse_edges",
     "add_self_loop",
     "create_block",

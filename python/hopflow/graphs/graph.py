@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hopflow.messages.passing import MessagePassing
 from hopflow.sampling import negatives, neighbors
-from hopflow.transforms import around, by_type, edges, export, simple
+from hopflow.transforms import around, by_type, edges, export, in_place, simple
 from hopflow.transforms import subgraph as parts
 
 
@@ -57,6 +57,13 @@ class Graph(MessagePassing):
     add_self_loop = edges.add_self_loop
     remove_self_loop = edges.remove_self_loop
     to_simple = simple.to_simple
+
+    # --- changed in place ---
+
+    add_nodes = in_place.add_nodes
+    add_edges = in_place.add_edges
+    remove_nodes = in_place.remove_nodes
+    remove_edges = in_place.remove_edges
 
     # --- parts ---
 

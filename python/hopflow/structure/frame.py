@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
+from hopflow.structure.initializers import Initializer, initial_rows
 from hopflow.structure.lazy_column import LazyColumn
 from hopflow.structure.stored_column import StoredColumn
 
@@ -45,7 +46,7 @@ class Frame(MutableMapping[str, Tensor]):
         for. A loader makes frames that its consumer may never look at.
     """
 
-    __slots__ = ("_device", "_made", "_make", "_num_rows", "_what")
+    __slots__ = ("_device", "_initializers", "_made", "_make", "_num_rows", "_what")
 
     def __init__(
         self,
@@ -57,6 +58,8 @@ class Frame(MutableMapping[str, Tensor]):
         self._num_rows, self._what, self._device = num_rows, what, device
         self._make: Callable[[], dict[str, Column]] | None = None
         self._made: dict[str, Column] = {}
+        # By column, None for all others. Frames share it: it is replaced, never altered.
+        self._initializers: dict[str | None, Initializer] | None = None
         # Asked this way round since torch.compile cannot trace callable().
         if isinstance(columns, dict):
             self._made = columns
@@ -149,6 +152,11 @@ class Frame(MutableMapping[str, Tensor]):
         return self._what
 
     @property
+    def device(self) -> torch.device:
+        """Where every column is."""
+        return self._device
+
+    @property
     def num_rows(self) -> int:
         """Rows that every column has."""
         return self._num_rows
@@ -171,11 +179,41 @@ class Frame(MutableMapping[str, Tensor]):
 
     def copy(self) -> Frame:
         """A frame with the same columns; adding to one does not add to the other."""
-        return Frame(self._num_rows, self._what, self._device, dict(self._columns))
+        made = Frame(self._num_rows, self._what, self._device, dict(self._columns))
+        made._initializers = self._initializers
+        return made
 
     def without_columns(self) -> Frame:
         """A frame for the same rows, with no column yet."""
-        return Frame(self._num_rows, self._what, self._device)
+        made = Frame(self._num_rows, self._what, self._device)
+        made._initializers = self._initializers
+        return made
+
+    # --- rows that nobody has given ---
+
+    def set_initializer(self, initializer: Initializer, column: str | None = None) -> None:
+        """Let a function fill new rows of a column, or of every column that has none of its own."""
+        if not callable(initializer):
+            raise TypeError(f"initializer: expected a function, got {type(initializer).__name__}")
+        if column is not None and not isinstance(column, str):
+            raise TypeError(f"field: expected the name of a column, got {type(column).__name__}")
+        self._initializers = {**(self._initializers or {}), column: initializer}
+
+    def fill_as(self, other: Frame) -> Frame:
+        """This frame, with the initialisers of another."""
+        self._initializers = other._initializers
+        return self
+
+    def initial(self, key: str, like: Tensor, rows: slice) -> Tensor:
+        """Values for rows of a column that nobody has given: 0, or what the initialiser says.
+
+        ``like`` are other rows of it; the result has their dtype and device.
+        """
+        known = self._initializers or {}
+        initializer = known.get(key, known.get(None))
+        if initializer is None:
+            return like.new_zeros((rows.stop - rows.start, *like.shape[1:]))
+        return initial_rows(f"{self._what} column {key!r}", initializer, like, rows)
 
     def map(self, f: Callable[[Tensor], Tensor], device: torch.device) -> Frame:
         """A frame with ``f`` applied to every column, lazily to those not read yet."""
@@ -188,7 +226,7 @@ class Frame(MutableMapping[str, Tensor]):
             return f(column.read() if isinstance(column, LazyColumn) else column)
 
         columns = {key: apply(column) for key, column in self._columns.items()}
-        return Frame(self._num_rows, self._what, device, columns)
+        return Frame(self._num_rows, self._what, device, columns).fill_as(self)
 
     def snapshot(self) -> dict[str, Column]:
         """The columns as they are now, those not read yet unread."""

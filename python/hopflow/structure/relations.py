@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # What only a graph of one relation has, and what only one of several types has.
 OF_ONE = ("_adjacency", "_src_frame", "_dst_frame", "_edge_frame")
 OF_SEVERAL = ("_src_frames", "_dst_frames", "_relations")
+# What goes with the edges beside these.
+OF_EDGES = ("_idtype", "_pins")
 
 
 class Relations:
@@ -32,6 +34,7 @@ class Relations:
 
     is_block = False
     _pins: tuple[ops.Pin, ...] = ()  # keep page-locked memory locked
+    _is_of_several = False  # whether this is in the table of a graph of several types
     _schema: Schema = ONE_TYPE
     _idtype: torch.dtype
     # OF_ONE
@@ -90,6 +93,8 @@ class Relations:
         first = made[schema.relations[0]]
         if first._schema == schema:
             return first
+        for one in made.values():
+            one._is_of_several = True
         graph = cls._shell(like)
         graph._schema, graph._relations, graph._idtype = schema, made, idtype
         graph._src_frames = dict(nodes)
@@ -111,6 +116,7 @@ class Relations:
                 }
             )
         graph._pins = ()
+        graph.__dict__.pop("_is_of_several", None)
         return graph
 
     # --- types ---
