@@ -15,10 +15,13 @@ from hopflow import (
     udf,
 )
 from hopflow.dataloading.plan import TrainingPlan, plan
+from hopflow.graphs.bipartite import bipartite_from_networkx, bipartite_from_scipy
 from hopflow.graphs.block import Block
+from hopflow.graphs.block_to_graph import block_to_graph
 from hopflow.graphs.create import create_block, graph, heterograph
 from hopflow.graphs.graph import Graph
 from hopflow.graphs.interop import from_networkx, from_pyg, from_scipy
+from hopflow.graphs.random_graphs import rand_bipartite, rand_graph
 from hopflow.graphs.to_block import to_block
 from hopflow.ops import HopflowError
 from hopflow.sampling.neighbors import sample_neighbors
@@ -27,6 +30,7 @@ from hopflow.structure.frame import EID, ETYPE, NID, NTYPE
 from hopflow.transforms.around import in_subgraph, out_subgraph
 from hopflow.transforms.by_type import edge_type_subgraph, node_type_subgraph
 from hopflow.transforms.casts import to_bfloat16, to_double, to_float, to_half
+from hopflow.transforms.compact import compact_graphs
 from hopflow.transforms.edges import add_reverse_edges, add_self_loop, remove_self_loop, reverse
 from hopflow.transforms.export import to_networkx, to_pyg
 from hopflow.transforms.growing import add_edges, add_nodes
@@ -55,6 +59,10 @@ __all__ = [
     "add_nodes",
     "add_reverse_edges",
     "add_self_loop",
+    "bipartite_from_networkx",
+    "bipartite_from_scipy",
+    "block_to_graph",
+    "compact_graphs",
     "create_block",
     "dataloading",
     "datasets",
@@ -74,6 +82,8 @@ __all__ = [
     "ops",
     "out_subgraph",
     "plan",
+    "rand_bipartite",
+    "rand_graph",
     "remove_edges",
     "remove_nodes",
     "remove_self_loop",

@@ -198,6 +198,10 @@ MODULES: dict[str, DglNames] = {
     "dgl.base": DglNames(public=_BASE, sources=("hopflow",), others=_SAME),
     "dgl.random": DglNames(public=["seed", "choice"], sources=("hopflow.sampling.random",)),
     "dgl.function": DglNames(public=_FUNCTION, sources=("hopflow.function",)),
+    "dgl.init": DglNames(
+        public=["base_initializer", "zero_initializer"],
+        sources=("hopflow.structure.initializers",),
+    ),
     "dgl.dataloading": DglNames(public=_DATALOADING, sources=("hopflow.dataloading",)),
     "dgl.dataloading.negative_sampler": DglNames(
         public=["GlobalUniform", "PerSourceUniform", "Uniform"],
@@ -210,7 +214,14 @@ MODULES: dict[str, DglNames] = {
     "dgl.nn.pytorch.softmax": DglNames(public=["edge_softmax"], sources=_FUNCTIONAL),
     "dgl.ops": DglNames(public=_OPS, sources=_FUNCTIONAL),
     "dgl.sampling": DglNames(public=_SAMPLING, sources=("hopflow", "hopflow.sampling")),
-    "dgl.transforms": DglNames(public=_TRANSFORMS, sources=("hopflow", _TRANSFORM_OBJECTS)),
+    "dgl.transforms": DglNames(
+        public=_TRANSFORMS,
+        sources=("hopflow", _TRANSFORM_OBJECTS),
+        others={
+            "norm_by_dst": "hopflow.transforms.edges:norm_by_dst",
+            "to_simple_graph": "hopflow.transforms.simple:to_simple_graph",
+        },
+    ),
     "dgl.data": DglNames(public=_DATA, sources=("hopflow.as_dgl.data", _FILES)),
     "dgl.data.utils": DglNames(public=_DATA_UTILS, sources=("hopflow.as_dgl.data", _FILES)),
 }

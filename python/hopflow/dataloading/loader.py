@@ -56,8 +56,8 @@ _SHUFFLE = -1
 # What a loader has for itself, made anew in a copy: epochs and their threads, the workers' memory,
 # what the loop was seen to read, locks on memory and what the GPU keeps.
 _NOT_COPIED = (
-    "_adopted", "_adopted_edges", "_caches", "_pinned", "_pins", "_pins_batches", "_reads", "_running", "_scratch",
-    "_times",
+    "_adopted", "_adopted_edges", "_caches", "_pinned", "_pins", "_pins_batches", "_reads",
+    "_running", "_scratch", "_times",
 )  # fmt: skip
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from hopflow.messages import filters
 from hopflow.messages.passing import MessagePassing
 from hopflow.sampling import negatives, neighbors
-from hopflow.transforms import around, by_type, edges, export, in_place, simple
+from hopflow.transforms import around, by_type, edges, export, in_place, matrices, simple
 from hopflow.transforms import subgraph as parts
 
 
@@ -72,6 +73,11 @@ class Graph(MessagePassing):
     in_subgraph = around.in_subgraph
     out_subgraph = around.out_subgraph
 
+    # --- chosen by a function ---
+
+    filter_nodes = filters.filter_nodes
+    filter_edges = filters.filter_edges
+
     # --- drawn ---
 
     sample_neighbors = neighbors.sample_neighbors
@@ -80,6 +86,12 @@ class Graph(MessagePassing):
     # --- for other libraries ---
 
     to_networkx = export.to_networkx
+    adj = matrices.adj
+    adjacency_matrix = matrices.adj
+    adj_external = matrices.adj_external
+    adj_tensors = matrices.adj_tensors
+    inc = matrices.inc
+    incidence_matrix = matrices.inc
 
     def __repr__(self) -> str:
         if self._relations is None and self._src_frame is self._dst_frame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -28,6 +28,25 @@ Column: TypeAlias = "Tensor | LazyColumn"
 Columns: TypeAlias = "dict[str, Column] | Callable[[], dict[str, Column]]"
 Take: TypeAlias = Callable[[str, Column, Tensor], Tensor]
 """``take(name, column, ids)``: rows of another frame's column."""
+
+
+class Scheme(NamedTuple):
+    """What the rows of a column are.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of one row; ``()`` for a number.
+    dtype : torch.dtype
+        Of the column.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.node_attr_schemes.html
+    """
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
 
 
 class Frame(MutableMapping[str, Tensor]):
@@ -177,6 +196,10 @@ class Frame(MutableMapping[str, Tensor]):
             parts.append(f"{key!r}: Scheme(shape={tuple(value.shape[1:])}, dtype={value.dtype})")
         return "{" + ", ".join(parts) + "}"
 
+    def scheme(self, key: str) -> Scheme:
+        """Shape of a row and dtype of a column; what waits to be gathered is not read for it."""
+        return _scheme(self.column(key))
+
     def copy(self) -> Frame:
         """A frame with the same columns; adding to one does not add to the other."""
         made = Frame(self._num_rows, self._what, self._device, dict(self._columns))
@@ -238,6 +261,16 @@ def read(column: Column) -> Tensor:
     return column.read() if isinstance(column, LazyColumn) else column
 
 
+def _scheme(column: Column) -> Scheme:
+    if isinstance(column, LazyColumn) and not column.is_read:
+        behind = column.behind if isinstance(column, (LazyRows, InheritedRows)) else None
+        if behind is not None:
+            return _scheme(behind)
+        column = column.read()
+    value = column if isinstance(column, (Tensor, StoredColumn)) else column.read()
+    return Scheme(tuple(value.shape[1:]), value.dtype)
+
+
 def resident(column: Column) -> list[Tensor]:
     """The tensors in memory that rows of a column are gathered from: none of one on disk."""
     return column.tensors() if isinstance(column, StoredColumn) else [read(column)]
@@ -264,6 +297,11 @@ class LazyRows(LazyColumn):
     def __init__(self, name: str, column: Column, ids: Tensor) -> None:
         super().__init__(lambda: take_rows(name, column, ids))
         self.source: tuple[Column, Tensor] | None = (column, ids)
+
+    @property
+    def behind(self) -> Column | None:
+        """The column that rows are yet to be gathered from."""
+        return None if self.source is None else self.source[0]
 
     def read(self) -> Tensor:
         """The rows, gathered now if they have not been yet."""
@@ -292,6 +330,12 @@ class InheritedRows(LazyColumn):
         self._compute = partial(_taken, name, column, ids, take)
         self._value = None
         self.is_in_place = False
+
+    @property
+    def behind(self) -> Column | None:
+        """The column that rows are yet to be gathered from."""
+        compute = self._compute
+        return compute.args[1] if isinstance(compute, partial) else None
 
     def in_table(self) -> tuple[Tensor, Tensor] | None:
         """The column and the ids of the rows, if they are best left where they are until they are

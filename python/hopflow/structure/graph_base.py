@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hopflow.structure.adjacency import Adjacency
-from hopflow.structure.frame import Columns, Frame
+from hopflow.structure.frame import Columns, Frame, Scheme
 from hopflow.structure.ids import as_node_ids
 from hopflow.structure.initializers import Initializer
 from hopflow.structure.relations import OF_EDGES, OF_SEVERAL, Relations
@@ -188,6 +188,26 @@ class GraphBase(Relations):
             return self._edge_frame
         frames = {name: one._edge_frame for name, one in self._relations.items()}
         return _columns(frames, "edge")
+
+    def node_attr_schemes(self, ntype: Any = None) -> dict[str, Scheme]:
+        """Shape of a row and dtype of each node column, by name; nothing is read for it.
+
+        References
+        ----------
+        https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.node_attr_schemes.html
+        """
+        frame = self.node_frame(ntype)
+        return {key: frame.scheme(key) for key in frame}
+
+    def edge_attr_schemes(self, etype: Any = None) -> dict[str, Scheme]:
+        """As :meth:`node_attr_schemes`, of edge columns.
+
+        References
+        ----------
+        https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.edge_attr_schemes.html
+        """
+        frame = self.relation(etype)._edge_frame
+        return {key: frame.scheme(key) for key in frame}
 
     @contextmanager
     def local_scope(self) -> Iterator[None]:
