@@ -16,6 +16,9 @@ from typed_worlds import Relation, Stream, Tensors, World, make_world, text, typ
 
 STEPS = 8
 
+RECORDED = (0, 5, 10, 17)
+"""The worlds whose results ``in_place.npz`` holds."""
+
 
 def counting(shape: tuple[int, ...], dtype: torch.dtype, ctx: torch.device, rows: slice) -> Tensor:
     """An initialiser that tells for which rows it was called."""

@@ -182,6 +182,7 @@ _SAME = {
     "is_all": "hopflow.structure.types:is_all",
 }
 _FILES = "hopflow.as_dgl.files"
+_LAZY_FEATURES = "hopflow.dataloading.lazy_features"
 _TRANSFORM_OBJECTS = "hopflow.transforms.modules"
 _FUNCTIONAL = ("hopflow.functional", "hopflow.nn.functional", "hopflow.nn")
 
@@ -193,6 +194,10 @@ MODULES: dict[str, DglNames] = {
             **_SAME,
             "DGLGraph": "hopflow:Graph",
             "DGLHeteroGraph": "hopflow:Graph",
+            **{
+                f"set_{side}_lazy_features": f"{_LAZY_FEATURES}:set_{side}_lazy_features"
+                for side in ("node", "edge", "src", "dst")
+            },
         },
     ),
     "dgl.base": DglNames(public=_BASE, sources=("hopflow",), others=_SAME),

@@ -135,8 +135,8 @@ def _longer(frame: Frame, count: int, data: Mapping[str, Any] | None, what: str)
         for name in frame:
             if isinstance(frame.column(name), StoredColumn):
                 raise ValueError(
-                    f"{frame.what} column {name!r} is a {type(frame.column(name)).__name__}, to"
-                    " which no rows can be added; read it into a tensor, or delete it, first"
+                    f"{frame.what} column {name!r}: expected a tensor, to add rows to, got"
+                    f" {type(frame.column(name)).__name__}; read it into one, or delete it, first"
                 )
     given = dict(data or {})
     more = Frame(count, what, frame.device)
