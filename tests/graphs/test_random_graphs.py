@@ -46,7 +46,7 @@ def test_seeds():
 
 def test_every_set_of_pairs_is_as_likely():
     """Chi-square over the C(6, 2) = 15 sets of two pairs; 14 degrees of freedom, p = 1e-6."""
-    draws = 3000
+    draws = 750
     counts: Counter[tuple[tuple[int, int], ...]] = Counter()
     for _ in range(draws):
         ends = hf.rand_bipartite("a", "r", "b", 2, 3, 2).edges()

@@ -271,8 +271,6 @@ def from_scipy(lib: Any, world: World) -> Tensors:
     found: Tensors = {}
     for name, m in (("coo", matrix), ("csr", matrix.tocsr()), ("csc", matrix.tocsc())):
         g = lib.bipartite_from_scipy(m, "z", "e", "a", eweight_name="w")
-        if name == "csc":  # DGL gives it the weights of another order
-            del g.edata["w"]
         found |= {f"{name} {key}": x for key, x in in_order(g).items()}
     return found
 
