@@ -37,7 +37,7 @@ def test_the_record_is_of_these_cases(recorded):
     assert about["worlds"] == sums, "typed_worlds.py makes other graphs: run record_in_place.py"
     cases = [case for group in BY_GROUP.values() for case in group]
     assert {case.path for case in cases} == results.keys() | about["errors"].keys()
-    # DGL fails to add edges that need new nodes where no relation has the last type.
+    # DGL's copy of a graph lacks its last type of nodes if no relation has that.
     assert all("world 10, add_nodes, add_edges" in path for path in about["errors"])
 
 
