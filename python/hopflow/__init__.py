@@ -17,11 +17,14 @@ from hopflow import (
 )
 from hopflow.dataloading.plan import TrainingPlan, plan
 from hopflow.graphs.batch import batch, slice_batch, unbatch
+from hopflow.graphs.bipartite import bipartite_from_networkx, bipartite_from_scipy
 from hopflow.graphs.block import Block
+from hopflow.graphs.block_to_graph import block_to_graph
 from hopflow.graphs.create import create_block, graph, heterograph
 from hopflow.graphs.graph import Graph
 from hopflow.graphs.interop import from_networkx, from_pyg, from_scipy
 from hopflow.graphs.merge import merge
+from hopflow.graphs.random_graphs import rand_bipartite, rand_graph
 from hopflow.graphs.to_block import to_block
 from hopflow.messages.readout import (
     broadcast_edges,
@@ -47,8 +50,10 @@ from hopflow.structure.frame import EID, ETYPE, NID, NTYPE
 from hopflow.transforms.around import in_subgraph, out_subgraph
 from hopflow.transforms.by_type import edge_type_subgraph, node_type_subgraph
 from hopflow.transforms.casts import to_bfloat16, to_double, to_float, to_half
+from hopflow.transforms.compact import compact_graphs
 from hopflow.transforms.edges import add_reverse_edges, add_self_loop, remove_self_loop, reverse
 from hopflow.transforms.export import to_networkx, to_pyg
+from hopflow.transforms.growing import add_edges, add_nodes
 from hopflow.transforms.homogeneous import to_heterogeneous, to_homogeneous
 from hopflow.transforms.simple import to_bidirected, to_simple
 from hopflow.transforms.subgraph import (
@@ -70,11 +75,17 @@ __all__ = [
     "HopflowError",
     "TrainingPlan",
     "__version__",
+    "add_edges",
+    "add_nodes",
     "add_reverse_edges",
     "add_self_loop",
     "batch",
+    "bipartite_from_networkx",
+    "bipartite_from_scipy",
+    "block_to_graph",
     "broadcast_edges",
     "broadcast_nodes",
+    "compact_graphs",
     "create_block",
     "dataloading",
     "datasets",
@@ -101,6 +112,8 @@ __all__ = [
     "optim",
     "out_subgraph",
     "plan",
+    "rand_bipartite",
+    "rand_graph",
     "readout_edges",
     "readout_nodes",
     "remove_edges",

@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,10 @@ def under_dgl(results: str, cases: list[Case]) -> None:
                                 "errors": errors})  # fmt: skip
 
 
-def run_dgl(python: str, arguments: list[str], results: Path) -> None:
-    """Let DGL's interpreter compute every case."""
+def run_dgl(
+    python: str, arguments: list[str], results: Path, program: str | Path = __file__
+) -> None:
+    """Let DGL's interpreter compute every case of a program."""
     # The path that leads here to hopflow must not lead there.
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
     environment["OMP_NUM_THREADS"] = "1"  # as in record_typed.py
@@ -65,7 +67,7 @@ def run_dgl(python: str, arguments: list[str], results: Path) -> None:
         python,
         "-W",
         "ignore",
-        str(Path(__file__).resolve()),
+        str(Path(program).resolve()),
         "--under-dgl",
         str(results),
         *arguments,
@@ -87,9 +89,13 @@ def compare(cases: Iterable[Case], wanted: dict[str, Tensors], about: dict[str, 
     return report
 
 
-def main() -> None:
-    """Compare, or be DGL's side of it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(
+    all_cases: Callable[[Iterable[int], str], list[Case]] = all_cases,
+    program: str = __file__,
+    about: str = __doc__.splitlines()[0],
+) -> None:
+    """Compare, or be DGL's side of it: these cases, or those of another program."""
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--dgl", metavar="PYTHON", help="the interpreter that has DGL")
     parser.add_argument("--worlds", type=int, default=24, help="how many random graphs")
     parser.add_argument("--first", type=int, default=1000, help="the number of the first of them")
@@ -106,10 +112,10 @@ def main() -> None:
     arguments = ["--worlds", str(options.worlds), "--first", str(options.first)]
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.npz"
-        run_dgl(options.dgl, [*arguments, "--only", options.only], results)
-        wanted, about = load(results)
-    report = compare(cases, wanted, about)
-    print(f"DGL {about['dgl']} with torch {about['torch']}, here torch {torch.__version__}\n")
+        run_dgl(options.dgl, [*arguments, "--only", options.only], results, program)
+        wanted, dgl = load(results)
+    report = compare(cases, wanted, dgl)
+    print(f"DGL {dgl['dgl']} with torch {dgl['torch']}, here torch {torch.__version__}\n")
     sys.exit(0 if report.print(options.most) else 1)
 
 

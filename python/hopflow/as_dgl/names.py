@@ -188,6 +188,7 @@ _SAME = {
 }
 _FILES = "hopflow.as_dgl.files"
 _DATA_SOURCES = ("hopflow.as_dgl.data", "hopflow.as_dgl.graph_data", _FILES)
+_LAZY_FEATURES = "hopflow.dataloading.lazy_features"
 _TRANSFORM_OBJECTS = "hopflow.transforms.modules"
 _FUNCTIONAL = ("hopflow.functional", "hopflow.nn.functional", "hopflow.nn")
 
@@ -199,11 +200,19 @@ MODULES: dict[str, DglNames] = {
             **_SAME,
             "DGLGraph": "hopflow:Graph",
             "DGLHeteroGraph": "hopflow:Graph",
+            **{
+                f"set_{side}_lazy_features": f"{_LAZY_FEATURES}:set_{side}_lazy_features"
+                for side in ("node", "edge", "src", "dst")
+            },
         },
     ),
     "dgl.base": DglNames(public=_BASE, sources=("hopflow",), others=_SAME),
     "dgl.random": DglNames(public=["seed", "choice"], sources=("hopflow.sampling.random",)),
     "dgl.function": DglNames(public=_FUNCTION, sources=("hopflow.function",)),
+    "dgl.init": DglNames(
+        public=["base_initializer", "zero_initializer"],
+        sources=("hopflow.structure.initializers",),
+    ),
     "dgl.dataloading": DglNames(public=_DATALOADING, sources=("hopflow.dataloading",)),
     "dgl.dataloading.negative_sampler": DglNames(
         public=["GlobalUniform", "PerSourceUniform", "Uniform"],
@@ -218,7 +227,14 @@ MODULES: dict[str, DglNames] = {
     "dgl.ops": DglNames(public=_OPS, sources=_FUNCTIONAL),
     "dgl.optim": DglNames(public=["SparseAdagrad", "SparseAdam"], sources=("hopflow.optim",)),
     "dgl.sampling": DglNames(public=_SAMPLING, sources=("hopflow", "hopflow.sampling")),
-    "dgl.transforms": DglNames(public=_TRANSFORMS, sources=("hopflow", _TRANSFORM_OBJECTS)),
+    "dgl.transforms": DglNames(
+        public=_TRANSFORMS,
+        sources=("hopflow", _TRANSFORM_OBJECTS),
+        others={
+            "norm_by_dst": "hopflow.transforms.edges:norm_by_dst",
+            "to_simple_graph": "hopflow.transforms.simple:to_simple_graph",
+        },
+    ),
     "dgl.data": DglNames(public=_DATA, sources=_DATA_SOURCES),
     "dgl.data.utils": DglNames(public=_DATA_UTILS, sources=_DATA_SOURCES),
 }

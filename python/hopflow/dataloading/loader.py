@@ -48,6 +48,7 @@ from hopflow.dataloading.turns import Turns, agreed, gathered, this_rank
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
 from hopflow.sampling.edge_pools import EdgePools
+from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import resident
 
 # Coordinates of the key that shuffles an epoch: no batch has this number.
@@ -55,8 +56,8 @@ _SHUFFLE = -1
 # What a loader has for itself, made anew in a copy: epochs and their threads, the workers' memory,
 # what the loop was seen to read, locks on memory and what the GPU keeps.
 _NOT_COPIED = (
-    "_adopted", "_caches", "_pinned", "_pins", "_pins_batches", "_reads", "_running", "_scratch",
-    "_times",
+    "_adopted", "_adopted_edges", "_caches", "_pinned", "_pins", "_pins_batches", "_reads",
+    "_running", "_scratch", "_times",
 )  # fmt: skip
 
 
@@ -66,6 +67,10 @@ class DataLoader:
     Iterating yields ``(input_nodes, output_nodes, blocks)``. Every ``for`` loop is an epoch with an
     order and samples of its own, both drawn from ``torch.manual_seed``'s generator: the ids of a
     batch depend on (seed, epoch, batch) alone, not on workers or threads.
+
+    An epoch is one over the edges that the graph has when it begins, whatever is added to the graph
+    or removed from it meanwhile; the next epoch finds the graph as it is then. Columns that are set
+    on the graph are those of the batches from then on, until it is changed in place.
 
     A loader can be pickled and copied. The copy stands where the loader stands, with a generator of
     its own if there is one, and yields what the loader would yield from its next epoch on; epochs
@@ -303,7 +308,7 @@ class DataLoader:
 
     def _adopt(self, graph: Graph) -> None:
         """Prepare for batches of a graph; another one may be put in the old one's place."""
-        self._adopted = graph
+        self._adopted, self._adopted_edges = graph, _edges_of(graph)
         self._scratch = ops.ScratchCache()  # as large as its graph
         self._pins: list[ops.Pin | None] = []
         if self._use_uva:
@@ -342,9 +347,11 @@ class DataLoader:
         self._resume = False
         turns = self._turns(self._position["batch"])
         self._end = turns.num_batches
-        if self.graph is not self._adopted:
+        if self.graph is not self._adopted or self._adopted_edges != _edges_of(self.graph):
             self.indices = self.indices  # they are numbered by the graph's sizes
             self._adopt(self.graph)
+        # Its edges are replaced, where it is changed in place: the epoch keeps those of now.
+        graph = self.graph.alias() if isinstance(self.graph, Graph) else self.graph
         self._reads.begin_epoch()
         epoch: RunningEpoch[Any]
         order = None
@@ -356,7 +363,7 @@ class DataLoader:
             order = torch.arange(len(self._indices)) if order is None else order
             order = self.graph.by_part(self._indices.ids, order, self.batch_size)
         plan = Plan(
-            graph=self.graph,
+            graph=graph,
             sampler=self.graph_sampler,
             device=self.device,
             indices=self._indices,
@@ -376,7 +383,7 @@ class DataLoader:
             )  # fmt: skip
             self._running.add(epoch)
             return epoch
-        edges = self._edges() if is_plain(plan) else None
+        edges = self._edges(graph) if is_plain(plan) else None
         # The kernel that samples all hops on a GPU knows one relation; others go one by one.
         if edges is not None and (edges.is_one_type or not self._samples_on_device):
             if self._samples_on_device:
@@ -398,9 +405,9 @@ class DataLoader:
         self._running.add(epoch)
         return epoch
 
-    def _edges(self) -> EdgePools:
+    def _edges(self, graph: Graph) -> EdgePools:
         """The edges that a built-in sampler draws from, where the epoch can reach them."""
-        edges = cast(NeighborSampler, self.graph_sampler).edges_of(self.graph)
+        edges = cast(NeighborSampler, self.graph_sampler).edges_of(graph)
         if self._use_uva:
             arrays, known = edges.arrays(), set(map(id, self._pinned))
             if any(id(x) not in known for x in arrays):
@@ -548,3 +555,10 @@ class DataLoader:
             f"DataLoader({len(self._indices)} seeds, batch_size={self.batch_size},"
             f" {len(self)} batches, {self.graph_sampler!r}, num_workers={self.num_workers})"
         )
+
+
+def _edges_of(graph: Graph | GraphInParts) -> list[weakref.ref[Adjacency]]:
+    """What tells whether a graph still has its edges; weak, as the loader need not keep them."""
+    if isinstance(graph, GraphInParts):
+        return []
+    return [weakref.ref(one.adjacency) for one in graph.relations.values()]

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from hopflow.messages import filters
 from hopflow.messages.passing import MessagePassing
 from hopflow.sampling import negatives, neighbors
 from hopflow.structure import batch_sizes
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import Frame
-from hopflow.transforms import around, by_type, edges, export, simple
+from hopflow.transforms import around, by_type, edges, export, in_place, matrices, simple
 from hopflow.transforms import subgraph as parts
 
 if TYPE_CHECKING:
@@ -81,12 +82,24 @@ class Graph(MessagePassing):
     remove_self_loop = edges.remove_self_loop
     to_simple = simple.to_simple
 
+    # --- changed in place ---
+
+    add_nodes = in_place.add_nodes
+    add_edges = in_place.add_edges
+    remove_nodes = in_place.remove_nodes
+    remove_edges = in_place.remove_edges
+
     # --- parts ---
 
     subgraph = parts.node_subgraph
     edge_subgraph = parts.edge_subgraph
     in_subgraph = around.in_subgraph
     out_subgraph = around.out_subgraph
+
+    # --- chosen by a function ---
+
+    filter_nodes = filters.filter_nodes
+    filter_edges = filters.filter_edges
 
     # --- drawn ---
 
@@ -109,6 +122,12 @@ class Graph(MessagePassing):
     # --- for other libraries ---
 
     to_networkx = export.to_networkx
+    adj = matrices.adj
+    adjacency_matrix = matrices.adj
+    adj_external = matrices.adj_external
+    adj_tensors = matrices.adj_tensors
+    inc = matrices.inc
+    incidence_matrix = matrices.inc
 
     def __repr__(self) -> str:
         if self._relations is None and self._src_frame is self._dst_frame:

@@ -128,18 +128,19 @@ def from_networkx(
     directed = relabeled if relabeled.is_directed() else relabeled.to_directed(as_view=False)
     listed = list(directed.edges(data=True))
     if edge_id_attr_name is not None:
-        listed = _by_edge_id(listed, edge_id_attr_name)
+        listed = by_edge_id(listed, edge_id_attr_name)
     ends = np.asarray([edge[:2] for edge in listed], dtype=np.int64).reshape(-1, 2)
     made = graph(ends.T, num_nodes=len(nodes), idtype=idtype, device=device)
     for name in node_attrs:
         rows = [relabeled.nodes[i] for i in range(len(nodes))]
-        made.ndata[name] = _column("node", name, rows).to(made.device)
+        made.ndata[name] = column_of("node", name, rows).to(made.device)
     for name in edge_attrs:
-        made.edata[name] = _column("edge", name, [edge[2] for edge in listed]).to(made.device)
+        made.edata[name] = column_of("edge", name, [edge[2] for edge in listed]).to(made.device)
     return made
 
 
-def _by_edge_id(listed: list[Any], name: str) -> list[Any]:
+def by_edge_id(listed: list[Any], name: str) -> list[Any]:
+    """networkx's edges with their attributes, in the order of the ids that one of these holds."""
     placed: list[Any] = [None] * len(listed)
     for edge in listed:
         if name not in edge[2]:
@@ -155,7 +156,8 @@ def _by_edge_id(listed: list[Any], name: str) -> list[Any]:
     return placed
 
 
-def _column(what: str, name: str, rows: Sequence[dict[str, Any]]) -> Tensor:
+def column_of(what: str, name: str, rows: Sequence[dict[str, Any]]) -> Tensor:
+    """An attribute of every node or edge as a column."""
     for i, row in enumerate(rows):
         if name not in row:
             raise ValueError(f"{what} {i} has no attribute {name!r}")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
+from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.ids import as_edge_ids, as_ids, as_node_ids
 from hopflow.structure.placement import Placement
 from hopflow.structure.types import Relation, is_one
@@ -85,6 +86,18 @@ class EdgeLookup(Placement):
         return self._schema.relations.index(self._schema.relation(etype))
 
     # --- nodes and edges ---
+
+    @property
+    def is_multigraph(self) -> bool:
+        """Whether edges are parallel: two of one relation with the same source and destination.
+
+        Sorts the edges, O(E log E), every time.
+
+        References
+        ----------
+        https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.is_multigraph.html
+        """
+        return any(_has_parallel(one._adjacency) for one in self.relations.values())
 
     def has_nodes(self, vid: Any, ntype: Any = None) -> Tensor | bool:
         """Whether each id is a node's, bool, shape [n], or a bool for a single id.
@@ -309,6 +322,13 @@ class EdgeLookup(Placement):
         keys, asked = keys[order], dst_numbers * wanted.shape[0] + src_numbers
         first = torch.searchsorted(keys, asked)
         return first, torch.searchsorted(keys, asked, right=True) - first, eids[order]
+
+
+def _has_parallel(adjacency: Adjacency) -> bool:
+    src, order = torch.sort(adjacency.indices, stable=True)
+    dst = adjacency.destinations()[order]
+    # Positions come by destination, row by row, so those of one source do too.
+    return bool(((src[1:] == src[:-1]) & (dst[1:] == dst[:-1])).any())
 
 
 def _require_form(form: str) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 import hopflow.ops as ops
+from hopflow.structure.initializers import Initializer, initial_rows
 from hopflow.structure.lazy_column import LazyColumn
 from hopflow.structure.stored_column import StoredColumn
 
@@ -29,6 +30,25 @@ Take: TypeAlias = Callable[[str, Column, Tensor], Tensor]
 """``take(name, column, ids)``: rows of another frame's column."""
 
 
+class Scheme(NamedTuple):
+    """What the rows of a column are.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of one row; ``()`` for a number.
+    dtype : torch.dtype
+        Of the column.
+
+    References
+    ----------
+    https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.node_attr_schemes.html
+    """
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
 class Frame(MutableMapping[str, Tensor]):
     """Named columns, one row a node or edge: what ``graph.ndata`` and its kin are.
 
@@ -45,7 +65,7 @@ class Frame(MutableMapping[str, Tensor]):
         for. A loader makes frames that its consumer may never look at.
     """
 
-    __slots__ = ("_device", "_made", "_make", "_num_rows", "_what")
+    __slots__ = ("_device", "_initializers", "_made", "_make", "_num_rows", "_what")
 
     def __init__(
         self,
@@ -57,6 +77,8 @@ class Frame(MutableMapping[str, Tensor]):
         self._num_rows, self._what, self._device = num_rows, what, device
         self._make: Callable[[], dict[str, Column]] | None = None
         self._made: dict[str, Column] = {}
+        # By column, None for all others. Frames share it: it is replaced, never altered.
+        self._initializers: dict[str | None, Initializer] | None = None
         # Asked this way round since torch.compile cannot trace callable().
         if isinstance(columns, dict):
             self._made = columns
@@ -149,6 +171,11 @@ class Frame(MutableMapping[str, Tensor]):
         return self._what
 
     @property
+    def device(self) -> torch.device:
+        """Where every column is."""
+        return self._device
+
+    @property
     def num_rows(self) -> int:
         """Rows that every column has."""
         return self._num_rows
@@ -169,13 +196,47 @@ class Frame(MutableMapping[str, Tensor]):
             parts.append(f"{key!r}: Scheme(shape={tuple(value.shape[1:])}, dtype={value.dtype})")
         return "{" + ", ".join(parts) + "}"
 
+    def scheme(self, key: str) -> Scheme:
+        """Shape of a row and dtype of a column; what waits to be gathered is not read for it."""
+        return _scheme(self.column(key))
+
     def copy(self) -> Frame:
         """A frame with the same columns; adding to one does not add to the other."""
-        return Frame(self._num_rows, self._what, self._device, dict(self._columns))
+        made = Frame(self._num_rows, self._what, self._device, dict(self._columns))
+        made._initializers = self._initializers
+        return made
 
     def without_columns(self) -> Frame:
         """A frame for the same rows, with no column yet."""
-        return Frame(self._num_rows, self._what, self._device)
+        made = Frame(self._num_rows, self._what, self._device)
+        made._initializers = self._initializers
+        return made
+
+    # --- rows that nobody has given ---
+
+    def set_initializer(self, initializer: Initializer, column: str | None = None) -> None:
+        """Let a function fill new rows of a column, or of every column that has none of its own."""
+        if not callable(initializer):
+            raise TypeError(f"initializer: expected a function, got {type(initializer).__name__}")
+        if column is not None and not isinstance(column, str):
+            raise TypeError(f"field: expected the name of a column, got {type(column).__name__}")
+        self._initializers = {**(self._initializers or {}), column: initializer}
+
+    def fill_as(self, other: Frame) -> Frame:
+        """This frame, with the initialisers of another."""
+        self._initializers = other._initializers
+        return self
+
+    def initial(self, key: str, like: Tensor, rows: slice) -> Tensor:
+        """Values for rows of a column that nobody has given: 0, or what the initialiser says.
+
+        ``like`` are other rows of it; the result has their dtype and device.
+        """
+        known = self._initializers or {}
+        initializer = known.get(key, known.get(None))
+        if initializer is None:
+            return like.new_zeros((rows.stop - rows.start, *like.shape[1:]))
+        return initial_rows(f"{self._what} column {key!r}", initializer, like, rows)
 
     def map(self, f: Callable[[Tensor], Tensor], device: torch.device) -> Frame:
         """A frame with ``f`` applied to every column, lazily to those not read yet."""
@@ -188,7 +249,7 @@ class Frame(MutableMapping[str, Tensor]):
             return f(column.read() if isinstance(column, LazyColumn) else column)
 
         columns = {key: apply(column) for key, column in self._columns.items()}
-        return Frame(self._num_rows, self._what, device, columns)
+        return Frame(self._num_rows, self._what, device, columns).fill_as(self)
 
     def snapshot(self) -> dict[str, Column]:
         """The columns as they are now, those not read yet unread."""
@@ -198,6 +259,16 @@ class Frame(MutableMapping[str, Tensor]):
 def read(column: Column) -> Tensor:
     """A column's tensor, computed now if it has not been yet."""
     return column.read() if isinstance(column, LazyColumn) else column
+
+
+def _scheme(column: Column) -> Scheme:
+    if isinstance(column, LazyColumn) and not column.is_read:
+        behind = column.behind if isinstance(column, (LazyRows, InheritedRows)) else None
+        if behind is not None:
+            return _scheme(behind)
+        column = column.read()
+    value = column if isinstance(column, (Tensor, StoredColumn)) else column.read()
+    return Scheme(tuple(value.shape[1:]), value.dtype)
 
 
 def resident(column: Column) -> list[Tensor]:
@@ -227,6 +298,11 @@ class LazyRows(LazyColumn):
         super().__init__(lambda: take_rows(name, column, ids))
         self.source: tuple[Column, Tensor] | None = (column, ids)
 
+    @property
+    def behind(self) -> Column | None:
+        """The column that rows are yet to be gathered from."""
+        return None if self.source is None else self.source[0]
+
     def read(self) -> Tensor:
         """The rows, gathered now if they have not been yet."""
         value = super().read()
@@ -254,6 +330,12 @@ class InheritedRows(LazyColumn):
         self._compute = partial(_taken, name, column, ids, take)
         self._value = None
         self.is_in_place = False
+
+    @property
+    def behind(self) -> Column | None:
+        """The column that rows are yet to be gathered from."""
+        compute = self._compute
+        return compute.args[1] if isinstance(compute, partial) else None
 
     def in_table(self) -> tuple[Tensor, Tensor] | None:
         """The column and the ids of the rows, if they are best left where they are until they are

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from hopflow.structure.adjacency import Adjacency
-from hopflow.structure.frame import Columns, Frame
+from hopflow.structure.frame import Columns, Frame, Scheme
 from hopflow.structure.ids import as_node_ids
-from hopflow.structure.relations import OF_SEVERAL, Relations
+from hopflow.structure.initializers import Initializer
+from hopflow.structure.relations import OF_EDGES, OF_SEVERAL, Relations
 from hopflow.structure.types import ALL, is_all, is_one
 from hopflow.structure.views import EdgeView, NodeView, TypedColumns
 
@@ -188,9 +189,31 @@ class GraphBase(Relations):
         frames = {name: one._edge_frame for name, one in self._relations.items()}
         return _columns(frames, "edge")
 
+    def node_attr_schemes(self, ntype: Any = None) -> dict[str, Scheme]:
+        """Shape of a row and dtype of each node column, by name; nothing is read for it.
+
+        References
+        ----------
+        https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.node_attr_schemes.html
+        """
+        frame = self.node_frame(ntype)
+        return {key: frame.scheme(key) for key in frame}
+
+    def edge_attr_schemes(self, etype: Any = None) -> dict[str, Scheme]:
+        """As :meth:`node_attr_schemes`, of edge columns.
+
+        References
+        ----------
+        https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.edge_attr_schemes.html
+        """
+        frame = self.relation(etype)._edge_frame
+        return {key: frame.scheme(key) for key in frame}
+
     @contextmanager
     def local_scope(self) -> Iterator[None]:
-        """Columns set or deleted inside are forgotten at the end; in-place changes are not."""
+        """Columns set or deleted inside are forgotten at the end, nodes and edges added or removed
+        too; what is written into a column's memory is not."""
+        outside = tuple(getattr(self, name) for name in OF_EDGES)
         if self._relations is not None:
             saved_types = {name: self.__dict__[name] for name in OF_SEVERAL}
             inside = self.with_frames(None, Frame.copy)
@@ -198,8 +221,11 @@ class GraphBase(Relations):
                 self.__dict__.update({name: inside.__dict__[name] for name in OF_SEVERAL})
                 yield
             finally:
+                if self._relations is not inside._relations:
+                    self.__dict__.update(zip(OF_EDGES, outside))
                 self.__dict__.update(saved_types)
             return
+        adjacency = self._adjacency
         saved = self._src_frame, self._dst_frame, self._edge_frame
         try:
             self._src_frame = saved[0].copy()
@@ -207,6 +233,9 @@ class GraphBase(Relations):
             self._edge_frame = saved[2].copy()
             yield
         finally:
+            if self._adjacency is not adjacency:  # it was changed in place
+                self._adjacency = adjacency
+                self.__dict__.update(zip(OF_EDGES, outside))
             self._src_frame, self._dst_frame, self._edge_frame = saved
 
     def local_var(self) -> Self:
@@ -216,6 +245,71 @@ class GraphBase(Relations):
     def clone(self) -> Self:
         """:meth:`local_var`: as in DGL, the columns' memory is shared."""
         return self.local_var()
+
+    # --- changes in place ---
+
+    def alias(self) -> Self:
+        """A graph with these very edges and columns, which keeps them when this one is changed in
+        place. Until then, a column set on either is there on both."""
+        graph = object.__new__(type(self))
+        graph.__dict__.update(self.__dict__)
+        return graph
+
+    def become(self, made: Self) -> None:
+        """Take over all that a graph is which was made of this one, of the same types.
+
+        How a graph is changed in place: adjacencies and frames are replaced, never altered.
+        Blocks, slices, copies and epochs that have the old ones keep them, and what is cached for
+        the old edges is not found for the new ones.
+
+        Raises
+        ------
+        ValueError
+            This is one relation in the table of a graph of several, whose other relations have the
+            same nodes.
+        """
+        if self._is_of_several:
+            raise ValueError(
+                "expected a graph by itself, got one relation of a graph of several types; change"
+                " that graph and give the type"
+            )
+        gone = self.__dict__.keys() - made.__dict__.keys()  # what cached properties computed
+        self.__dict__.update(made.__dict__)  # at once: other threads see the old or the new
+        for name in gone:
+            del self.__dict__[name]
+
+    def set_n_initializer(
+        self, initializer: Initializer, field: str | None = None, ntype: Any = None
+    ) -> None:
+        """Say what node columns get in rows that nobody has given: in those of nodes added, and of
+        a new column in those of nodes for which it is not set. 0 unless this says otherwise.
+
+        Parameters
+        ----------
+        initializer : callable
+            ``initializer(shape, dtype, device, rows)`` gives a tensor of this shape and dtype for
+            the nodes from ``rows.start`` to below ``rows.stop``.
+        field : str, optional
+            Of which column; by default of all that have no initialiser of their own.
+        ntype : str, optional
+            Of which nodes, where there are several types.
+
+        References
+        ----------
+        https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.set_n_initializer.html
+        """
+        self.node_frame(ntype).set_initializer(initializer, field)
+
+    def set_e_initializer(
+        self, initializer: Initializer, field: str | None = None, etype: Any = None
+    ) -> None:
+        """As :meth:`set_n_initializer`, for edge columns.
+
+        References
+        ----------
+        https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.set_e_initializer.html
+        """
+        self.relation(etype)._edge_frame.set_initializer(initializer, field)
 
     # --- graphs made of this one ---
 
@@ -235,7 +329,9 @@ class GraphBase(Relations):
         if self._relations is None:
             src = change(self._src_frame)
             is_same = self._dst_frame is self._src_frame
-            return copied(self, src, src if is_same else change(self._dst_frame))
+            made = copied(self, src, src if is_same else change(self._dst_frame))
+            made.__dict__.pop("_is_of_several", None)
+            return made
         graph = object.__new__(type(self))
         graph.__dict__.update(self.__dict__)
         sources = {name: change(frame) for name, frame in self._src_frames.items()}

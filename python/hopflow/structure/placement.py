@@ -106,6 +106,50 @@ class Placement(GraphBase):
         """The graph with int64 ids."""
         return self._as_idtype(torch.int64)
 
+    def astype(self, idtype: torch.dtype | None) -> Self:
+        """The graph with ids of this dtype, as :meth:`int` and :meth:`long`; itself for None.
+
+        References
+        ----------
+        https://www.dgl.ai/dgl_docs/api/python/dgl.DGLGraph.html
+        """
+        if idtype is None:
+            return self
+        if idtype not in (torch.int32, torch.int64):
+            raise TypeError(f"idtype: expected torch.int32 or torch.int64, got {idtype}")
+        return self._as_idtype(idtype)
+
+    def record_stream(self, stream: torch.cuda.Stream) -> Self:
+        """Keep the memory of the edges and columns from being reused before a stream is done.
+
+        For a graph that is used on another stream than the one it was made on, and let go of. Of
+        columns those that have been read.
+
+        Parameters
+        ----------
+        stream : torch.cuda.Stream
+            The stream that uses the graph.
+
+        Returns
+        -------
+        Graph
+            This one.
+
+        Raises
+        ------
+        HopflowError
+            The graph is not on a GPU.
+
+        References
+        ----------
+        https://www.dgl.ai/dgl_docs/generated/dgl.DGLGraph.record_stream.html
+        """
+        if self.device.type != "cuda":
+            raise ops.HopflowError(f"record_stream: the graph is on {self.device}, expected a GPU")
+        for x in self._tensors():
+            x.record_stream(stream)
+        return self
+
     def formats(self, formats: Any = None) -> Any:
         """Accepted for DGL's sake and without effect: hopflow makes the forms that it needs.
 

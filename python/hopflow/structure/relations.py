@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # What only a graph of one relation has, and what only one of several types has.
 OF_ONE = ("_adjacency", "_src_frame", "_dst_frame", "_edge_frame")
 OF_SEVERAL = ("_src_frames", "_dst_frames", "_relations")
+# What goes with the edges beside these.
+OF_EDGES = ("_idtype", "_pins", "_batch_num_nodes", "_batch_num_edges")
 
 
 class Relations:
@@ -36,6 +38,7 @@ class Relations:
     # Of a graph made of several: nodes and edges of each, int64 (structure/batch_sizes.py).
     _batch_num_nodes: dict[str, Tensor] | None = None
     _batch_num_edges: dict[Relation, Tensor] | None = None
+    _is_of_several = False  # whether this is in the table of a graph of several types
     _schema: Schema = ONE_TYPE
     _idtype: torch.dtype
     # OF_ONE
@@ -94,6 +97,8 @@ class Relations:
         first = made[schema.relations[0]]
         if first._schema == schema:
             return first
+        for one in made.values():
+            one._is_of_several = True
         graph = cls._shell(like)
         graph._schema, graph._relations, graph._idtype = schema, made, idtype
         graph._src_frames = dict(nodes)
@@ -117,6 +122,7 @@ class Relations:
         graph._pins = ()
         # Other nodes or edges: what becomes of the graphs of a batch is for the caller to say.
         graph._batch_num_nodes = graph._batch_num_edges = None
+        graph.__dict__.pop("_is_of_several", None)
         return graph
 
     # --- types ---

@@ -63,7 +63,7 @@ def write_rows(frame: Frame, ids: Tensor | None, columns: Columns) -> None:
         The rows, int64; None for all of them. Of a row given twice the last value stays.
     columns : mapping
         One row for each of ``ids``. Other rows of a column keep their values; those of a new column
-        are 0.
+        are 0, or what the frame's initialiser gives.
 
     Raises
     ------
@@ -89,8 +89,8 @@ def write_rows(frame: Frame, ids: Tensor | None, columns: Columns) -> None:
         if isinstance(stored, StoredColumn):
             stored.write(ids, value)
             continue
-        shape = (frame.num_rows, *value.shape[1:])
-        old = frame[name] if name in frame else value.new_zeros(shape)
+        every = slice(0, frame.num_rows)
+        old = frame[name] if name in frame else frame.initial(name, value, every)
         frame[name] = old.index_copy(0, at, value if last is None else value[last])
 
 

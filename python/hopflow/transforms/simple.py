@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -74,6 +75,13 @@ def to_simple(
     if not writeback_mapping:
         return made
     return made, mappings if len(mappings) > 1 else next(iter(mappings.values()))
+
+
+def to_simple_graph(g: GraphT) -> GraphT:
+    """The old name of :func:`to_simple`, with a warning."""
+    warnings.warn("to_simple_graph is the old name of to_simple", FutureWarning, stacklevel=2)
+    made: GraphT = to_simple(g)
+    return made
 
 
 def _simple(

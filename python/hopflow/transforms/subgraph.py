@@ -326,7 +326,10 @@ def parts_of(
             Adjacency.from_coo(src, dst, num_src, num_dst),
             rows_of(columns, eids, eid, graph.idtype),
         )
-    return type(graph).of_types(graph.schema, frames, parts, graph.idtype, like=graph)
+    made = type(graph).of_types(graph.schema, frames, parts, graph.idtype, like=graph)
+    for relation, one in made.relations.items():
+        one.edge_frame.fill_as(graph.relation(relation).edge_frame)
+    return made
 
 
 def _frames_of(
@@ -340,5 +343,6 @@ def _frames_of(
             continue
         nid = NID if store_ids else None
         columns = rows_of(frame.snapshot(), kept[ntype], nid, graph.idtype)
-        frames[ntype] = Frame(kept[ntype].shape[0], node_name(ntype), graph.device, columns)
+        rows = Frame(kept[ntype].shape[0], node_name(ntype), graph.device, columns)
+        frames[ntype] = rows.fill_as(frame)
     return frames
