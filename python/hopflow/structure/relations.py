@@ -123,6 +123,8 @@ class Relations:
         # Other nodes or edges: what becomes of the graphs of a batch is for the caller to say.
         graph._batch_num_nodes = graph._batch_num_edges = None
         graph.__dict__.pop("_is_of_several", None)
+        if not cls.is_block:
+            graph.__dict__.pop("seed_inverse", None)  # of other nodes
         return graph
 
     # --- types ---
