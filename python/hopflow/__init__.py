@@ -12,6 +12,7 @@ from hopflow import (
     nn,
     ops,  # first: loads torch and the native module in the right order
     storage,
+    transforms,
     udf,
 )
 from hopflow.dataloading.plan import TrainingPlan, plan
@@ -27,9 +28,28 @@ from hopflow.structure.frame import EID, ETYPE, NID, NTYPE
 from hopflow.transforms.around import in_subgraph, out_subgraph
 from hopflow.transforms.by_type import edge_type_subgraph, node_type_subgraph
 from hopflow.transforms.casts import to_bfloat16, to_double, to_float, to_half
+from hopflow.transforms.distances import double_radius_node_labeling, shortest_dist
 from hopflow.transforms.edges import add_reverse_edges, add_self_loop, remove_self_loop, reverse
 from hopflow.transforms.export import to_networkx, to_pyg
 from hopflow.transforms.homogeneous import to_heterogeneous, to_homogeneous
+from hopflow.transforms.homophily import (
+    adjusted_homophily,
+    edge_homophily,
+    edge_label_informativeness,
+    linkx_homophily,
+    node_homophily,
+    node_label_informativeness,
+)
+from hopflow.transforms.khop import khop_adj, khop_graph, metapath_reachable_graph
+from hopflow.transforms.line_graphs import line_graph
+from hopflow.transforms.positional import (
+    lap_pe,
+    laplacian_lambda_max,
+    laplacian_pe,
+    random_walk_pe,
+    svd_pe,
+)
+from hopflow.transforms.products import adj_product_graph, adj_sum_graph
 from hopflow.transforms.simple import to_bidirected, to_simple
 from hopflow.transforms.subgraph import (
     edge_subgraph,
@@ -52,9 +72,15 @@ __all__ = [
     "__version__",
     "add_reverse_edges",
     "add_self_loop",
+    "adj_product_graph",
+    "adj_sum_graph",
+    "adjusted_homophily",
     "create_block",
     "dataloading",
     "datasets",
+    "double_radius_node_labeling",
+    "edge_homophily",
+    "edge_label_informativeness",
     "edge_subgraph",
     "edge_type_subgraph",
     "from_networkx",
@@ -65,19 +91,32 @@ __all__ = [
     "graph",
     "heterograph",
     "in_subgraph",
+    "khop_adj",
+    "khop_graph",
+    "lap_pe",
+    "laplacian_lambda_max",
+    "laplacian_pe",
+    "line_graph",
+    "linkx_homophily",
+    "metapath_reachable_graph",
     "nn",
+    "node_homophily",
+    "node_label_informativeness",
     "node_subgraph",
     "node_type_subgraph",
     "ops",
     "out_subgraph",
     "plan",
+    "random_walk_pe",
     "remove_edges",
     "remove_nodes",
     "remove_self_loop",
     "reverse",
     "sample_neighbors",
     "seed",
+    "shortest_dist",
     "storage",
+    "svd_pe",
     "to_bfloat16",
     "to_bidirected",
     "to_block",
@@ -89,5 +128,6 @@ __all__ = [
     "to_networkx",
     "to_pyg",
     "to_simple",
+    "transforms",
     "udf",
 ]

@@ -182,7 +182,7 @@ _SAME = {
     "is_all": "hopflow.structure.types:is_all",
 }
 _FILES = "hopflow.as_dgl.files"
-_TRANSFORM_OBJECTS = "hopflow.transforms.modules"
+_TRANSFORM_OBJECTS = "hopflow.transforms"
 _FUNCTIONAL = ("hopflow.functional", "hopflow.nn.functional", "hopflow.nn")
 
 MODULES: dict[str, DglNames] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hopflow.messages.passing import MessagePassing
 from hopflow.sampling import negatives, neighbors
-from hopflow.transforms import around, by_type, edges, export, simple
+from hopflow.transforms import around, by_type, edges, export, line_graphs, simple
 from hopflow.transforms import subgraph as parts
 
 
@@ -57,6 +57,7 @@ class Graph(MessagePassing):
     add_self_loop = edges.add_self_loop
     remove_self_loop = edges.remove_self_loop
     to_simple = simple.to_simple
+    line_graph = line_graphs.line_graph
 
     # --- parts ---
 
