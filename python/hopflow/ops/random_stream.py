@@ -97,8 +97,7 @@ def uniform(key: int, count: int, device: torch.device) -> Tensor:
     x = (x ^ _shifted(x, 30)) * _signed(0xBF58476D1CE4E5B9)
     x = (x ^ _shifted(x, 27)) * _signed(0x94D049BB133111EB)
     x = x ^ _shifted(x, 31)
-    made: Tensor = _shifted(x, 11).double() * 2.0**-53
-    return made
+    return _shifted(x, 11).double() * 2.0**-53
 
 
 def _signed(value: int) -> int:
@@ -109,4 +108,4 @@ def _signed(value: int) -> int:
 
 def _shifted(x: Tensor, bits: int) -> Tensor:
     """Bits of an int64 moved to the right, zeros coming in from the left."""
-    return (x >> bits) & (2 ** (64 - bits) - 1)
+    return torch.bitwise_and(x >> bits, 2 ** (64 - bits) - 1)

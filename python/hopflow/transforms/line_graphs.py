@@ -16,15 +16,15 @@ from hopflow.transforms.modules import BaseTransform
 def line_graph(g: GraphT, backtracking: bool = True, shared: bool = False) -> GraphT:
     """The graph whose nodes are the edges of ``g``, with an edge where one follows another.
 
-    Edge ``(u, v)`` leads to every edge ``(v, w)``. There are as many edges as the products of in-
-    and out-degrees add up to.
+    Edge ``(u, v)`` leads to every edge ``(v, w)`` but itself. There are about as many edges as the
+    products of in- and out-degrees add up to.
 
     Parameters
     ----------
     g : Graph
         A graph of one node type and one edge type.
     backtracking : bool
-        Whether ``(u, v)`` leads to ``(v, u)``, and so a self-loop to itself.
+        Whether ``(u, v)`` leads to ``(v, u)``.
     shared : bool
         Take the edge columns of ``g`` as node columns; their memory is shared.
 
@@ -41,9 +41,8 @@ def line_graph(g: GraphT, backtracking: bool = True, shared: bool = False) -> Gr
     g = require_graph(g, one_type=True)
     src, dst = ends_of(g)
     first, second = followers(dst, src, g.num_nodes())
-    if not backtracking:
-        onwards = src[first] != dst[second]
-        first, second = first[onwards], second[onwards]
+    onwards = first != second if backtracking else src[first] != dst[second]
+    first, second = first[onwards], second[onwards]
     count = g.num_edges()
     adjacency = Adjacency.from_coo(first, second, count, count)
     ntype, relation = ONE_TYPE.ntypes[0], ONE_TYPE.relations[0]
