@@ -72,7 +72,8 @@ def lap_pe(
     if found:
         matrix = _normalized(g, "lap_pe")
         _require_symmetric(matrix)
-        most, all_vectors = smallest_eigenpairs(matrix, found + 1, "lap_pe")
+        of_zero = _of_components(g, matrix, found + 1)
+        most, all_vectors = smallest_eigenpairs(matrix, found + 1, of_zero, "lap_pe")
         values[:found], vectors[:, :found] = most[1:], all_vectors[:, 1:]
     encoding = torch.from_numpy(vectors).to(g.device)
     encoding[:, :found] *= _signs(found, g.device)
@@ -125,6 +126,24 @@ def _normalized(g: GraphBase, what: str) -> Any:
     degrees = g.adjacency.in_degrees().cpu().numpy()
     norm = sparse.diags(np.maximum(degrees, 1).astype(np.float64) ** -0.5)
     return (norm @ to_csr(g, what) @ norm).tocsr()
+
+
+def _of_components(g: GraphBase, matrix: Any, most: int) -> Any:
+    """Eigenvectors of eigenvalue 0: one for each connected component that has edges.
+
+    A component's holds the roots of its nodes' degrees. float64, shape [N, at most ``most``].
+    """
+    csgraph = require_library("scipy.sparse.csgraph", "scipy", "lap_pe")
+    count, component = csgraph.connected_components(matrix, directed=False)
+    root = np.sqrt(g.adjacency.in_degrees().cpu().numpy().astype(np.float64))
+    norm = np.sqrt(np.bincount(component, weights=root**2, minlength=count))
+    with_edges = np.nonzero(norm)[0][:most]
+    column = np.full(count, -1)
+    column[with_edges] = np.arange(len(with_edges))
+    rows = np.nonzero(column[component] >= 0)[0]
+    vectors = np.zeros((len(component), len(with_edges)))
+    vectors[rows, column[component[rows]]] = root[rows] / norm[component[rows]]
+    return vectors
 
 
 def _is_symmetric(matrix: Any) -> bool:
