@@ -91,7 +91,9 @@ def test_lap_pe_padding_and_signs():
 
 def test_lap_pe_refuses():
     g = undirected(12)
-    with pytest.raises(ValueError, match=r"k: expected fewer eigenvectors than the 12 nodes, got 12"):
+    with pytest.raises(
+        ValueError, match=r"k: expected fewer eigenvectors than the 12 nodes, got 12"
+    ):
         hf.lap_pe(g, 12)
     with pytest.raises(ValueError, match="k: expected a positive number, got 0"):
         hf.lap_pe(g, 0)

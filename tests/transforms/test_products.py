@@ -88,7 +88,7 @@ def test_refusals():
         hf.adj_product_graph(first, first, "w")
     with pytest.raises(TypeError, match=r"B: expected weights of torch.float64"):
         hf.adj_product_graph(first, single, "w")
-    with pytest.raises(KeyError, match="no .* column 'z'"):
+    with pytest.raises(KeyError, match=r"no .* column 'z'"):
         hf.adj_product_graph(first, second, "z")
     with pytest.raises(ValueError, match=r"graphs\[1\]: expected the types"):
         hf.adj_sum_graph([first, second], "w")
