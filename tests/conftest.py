@@ -60,7 +60,7 @@ def cuda() -> torch.device:
 def _seeded() -> Iterator[None]:
     """Every test starts from one random state and leaves the number of threads as it was."""
     torch.manual_seed(0)
-    hf.sampling.random._generator = None  # what hf.seed() of another test left
+    hf.ops.random_stream._generator = None  # what hf.seed() of another test left
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)

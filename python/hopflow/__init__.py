@@ -13,6 +13,7 @@ from hopflow import (
     ops,  # first: loads torch and the native module in the right order
     optim,
     storage,
+    transforms,
     udf,
 )
 from hopflow.dataloading.plan import TrainingPlan, plan
@@ -51,10 +52,29 @@ from hopflow.transforms.around import in_subgraph, out_subgraph
 from hopflow.transforms.by_type import edge_type_subgraph, node_type_subgraph
 from hopflow.transforms.casts import to_bfloat16, to_double, to_float, to_half
 from hopflow.transforms.compact import compact_graphs
+from hopflow.transforms.distances import double_radius_node_labeling, shortest_dist
 from hopflow.transforms.edges import add_reverse_edges, add_self_loop, remove_self_loop, reverse
 from hopflow.transforms.export import to_networkx, to_pyg
 from hopflow.transforms.growing import add_edges, add_nodes
 from hopflow.transforms.homogeneous import to_heterogeneous, to_homogeneous
+from hopflow.transforms.homophily import (
+    adjusted_homophily,
+    edge_homophily,
+    edge_label_informativeness,
+    linkx_homophily,
+    node_homophily,
+    node_label_informativeness,
+)
+from hopflow.transforms.khop import khop_adj, khop_graph, metapath_reachable_graph
+from hopflow.transforms.line_graphs import line_graph
+from hopflow.transforms.positional import (
+    lap_pe,
+    laplacian_lambda_max,
+    laplacian_pe,
+    random_walk_pe,
+    svd_pe,
+)
+from hopflow.transforms.products import adj_product_graph, adj_sum_graph
 from hopflow.transforms.simple import to_bidirected, to_simple
 from hopflow.transforms.subgraph import (
     edge_subgraph,
@@ -79,6 +99,9 @@ __all__ = [
     "add_nodes",
     "add_reverse_edges",
     "add_self_loop",
+    "adj_product_graph",
+    "adj_sum_graph",
+    "adjusted_homophily",
     "batch",
     "bipartite_from_networkx",
     "bipartite_from_scipy",
@@ -89,6 +112,9 @@ __all__ = [
     "create_block",
     "dataloading",
     "datasets",
+    "double_radius_node_labeling",
+    "edge_homophily",
+    "edge_label_informativeness",
     "edge_subgraph",
     "edge_type_subgraph",
     "from_networkx",
@@ -99,13 +125,23 @@ __all__ = [
     "graph",
     "heterograph",
     "in_subgraph",
+    "khop_adj",
+    "khop_graph",
+    "lap_pe",
+    "laplacian_lambda_max",
+    "laplacian_pe",
+    "line_graph",
+    "linkx_homophily",
     "max_edges",
     "max_nodes",
     "mean_edges",
     "mean_nodes",
     "merge",
+    "metapath_reachable_graph",
     "metis_partition_assignment",
     "nn",
+    "node_homophily",
+    "node_label_informativeness",
     "node_subgraph",
     "node_type_subgraph",
     "ops",
@@ -114,6 +150,7 @@ __all__ = [
     "plan",
     "rand_bipartite",
     "rand_graph",
+    "random_walk_pe",
     "readout_edges",
     "readout_nodes",
     "remove_edges",
@@ -122,12 +159,14 @@ __all__ = [
     "reverse",
     "sample_neighbors",
     "seed",
+    "shortest_dist",
     "slice_batch",
     "softmax_edges",
     "softmax_nodes",
     "storage",
     "sum_edges",
     "sum_nodes",
+    "svd_pe",
     "to_bfloat16",
     "to_bidirected",
     "to_block",
@@ -141,6 +180,7 @@ __all__ = [
     "to_simple",
     "topk_edges",
     "topk_nodes",
+    "transforms",
     "udf",
     "unbatch",
 ]

@@ -13,15 +13,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import hopflow as hf
 import hopflow.function as fn
-from hopflow.sampling import random as rng
+from hopflow.ops import random_stream
 
 
 @pytest.fixture(autouse=True)
 def _stream_of_torch() -> Iterator[None]:
     """hf.seed is for good; the tests after these draw from torch's generator again."""
-    before = rng._generator
+    before = random_stream._generator
     yield
-    rng._generator = before
+    random_stream._generator = before
 
 
 def pairs(graph: hf.Graph) -> list[tuple[int, int]]:

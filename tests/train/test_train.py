@@ -230,7 +230,7 @@ def test_the_random_stream_is_the_runs_own(dataset):
         assert results(second.run().history) == expected
         assert torch.equal(torch.get_rng_state(), before)
     finally:
-        hf.sampling.random._generator = None
+        hf.ops.random_stream._generator = None
 
 
 def test_the_data_set_stays_as_it_was(dataset):

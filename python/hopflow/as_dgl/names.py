@@ -189,7 +189,7 @@ _SAME = {
 _FILES = "hopflow.as_dgl.files"
 _DATA_SOURCES = ("hopflow.as_dgl.data", "hopflow.as_dgl.graph_data", _FILES)
 _LAZY_FEATURES = "hopflow.dataloading.lazy_features"
-_TRANSFORM_OBJECTS = "hopflow.transforms.modules"
+_TRANSFORM_OBJECTS = "hopflow.transforms"
 _FUNCTIONAL = ("hopflow.functional", "hopflow.nn.functional", "hopflow.nn")
 
 MODULES: dict[str, DglNames] = {

@@ -13,7 +13,16 @@ from hopflow.sampling import negatives, neighbors
 from hopflow.structure import batch_sizes
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import Frame
-from hopflow.transforms import around, by_type, edges, export, in_place, matrices, simple
+from hopflow.transforms import (
+    around,
+    by_type,
+    edges,
+    export,
+    in_place,
+    line_graphs,
+    matrices,
+    simple,
+)
 from hopflow.transforms import subgraph as parts
 
 if TYPE_CHECKING:
@@ -81,6 +90,7 @@ class Graph(MessagePassing):
     add_self_loop = edges.add_self_loop
     remove_self_loop = edges.remove_self_loop
     to_simple = simple.to_simple
+    line_graph = line_graphs.line_graph
 
     # --- changed in place ---
 

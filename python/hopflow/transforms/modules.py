@@ -138,7 +138,7 @@ class AddReverse(BaseTransform):
             columns[relation].update(own)
             if self.copy_edata:
                 columns.setdefault(reverse, {}).update(own)
-        return _with_relations(g, {name: (edges[name], columns.get(name)) for name in edges})
+        return with_relations(g, {name: (edges[name], columns.get(name)) for name in edges})
 
     def _twice(self, column: Tensor) -> Tensor:
         return torch.cat([column, column if self.copy_edata else torch.zeros_like(column)])
@@ -254,7 +254,7 @@ class AddSelfLoop(BaseTransform):
             nodes = torch.arange(count, device=g.device)
             loops = Adjacency.from_coo(nodes, nodes, count, count)
             parts.setdefault((ntype, "self", ntype), (loops, None))
-        return _with_relations(g, parts)
+        return with_relations(g, parts)
 
 
 class RemoveSelfLoop(BaseTransform):
@@ -295,7 +295,7 @@ def _require_edges(g: GraphT, relation: Relation, src: Tensor, dst: Tensor) -> N
         )
 
 
-def _with_relations(g: GraphT, parts: dict[Relation, tuple[Adjacency, Columns | None]]) -> GraphT:
+def with_relations(g: GraphT, parts: dict[Relation, tuple[Adjacency, Columns | None]]) -> GraphT:
     """The graph of these relations, in the order of their names, between the nodes of ``g``."""
     schema = Schema(sorted(g.schema.ntypes), sorted(parts))
     frames = {ntype: frame.copy() for ntype, frame in g.node_frames().items()}

@@ -96,13 +96,8 @@ def _simple(
                     f" got {str(g.edata[key].dtype).replace('torch.', '')}"
                 )
     src, dst = (x.long() for x in g.adjacency.coo())
-    # By destination, then stably by source: a product src * N + dst could overflow.
-    order = torch.argsort(dst, stable=True)
-    order = order[torch.argsort(src[order], stable=True)]
+    order, first = group_pairs(src, dst)
     src, dst = src[order], dst[order]
-    is_first = torch.ones(src.shape[0], dtype=torch.bool, device=g.device)
-    is_first[1:] = (src[1:] != src[:-1]) | (dst[1:] != dst[:-1])
-    first = is_first.nonzero().squeeze(1)
     end = torch.full((1,), src.shape[0], dtype=torch.int64, device=g.device)
     indptr = torch.cat([first, end])
     made = with_edges(g, src[first], dst[first], copy_ndata=copy_ndata)
@@ -123,8 +118,25 @@ def _simple(
     if return_counts is not None:
         made.edata[return_counts] = indptr.diff()
     mapping = torch.empty_like(order)
-    mapping[order] = torch.cumsum(is_first, 0) - 1
+    mapping[order] = torch.repeat_interleave(indptr.diff())
     return made, mapping.to(g.idtype)
+
+
+def group_pairs(src: Tensor, dst: Tensor) -> tuple[Tensor, Tensor]:
+    """Sort pairs by source, then destination; equal ones stay in their order.
+
+    Returns
+    -------
+    order, first : Tensor
+        The pair at each place, int64, shape [E], and the places at which others than before begin.
+    """
+    # By destination, then stably by source: a product src * N + dst could overflow.
+    order = torch.argsort(dst, stable=True)
+    order = order[torch.argsort(src[order], stable=True)]
+    src, dst = src[order], dst[order]
+    is_first = torch.ones(src.shape[0], dtype=torch.bool, device=src.device)
+    is_first[1:] = (src[1:] != src[:-1]) | (dst[1:] != dst[:-1])
+    return order, is_first.nonzero().squeeze(1)
 
 
 def to_bidirected(g: GraphT, copy_ndata: bool = False, readonly: bool | None = None) -> GraphT:
