@@ -32,6 +32,7 @@ PYBIND11_MODULE(_native, module) {
   hopflow::BindOwners(module);
   hopflow::BindPartition(module);
   hopflow::BindSample(module);
+  hopflow::BindSampleTemporal(module);
   hopflow::BindSampleWeighted(module);
   hopflow::BindSddmm(module);
   hopflow::BindSddmmBinary(module);

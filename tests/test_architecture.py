@@ -175,7 +175,7 @@ ROOMS = [
     }
     | {"owners", "partition", "disk_rows", "add_to_sources"},
     {"blocks", "gatv2_scores", "sample_weighted", "sddmm", "sddmm_binary", "spmm_binary"},
-    {"loader"},
+    {"loader", "sample_temporal"},
     {""},  # module.cpp and cuda_stub.cpp, which know everything
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}

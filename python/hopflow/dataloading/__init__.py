@@ -5,6 +5,7 @@ from hopflow.dataloading.kept_rows import KeptRows, keep_expected_rows
 from hopflow.dataloading.loader import DataLoader
 from hopflow.dataloading.plan import TrainingPlan, plan
 from hopflow.dataloading.report import LoaderReport
+from hopflow.dataloading.samplers.audit_times import audit_times
 from hopflow.dataloading.samplers.edge_prediction import (
     EdgePredictionSampler,
     as_edge_prediction_sampler,
@@ -16,6 +17,8 @@ from hopflow.dataloading.samplers.neighbor_sampler import (
     NeighborSampler,
 )
 from hopflow.dataloading.samplers.sampler import BlockSampler, Sampler
+from hopflow.dataloading.samplers.temporal_edge_prediction import TemporalEdgePredictionSampler
+from hopflow.dataloading.samplers.temporal_neighbor_sampler import TemporalNeighborSampler
 
 __all__ = [
     "BlockSampler",
@@ -27,8 +30,11 @@ __all__ = [
     "MultiLayerNeighborSampler",
     "NeighborSampler",
     "Sampler",
+    "TemporalEdgePredictionSampler",
+    "TemporalNeighborSampler",
     "TrainingPlan",
     "as_edge_prediction_sampler",
+    "audit_times",
     "find_exclude_eids",
     "keep_expected_rows",
     "negative_sampler",

@@ -79,6 +79,14 @@ from hopflow.ops.relations import (
     relation_key,
 )
 from hopflow.ops.sample import sample_neighbors, sample_neighbors_reference, stream_key
+from hopflow.ops.sample_temporal import (
+    TEMPORAL_STRATEGIES,
+    RowTimes,
+    as_times,
+    sample_temporal,
+    sample_temporal_reference,
+    sort_row_times,
+)
 from hopflow.ops.sample_weighted import (
     RowWeights,
     row_weights,
@@ -109,6 +117,7 @@ __all__ = [
     "MOST_NODES",
     "READERS",
     "REDUCERS",
+    "TEMPORAL_STRATEGIES",
     "BatchLoader",
     "BatchTimes",
     "DiskRows",
@@ -124,6 +133,7 @@ __all__ = [
     "RelationHop",
     "RowCache",
     "RowSource",
+    "RowTimes",
     "RowWeights",
     "SampledBlocks",
     "SampledHop",
@@ -139,6 +149,7 @@ __all__ = [
     "add_to_sources",
     "add_to_sources_reference",
     "as_int",
+    "as_times",
     "best_reader",
     "cache_bytes",
     "cache_rows_within",
@@ -188,6 +199,8 @@ __all__ = [
     "sample_blocks_reference",
     "sample_neighbors",
     "sample_neighbors_reference",
+    "sample_temporal",
+    "sample_temporal_reference",
     "sample_typed_blocks",
     "sample_typed_blocks_reference",
     "sample_typed_blocks_with",
@@ -204,6 +217,7 @@ __all__ = [
     "set_num_threads",
     "set_pool_limit",
     "set_pool_pinned",
+    "sort_row_times",
     "split_by_owner",
     "split_by_owner_reference",
     "spmm",
