@@ -222,6 +222,7 @@ TIMED_WITH = {
     "edge_softmax": "attention",
     "gatv2_scores": "attention",
     "sddmm_binary": "attention",
+    "sample_temporal": "temporal",
 }
 
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 import hopflow._native as _native
-from hopflow.ops._place import check_indptr
 from hopflow.ops._shapes import (
     as_int,
     dtype_name,
@@ -91,11 +90,20 @@ def sort_row_times(indptr: Tensor, times: Tensor) -> RowTimes:
     """
     indptr, times = require_ids("indptr", indptr), as_times("times", times)
     require_same_device("times", times, "indptr", indptr)
-    check_indptr("indptr", indptr, times.numel())
+    _check_indptr(indptr, times.shape[0])
     rows = destinations(indptr, times.shape[0], torch.int64)
     by_time = times.argsort(stable=True)
     order = by_time[rows[by_time].argsort(stable=True)]
     return RowTimes(times[order], order)
+
+
+def _check_indptr(indptr: Tensor, num_edges: int) -> None:
+    """Raise unless this is the CSC index of so many edges."""
+    if indptr.dtype != torch.int64:
+        raise TypeError(f"indptr: expected int64, got {dtype_name(indptr.dtype)}")
+    is_index = indptr.shape[0] >= 1 and bool((indptr.diff() >= 0).all())
+    if not is_index or int(indptr[0]) != 0 or int(indptr[-1]) != num_edges:
+        raise ValueError(f"indptr: expected to rise from 0 to {num_edges}, the number of edges")
 
 
 def sample_temporal(
