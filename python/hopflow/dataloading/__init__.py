@@ -11,6 +11,7 @@ from hopflow.dataloading.samplers.edge_prediction import (
     as_edge_prediction_sampler,
     find_exclude_eids,
 )
+from hopflow.dataloading.samplers.layer_samplers import FastGCNSampler, LadiesSampler
 from hopflow.dataloading.samplers.neighbor_sampler import (
     MultiLayerFullNeighborSampler,
     MultiLayerNeighborSampler,
@@ -24,7 +25,9 @@ __all__ = [
     "BlockSampler",
     "DataLoader",
     "EdgePredictionSampler",
+    "FastGCNSampler",
     "KeptRows",
+    "LadiesSampler",
     "LoaderReport",
     "MultiLayerFullNeighborSampler",
     "MultiLayerNeighborSampler",

@@ -59,6 +59,7 @@ from hopflow.ops.encoded_rows import EncodedRows
 from hopflow.ops.gather import gather_rows, gather_rows_reference
 from hopflow.ops.gather_decoded import gather_decoded, gather_decoded_reference
 from hopflow.ops.gatv2_scores import gatv2_scores, gatv2_scores_reference
+from hopflow.ops.node_uniforms import node_uniforms, node_uniforms_reference
 from hopflow.ops.owners import (
     SplitIds,
     join_rows,
@@ -183,6 +184,8 @@ __all__ = [
     "made_to_last",
     "mark_csc",
     "mark_ids",
+    "node_uniforms",
+    "node_uniforms_reference",
     "num_threads",
     "number_hops",
     "on_cuda",

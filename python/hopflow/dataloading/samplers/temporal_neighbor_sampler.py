@@ -122,7 +122,7 @@ class TemporalNeighborSampler(BlockSampler):
         prefetch_edge_feats: Any = None,
     ) -> None:
         super().__init__(prefetch_node_feats, prefetch_labels, prefetch_edge_feats)
-        self.fanouts = checked_fanouts(fanouts)
+        self.fanouts = checked_fanouts("fanouts", fanouts)
         if edge_time is None and node_time is None:
             raise ValueError("edge_time, node_time: expected one of them at least, got neither")
         if temporal_strategy not in ops.TEMPORAL_STRATEGIES:
