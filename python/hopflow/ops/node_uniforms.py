@@ -35,8 +35,7 @@ def node_uniforms(ids: Tensor, *, key: int) -> Tensor:
     # int64 wraps around as the generator's unsigned integers do.
     base = _mixed((ids * _signed(0xD6E8FEB86659FD93) + _signed(_GAMMA)) ^ _signed(mixed_key))
     bits = _mixed(base + _signed(_GAMMA))
-    drawn: Tensor = _shifted(bits, 11).double() * 2.0**-53 + 2.0**-54
-    return drawn
+    return _shifted(bits, 11).double() * 2.0**-53 + 2.0**-54
 
 
 def _signed(x: int) -> int:
@@ -46,7 +45,8 @@ def _signed(x: int) -> int:
 
 def _shifted(x: Tensor, count: int) -> Tensor:
     """``x >> count`` of unsigned numbers."""
-    return (x >> count) & (2 ** (64 - count) - 1)
+    mask: int = 2 ** (64 - count) - 1
+    return (x >> count) & mask
 
 
 def _mixed(x: Tensor) -> Tensor:
