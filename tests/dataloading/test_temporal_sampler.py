@@ -253,6 +253,20 @@ def test_edges_are_seen_at_their_time(strict):
             assert bool((block.edata["t"] < limits).all())
 
 
+@pytest.mark.parametrize("num_pairs", [0, 1, 3, 8])
+def test_negative_pairs_of_any_number_have_times_of_edges(num_pairs):
+    g = graph()
+    ends = torch.arange(num_pairs)
+    sampler = as_edge_prediction_sampler(
+        TemporalNeighborSampler([2], "t"), negative_sampler=lambda g, edges: (ends, ends + 1)
+    )
+    _, pairs, negative, _ = sampler.sample(g, [5, 9])
+    times = [int(g.edata["t"][(5, 9)[i * 2 // num_pairs]]) for i in range(num_pairs)]
+    for own, nodes in zip(negative.edges(), (ends, ends + 1), strict=True):
+        assert pairs.ndata["seed_time"][own.long()].tolist() == times
+        assert torch.equal(pairs.ndata[hf.NID][own.long()], nodes)
+
+
 def test_a_seed_edge_may_have_another_time_than_its_own():
     g = graph()
     later = g.edata["t"] + 1000
@@ -404,11 +418,12 @@ def test_bad_arguments_are_refused():
     edges = as_edge_prediction_sampler(TemporalNeighborSampler([2], node_time="born"))
     with pytest.raises(ValueError, match="input_time: expected the times of edges"):
         edges.sample(g, [1])
-    edges = as_edge_prediction_sampler(
-        TemporalNeighborSampler([2], "t"), negative_sampler=lambda g, e: ([0, 1, 2], [1, 2, 3])
+    other = as_edge_prediction_sampler(
+        TemporalNeighborSampler([2], "t"),
+        negative_sampler=lambda g, edges: {"shown": ([0], [1])},
     )
-    with pytest.raises(ValueError, match="as many pairs for each of the 2 edges"):
-        edges.sample(g, [1, 2])
+    with pytest.raises(ValueError, match="pairs of types of which the batch has edges"):
+        other.sample(typed(), {"buys": [1, 2]})
     g.ndata["seed_time"] = torch.zeros(NUM_NODES)
     with pytest.raises(ValueError, match="'seed_time' is what blocks keep"):
         TemporalNeighborSampler([2], "t", input_time="asked").sample(g, [1])

@@ -31,9 +31,10 @@ class TemporalEdgePredictionSampler(EdgePredictionSampler):
     The ends of an edge, and of the negative pairs made for it, are seen at the edge's time:
     ``edge_time``, or ``input_time`` if that is given. Nodes of the pair graph are therefore pairs
     of a node and a time, like rows of blocks: their ids are in ``ndata[hopflow.NID]``, their times
-    in ``ndata["seed_time"]``. A negative sampler that makes ``k`` pairs for each of ``n`` edges
-    must return them edge by edge, ``k`` for the first, ``k`` for the second and so on, as those of
-    :mod:`hopflow.dataloading.negative_sampler` do.
+    in ``ndata["seed_time"]``. A negative sampler returns its pairs edge by edge, ``k`` for the
+    first, ``k`` for the second and so on, as those of :mod:`hopflow.dataloading.negative_sampler`
+    do: pair ``i`` of ``m`` has the time of edge ``floor(i * n / m)`` of ``n``. (Where it finds
+    fewer pairs, as ``GlobalUniform`` may, these are spread over the edges.)
     """
 
     sampler: TemporalNeighborSampler
@@ -45,7 +46,7 @@ class TemporalEdgePredictionSampler(EdgePredictionSampler):
         times = self.sampler.edge_times_of(g, edges)
         pairs = self._negative_pairs(g, edges, is_by_type)
         pair_times = {
-            relation: _repeated(relation, times.get(relation), ends[0].shape[0])
+            relation: _spread(relation, times.get(relation), ends[0].shape[0])
             for relation, ends in pairs.items()
         }
         none = torch.empty(0, dtype=torch.int64, device=g.device)
@@ -78,15 +79,16 @@ class TemporalEdgePredictionSampler(EdgePredictionSampler):
         return input_nodes, pair_graph, pairs_between(pair_graph, negative), blocks
 
 
-def _repeated(relation: Relation, times: Tensor | None, num_pairs: int) -> Tensor:
+def _spread(relation: Relation, times: Tensor | None, num_pairs: int) -> Tensor:
     """The times of negative pairs: those of the edges that they were made for."""
-    count = 0 if times is None else times.shape[0]
-    if times is None or (num_pairs and (count == 0 or num_pairs % count)):
+    num_edges = 0 if times is None else times.shape[0]
+    if times is None or (num_pairs and not num_edges):
         raise ValueError(
-            f"negative_sampler: expected as many pairs for each of the {count} edges of"
-            f" {relation!r}, so that they have these edges' times, got {num_pairs} in all"
+            f"negative_sampler: expected pairs of types of which the batch has edges, whose times"
+            f" they take, got {num_pairs} of {relation!r}"
         )
-    return times.repeat_interleave(num_pairs // count if count else 0)
+    of_edges = torch.arange(num_pairs, device=times.device) * num_edges // max(1, num_pairs)
+    return times[of_edges]
 
 
 class _Rows:
