@@ -34,6 +34,7 @@ PYBIND11_MODULE(_native, module) {
   hopflow::BindPartition(module);
   hopflow::BindRandomWalk(module);
   hopflow::BindSample(module);
+  hopflow::BindSampleTemporal(module);
   hopflow::BindSampleWeighted(module);
   hopflow::BindSddmm(module);
   hopflow::BindSddmmBinary(module);

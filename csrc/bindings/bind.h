@@ -35,6 +35,7 @@ void BindOwners(pybind11::module_& module);
 void BindPartition(pybind11::module_& module);
 void BindRandomWalk(pybind11::module_& module);
 void BindSample(pybind11::module_& module);
+void BindSampleTemporal(pybind11::module_& module);
 void BindSampleWeighted(pybind11::module_& module);
 void BindSddmm(pybind11::module_& module);
 void BindSddmmBinary(pybind11::module_& module);

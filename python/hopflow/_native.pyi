@@ -50,6 +50,35 @@ def sample_neighbors(
     out_neighbors: Tensor,
     out_eids: Tensor,
 ) -> None: ...
+def count_temporal(
+    indptr: Tensor,
+    times: Tensor,
+    seeds: Tensor,
+    seed_times: Tensor,
+    fanout: int,
+    replace: bool,
+    strict: bool,
+    excluded: Tensor | None,
+    out_indptr: Tensor,
+    out_excluded: Tensor,
+    out_eligible: Tensor,
+) -> int: ...
+def sample_temporal(
+    indptr: Tensor,
+    sums: Tensor | None,
+    weights: Tensor | None,
+    seeds: Tensor,
+    stamps: Tensor,
+    eligible: Tensor,
+    fanout: int,
+    replace: bool,
+    latest: bool,
+    key: int,
+    excluded: Tensor | None,
+    out_indptr: Tensor,
+    out_excluded: Tensor,
+    out_positions: Tensor,
+) -> None: ...
 def sum_rows(indptr: Tensor, weights: Tensor, sums: Tensor) -> None: ...
 def count_weighted(
     indptr: Tensor,

@@ -258,7 +258,7 @@ def test_every_case_is_declared_well():
         "add_to_sources", "attention", "blocks", "compact", "csc", "cuda", "disk_rows", "epoch",
         "first_layer", "gather", "gather_decoded", "growth", "limits", "loader", "overhead",
         "owners", "partition", "random_walk", "sample", "sample_weighted", "sddmm", "spmm",
-        "spmm_binary", "subgraphs",
+        "spmm_binary", "subgraphs", "temporal",
     }  # fmt: skip
     for _, case in found.values():
         assert case.what

@@ -197,11 +197,7 @@ def sample_weighted_reference(
     nodes = seeds if node_ids is None else node_ids
     for seed, node in zip(seeds.tolist(), nodes.tolist()):
         begin, end = int(indptr[seed]), int(indptr[seed + 1])
-        base = _fold_key(key & _MASK64, node)
-
-        def bits(draw: int, base: int = base) -> int:
-            return _mix64((base + (draw + 1) * 0x9E3779B97F4A7C15) & _MASK64)
-
+        bits = _sample_bits(_fold_key(key & _MASK64, node))
         left = [e for e in range(end - begin) if begin + e not in barred]
         if not left or fanout < 0 or (not replace and len(left) <= fanout):
             picks = left
@@ -214,6 +210,11 @@ def sample_weighted_reference(
         positions += [begin + pick for pick in picks]
         counts.append(len(picks))
     return torch.tensor(counts).cumsum(0), torch.tensor(positions, dtype=torch.int64)
+
+
+def _sample_bits(base: int) -> Callable[[int], int]:
+    """The draws of a node with this key."""
+    return lambda draw: _mix64((base + (draw + 1) * 0x9E3779B97F4A7C15) & _MASK64)
 
 
 def _pick_alike(

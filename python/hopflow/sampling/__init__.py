@@ -5,6 +5,7 @@ from hopflow.sampling.neighbors import sample_neighbors
 from hopflow.sampling.pinsage import PinSAGESampler, RandomWalkNeighborSampler
 from hopflow.sampling.random import seed
 from hopflow.sampling.random_walks import node2vec_random_walk, pack_traces, random_walk
+from hopflow.sampling.temporal_neighbors import temporal_sample_neighbors
 
 __all__ = [
     "PinSAGESampler",
@@ -15,4 +16,5 @@ __all__ = [
     "random_walk",
     "sample_neighbors",
     "seed",
+    "temporal_sample_neighbors",
 ]
