@@ -9,6 +9,7 @@
 #include "gather/gather.h"
 #include "gather_decoded/gather_decoded.h"
 #include "gatv2_scores/gatv2_scores.h"
+#include "labor/labor.h"
 #include "sample/sample.h"
 #include "sample_weighted/sample_weighted.h"
 #include "sddmm/sddmm.h"
@@ -165,6 +166,17 @@ I CountWeighted(I, I, const WeightedArgs<float>&, I*, I*, Workspace&) { NotBuilt
   }
 HOPFLOW_STUB(float)
 HOPFLOW_STUB(double)
+#undef HOPFLOW_STUB
+
+#define HOPFLOW_STUB(Id, W)                                     \
+  template <>                                                   \
+  LaborEdges SampleLabor(const LaborArgs<Id, W>&, Workspace&) { \
+    NotBuilt();                                                 \
+  }
+HOPFLOW_STUB(std::int32_t, float)
+HOPFLOW_STUB(std::int32_t, double)
+HOPFLOW_STUB(std::int64_t, float)
+HOPFLOW_STUB(std::int64_t, double)
 #undef HOPFLOW_STUB
 
 }  // namespace hopflow::cuda

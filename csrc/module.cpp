@@ -29,6 +29,7 @@ PYBIND11_MODULE(_native, module) {
   hopflow::BindGather(module);
   hopflow::BindGatherDecoded(module);
   hopflow::BindGatv2Scores(module);
+  hopflow::BindLabor(module);
   hopflow::BindOwners(module);
   hopflow::BindPartition(module);
   hopflow::BindSample(module);

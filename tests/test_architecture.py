@@ -170,6 +170,7 @@ ROOMS = [
         "compact",
         "check_ids",
         "edge_softmax",
+        "labor",
         "sample",
         "spmm",
     }

@@ -30,6 +30,7 @@ void BindEdgeSoftmax(pybind11::module_& module);
 void BindGather(pybind11::module_& module);
 void BindGatherDecoded(pybind11::module_& module);
 void BindGatv2Scores(pybind11::module_& module);
+void BindLabor(pybind11::module_& module);
 void BindOwners(pybind11::module_& module);
 void BindPartition(pybind11::module_& module);
 void BindSample(pybind11::module_& module);

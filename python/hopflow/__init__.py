@@ -19,6 +19,7 @@ from hopflow.graphs.block import Block
 from hopflow.graphs.create import create_block, graph, heterograph
 from hopflow.graphs.graph import Graph
 from hopflow.graphs.interop import from_networkx, from_pyg, from_scipy
+from hopflow.graphs.sample_block import sample_neighbors_fused
 from hopflow.graphs.to_block import to_block
 from hopflow.ops import HopflowError
 from hopflow.sampling.neighbors import sample_neighbors
@@ -37,6 +38,7 @@ from hopflow.transforms.subgraph import (
     remove_edges,
     remove_nodes,
 )
+from hopflow.transforms.tags import sort_csc_by_tag, sort_csr_by_tag
 
 __version__ = "0.1.0"
 
@@ -76,7 +78,10 @@ __all__ = [
     "remove_self_loop",
     "reverse",
     "sample_neighbors",
+    "sample_neighbors_fused",
     "seed",
+    "sort_csc_by_tag",
+    "sort_csr_by_tag",
     "storage",
     "to_bfloat16",
     "to_bidirected",

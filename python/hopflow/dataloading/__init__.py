@@ -10,23 +10,27 @@ from hopflow.dataloading.samplers.edge_prediction import (
     as_edge_prediction_sampler,
     find_exclude_eids,
 )
+from hopflow.dataloading.samplers.labor_sampler import LaborSampler
 from hopflow.dataloading.samplers.neighbor_sampler import (
     MultiLayerFullNeighborSampler,
     MultiLayerNeighborSampler,
     NeighborSampler,
 )
 from hopflow.dataloading.samplers.sampler import BlockSampler, Sampler
+from hopflow.dataloading.samplers.spot_target import SpotTarget
 
 __all__ = [
     "BlockSampler",
     "DataLoader",
     "EdgePredictionSampler",
     "KeptRows",
+    "LaborSampler",
     "LoaderReport",
     "MultiLayerFullNeighborSampler",
     "MultiLayerNeighborSampler",
     "NeighborSampler",
     "Sampler",
+    "SpotTarget",
     "TrainingPlan",
     "as_edge_prediction_sampler",
     "find_exclude_eids",

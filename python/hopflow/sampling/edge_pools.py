@@ -223,8 +223,8 @@ def edge_pool(
     TypeError, ValueError
         Not one number an edge, or a weight that is negative, infinite or NaN.
     """
-    weights = _edge_values(g, f"prob{what}", prob)
-    kept = _edge_values(g, f"mask{what}", mask)
+    weights = edge_values(g, f"prob{what}", prob)
+    kept = edge_values(g, f"mask{what}", mask)
     if weights is not None and weights.dtype == torch.bool:
         weights, kept = None, weights
     if kept is not None and kept.dtype not in (torch.bool, torch.uint8):
@@ -282,7 +282,7 @@ def _no_edges(g: GraphBase, edge_dir: str) -> EdgePool:
     return EdgePool(Adjacency(indptr, none, None, num_src, num_dst, none), g.num_edges())
 
 
-def _edge_values(g: GraphBase, name: str, value: object) -> Tensor | None:
+def edge_values(g: GraphBase, name: str, value: object) -> Tensor | None:
     """What says of each edge whether, or how likely, it is drawn: a column, or its name."""
     if value is None:
         return None
