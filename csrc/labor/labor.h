@@ -13,8 +13,9 @@
 // pi = 1 it is c_s = k / d, so that k edges are expected. A seed of d <= k edges keeps them all.
 //
 // pi_t is the edge's own a_t at first. A step of importance sampling replaces it by
-// max_s c_s pi_t over the seeds that t has edges to (infinite if one of them keeps all edges),
-// which lowers the expected number of distinct sources.
+// max_s c_s pi_t over the seeds that t has edges to, which lowers the expected number of distinct
+// sources. A seed of d <= k edges has the scale k / d there (of weights that sum to d), or what
+// makes all its edges certain if that is more.
 #pragma once
 
 #include <cstdint>

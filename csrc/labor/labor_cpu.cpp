@@ -232,20 +232,22 @@ class Sampler {
   void RaiseImportances(std::int64_t i, const Row<Id>& row,
                         const std::uint32_t* slots,  // [row.degree]
                         Scratch& scratch) const {
-    if (row.degree == 0 || args_.fanout == 0) return;
-    if (KeepsAll(row.degree)) {
-      constexpr double kCertain = std::numeric_limits<double>::infinity();
-      for (std::int64_t e = 0; e < row.degree; ++e) table_->Raise(slots[e], kCertain);
-      return;
-    }
-    if (num_steps_ == 0 && args_.weights == nullptr) {
-      const double p = static_cast<double>(args_.fanout) / static_cast<double>(row.degree);
-      for (std::int64_t e = 0; e < row.degree; ++e) table_->Raise(slots[e], p);
+    if (row.degree == 0 || args_.fanout <= 0) return;  // nobody draws
+    const auto k = static_cast<double>(args_.fanout), d = static_cast<double>(row.degree);
+    const bool is_first = num_steps_ == 0;
+    if (is_first && args_.weights == nullptr) {
+      for (std::int64_t e = 0; e < row.degree; ++e) table_->Raise(slots[e], k / d);
       return;
     }
     const double* const a = ScaledWeights(row, scratch);
     const double* const pi = Importances(i, row, a, scratch);
-    const double scale = ScaleOf(row, a, pi);
+    double scale;
+    if (KeepsAll(row.degree)) {
+      // As without weights, but so that all are certain.
+      scale = std::max(is_first ? k : k / d, 1 / *std::min_element(pi, pi + row.degree));
+    } else {
+      scale = ScaleOf(row, a, pi);
+    }
     for (std::int64_t e = 0; e < row.degree; ++e) table_->Raise(slots[e], scale * pi[e]);
   }
 

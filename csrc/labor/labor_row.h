@@ -8,7 +8,7 @@
 
 namespace hopflow {
 
-// The probability of an edge. Infinite scales and importances are certain (and 0 * inf, NaN, too).
+// The probability of an edge; infinite scales and importances are certain (0 * inf, NaN, too).
 HOPFLOW_HOST_DEVICE inline double Probability(double scale, double importance) {
   const double p = scale * importance;
   return p < 1 ? p : 1.0;

@@ -249,10 +249,15 @@ def labor_chances(
     for _ in range(steps):
         raised: dict[int, float] = {}
         for row, share in zip(rows, shares):
-            if is_all(row):
-                asked = [math.inf] * len(row)
-            elif fanout == 0:
+            if not row or fanout <= 0:
                 asked = [0.0] * len(row)
+            elif is_all(row) and importances is None and weights is None:
+                asked = [fanout / len(row)] * len(row)
+            elif is_all(row):
+                pi = share if importances is None else [importances[int(indices[p])] for p in row]
+                scale = float(fanout) if importances is None else fanout / len(row)
+                scale = max(scale, 1 / min(pi) if min(pi) > 0 else math.inf)
+                asked = [scale * x for x in pi]
             else:
                 scale, pi = scaled(row, share)
                 asked = [scale * x for x in pi]
