@@ -30,6 +30,7 @@ PYBIND11_MODULE(_native, module) {
   hopflow::BindGatherDecoded(module);
   hopflow::BindGatv2Scores(module);
   hopflow::BindInducedEdges(module);
+  hopflow::BindLabor(module);
   hopflow::BindOwners(module);
   hopflow::BindPartition(module);
   hopflow::BindRandomWalk(module);

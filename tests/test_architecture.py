@@ -172,6 +172,7 @@ ROOMS = [
         "compact",
         "check_ids",
         "edge_softmax",
+        "labor",
         "sample",
         "spmm",
     }

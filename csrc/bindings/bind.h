@@ -31,6 +31,7 @@ void BindGather(pybind11::module_& module);
 void BindGatherDecoded(pybind11::module_& module);
 void BindGatv2Scores(pybind11::module_& module);
 void BindInducedEdges(pybind11::module_& module);
+void BindLabor(pybind11::module_& module);
 void BindOwners(pybind11::module_& module);
 void BindPartition(pybind11::module_& module);
 void BindRandomWalk(pybind11::module_& module);

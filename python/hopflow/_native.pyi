@@ -1,7 +1,7 @@
 # Outputs are allocated by the caller (hopflow.ops) and written in place.
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
@@ -79,6 +79,20 @@ def sample_temporal(
     out_excluded: Tensor,
     out_positions: Tensor,
 ) -> None: ...
+def sample_labor(
+    indptr: Tensor,
+    indices: Tensor,
+    seeds: Tensor,
+    weights: Tensor | None,
+    excluded: Tensor | None,
+    num_src: int,
+    fanout: int,
+    importance: int,
+    normalize: bool,
+    key: int,
+    second_key: int,
+    share: float,
+) -> tuple[Any, ...]: ...
 def sum_rows(indptr: Tensor, weights: Tensor, sums: Tensor) -> None: ...
 def count_weighted(
     indptr: Tensor,

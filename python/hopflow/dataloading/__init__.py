@@ -13,6 +13,7 @@ from hopflow.dataloading.samplers.edge_prediction import (
     as_edge_prediction_sampler,
     find_exclude_eids,
 )
+from hopflow.dataloading.samplers.labor_sampler import LaborSampler
 from hopflow.dataloading.samplers.layer_samplers import FastGCNSampler, LadiesSampler
 from hopflow.dataloading.samplers.neighbor_sampler import (
     MultiLayerFullNeighborSampler,
@@ -22,6 +23,7 @@ from hopflow.dataloading.samplers.neighbor_sampler import (
 from hopflow.dataloading.samplers.saint import SAINTSampler
 from hopflow.dataloading.samplers.sampler import BlockSampler, Sampler
 from hopflow.dataloading.samplers.shadow import ShaDowKHopSampler
+from hopflow.dataloading.samplers.spot_target import SpotTarget
 from hopflow.dataloading.samplers.temporal_edge_prediction import TemporalEdgePredictionSampler
 from hopflow.dataloading.samplers.temporal_neighbor_sampler import TemporalNeighborSampler
 
@@ -34,6 +36,7 @@ __all__ = [
     "GraphCollator",
     "GraphDataLoader",
     "KeptRows",
+    "LaborSampler",
     "LadiesSampler",
     "LoaderReport",
     "MultiLayerFullNeighborSampler",
@@ -42,6 +45,7 @@ __all__ = [
     "SAINTSampler",
     "Sampler",
     "ShaDowKHopSampler",
+    "SpotTarget",
     "TemporalEdgePredictionSampler",
     "TemporalNeighborSampler",
     "TrainingPlan",

@@ -60,6 +60,12 @@ from hopflow.ops.gather import gather_rows, gather_rows_reference
 from hopflow.ops.gather_decoded import gather_decoded, gather_decoded_reference
 from hopflow.ops.gatv2_scores import gatv2_scores, gatv2_scores_reference
 from hopflow.ops.induced_edges import induced_edges, induced_edges_reference
+from hopflow.ops.labor import (
+    LaborEdges,
+    labor_chances,
+    sample_labor,
+    sample_labor_reference,
+)
 from hopflow.ops.node_uniforms import node_uniforms, node_uniforms_reference
 from hopflow.ops.owners import (
     SplitIds,
@@ -134,6 +140,7 @@ __all__ = [
     "Drawn",
     "EncodedRows",
     "HopflowError",
+    "LaborEdges",
     "LoadedBatch",
     "LoadedTypedBatch",
     "Pin",
@@ -192,6 +199,7 @@ __all__ = [
     "is_pinned",
     "join_rows",
     "join_rows_reference",
+    "labor_chances",
     "made_to_last",
     "mark_csc",
     "mark_ids",
@@ -215,6 +223,8 @@ __all__ = [
     "row_weights",
     "sample_blocks",
     "sample_blocks_reference",
+    "sample_labor",
+    "sample_labor_reference",
     "sample_neighbors",
     "sample_neighbors_reference",
     "sample_temporal",

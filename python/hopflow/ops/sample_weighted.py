@@ -82,6 +82,18 @@ def row_weights(indptr: Tensor, weights: Tensor) -> RowWeights:
     return RowWeights(sums, weights)
 
 
+def require_rising(name: str, positions: Tensor, num_edges: int) -> Tensor:
+    """Return positions of edges, or raise unless they rise strictly and are some of the graph's."""
+    if not bool((positions.diff() > 0).all()):
+        raise ValueError(f"{name}: expected strictly rising positions")
+    if positions.shape[0] and not 0 <= int(positions[0]) <= int(positions[-1]) < num_edges:
+        raise IndexError(
+            f"{name}: expected positions from 0 to {num_edges - 1}, got {int(positions[0])} to"
+            f" {int(positions[-1])}"
+        )
+    return positions
+
+
 def sample_weighted(
     indptr: Tensor,
     num_edges: int,
@@ -156,14 +168,7 @@ def sample_weighted(
     fanout, num_edges = as_int("fanout", fanout), as_int("num_edges", num_edges)
     excluded, node_ids = optional_ids("excluded", excluded), optional_ids("node_ids", node_ids)
     if excluded is not None:
-        excluded = excluded.long()
-        if not bool((excluded.diff() > 0).all()):
-            raise ValueError("excluded: expected strictly rising positions")
-        if excluded.shape[0] and not 0 <= int(excluded[0]) <= int(excluded[-1]) < num_edges:
-            raise IndexError(
-                f"excluded: expected positions from 0 to {num_edges - 1}, got {int(excluded[0])} to"
-                f" {int(excluded[-1])}"
-            )
+        excluded = require_rising("excluded", excluded.long(), num_edges)
     sums, values = (None, None) if weights is None else weights
     size, device = seeds.shape[0] + 1, seeds.device
     out_indptr = torch.empty(size, dtype=torch.int64, device=device)

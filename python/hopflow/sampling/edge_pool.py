@@ -245,7 +245,7 @@ def make_pool(
         ends = ends[::-1]
     weights, mask = None, None if mask is None else mask.bool()
     if prob is not None:
-        values = _as_weights(prob, what)
+        values = as_weights(prob, name=f"prob{what}", what="edge")
         weights = values if eids is None else values[eids.long()]
         mask = values > 0 if mask is None else mask & (values > 0)
     if mask is not None:
@@ -265,14 +265,17 @@ def make_pool(
     return EdgePool(chosen, num_edges, prepared)
 
 
-def _as_weights(prob: Tensor, what: str) -> Tensor:
-    """Weights in float32 if that holds them, else float64; a bad one raises a ValueError."""
-    is_narrow = prob.dtype in (torch.float32, torch.float16, torch.bfloat16)
-    values = prob.detach().to(torch.float32 if is_narrow else torch.float64)
-    is_bad = ~(values >= 0) | torch.isinf(values)
+def as_weights(values: Tensor, *, name: str, what: str) -> Tensor:
+    """Weights in float32 if that holds them, else float64; a bad one raises a ValueError.
+
+    ``name`` and ``what`` (of what each is) are for the message.
+    """
+    is_narrow = values.dtype in (torch.float32, torch.float16, torch.bfloat16)
+    weights = values.detach().to(torch.float32 if is_narrow else torch.float64)
+    is_bad = ~(weights >= 0) | torch.isinf(weights)
     if bool(is_bad.any()):
-        at = int(is_bad.nonzero()[0])
+        at = int(is_bad.nonzero()[0, 0])
         raise ValueError(
-            f"prob{what}: expected finite weights >= 0, got {float(values[at])} for edge {at}"
+            f"{name}: expected finite weights >= 0, got {float(weights[at])} for {what} {at}"
         )
-    return values
+    return weights
