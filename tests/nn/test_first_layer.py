@@ -50,7 +50,7 @@ def test_the_same_bits_and_gradients(num_workers, idtype, bias):
     assert used
 
 
-@pytest.mark.parametrize("aggregator", hf.nn.sage.AGGREGATORS)
+@pytest.mark.parametrize("aggregator", hf.nn.conv.sage.AGGREGATORS)
 @pytest.mark.parametrize("fanouts", [(30, 2), (2, 2)])
 def test_every_aggregator_and_any_number_of_edges(aggregator, fanouts):
     graph = graph_of()
