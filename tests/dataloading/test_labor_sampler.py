@@ -205,7 +205,6 @@ def test_repr_and_mistakes(graph):
         ({"fanouts": 3}, TypeError, "fanouts"),
         ({"fanouts": [2], "importance_sampling": 0.5}, TypeError, "importance_sampling"),
         ({"fanouts": [2], "batch_dependency": "x"}, TypeError, "batch_dependency"),
-        ({"fanouts": [2], "output_device": "cpu"}, ValueError, "output_device"),
         ({"fanouts": [2], "edge_dir": "no"}, ValueError, "edge_dir"),
     ):
         with pytest.raises(error, match=message):

@@ -11,10 +11,14 @@ import torch
 import hopflow as hf
 from hopflow.dataloading import (
     BlockSampler,
+    ClusterGCNSampler,
     DataLoader,
+    LaborSampler,
     MultiLayerFullNeighborSampler,
     MultiLayerNeighborSampler,
     NeighborSampler,
+    SAINTSampler,
+    ShaDowKHopSampler,
 )
 
 
@@ -140,6 +144,38 @@ def test_sample_blocks_checks_its_seeds(small_graph):
 def test_bad_fanouts(fanouts, error, match):
     with pytest.raises(error, match=match):
         MultiLayerNeighborSampler(fanouts)
+
+
+def test_output_device_is_the_graphs(small_graph):
+    made = {
+        NeighborSampler([2], output_device="cpu"): [0, 1],
+        LaborSampler([2], output_device=torch.device("cpu")): [0, 1],
+        ShaDowKHopSampler([2], output_device="cpu"): [0, 1],
+        SAINTSampler("node", 20, output_device="cpu"): [0],
+        ClusterGCNSampler(small_graph, 2, cache_path=None, output_device="cpu"): [0],
+    }
+    for sampler, indices in made.items():
+        assert len(list(DataLoader(small_graph, indices, sampler))) == len(indices)
+    with pytest.raises(ValueError, match="output_device: expected None or the graph's, cpu"):
+        list(DataLoader(small_graph, [0], NeighborSampler([2], output_device="meta")))
+    made = [
+        NeighborSampler([2], output_device="meta"),
+        LaborSampler([2], output_device="meta"),
+        ShaDowKHopSampler([2], output_device="meta"),
+        SAINTSampler("node", 20, output_device="meta"),
+        ClusterGCNSampler(small_graph, 2, cache_path=None, output_device="meta"),
+    ]
+    for sampler in made:
+        with pytest.raises(ValueError, match="output_device: expected None or the graph's, cpu"):
+            sampler.sample(small_graph, [0])
+
+    class Own(BlockSampler):
+        def sample_blocks(self, g, seed_nodes):
+            return NeighborSampler([1]).sample_blocks(g, seed_nodes)
+
+    assert len(Own(output_device="cpu").sample(small_graph, [3])[2]) == 1
+    with pytest.raises(ValueError, match="output_device"):
+        Own(output_device="meta").sample(small_graph, [3])
 
 
 def test_bad_sampler_options(small_graph):

@@ -16,7 +16,7 @@ from hopflow.dataloading.samplers.sampler import Sampler
 from hopflow.dataloading.samplers.subgraph import SubgraphColumns
 from hopflow.graphs.graph import Graph
 from hopflow.partitioning.metis import metis_partition_assignment
-from hopflow.structure.graph_base import require_graph
+from hopflow.structure.graph_base import require_graph, require_here
 from hopflow.structure.ids import as_node_ids
 from hopflow.transforms.subgraph import induced_subgraph
 
@@ -40,8 +40,8 @@ class ClusterGCNSampler(Sampler):
         As in :func:`hopflow.metis_partition_assignment`.
     prefetch_ndata, prefetch_edata : sequence of str, optional
         Columns of the subgraph to gather with the batch.
-    output_device : None
-        The DataLoader moves subgraphs.
+    output_device : str or torch.device, optional
+        Only the graph's, checked with every batch; the DataLoader moves subgraphs.
 
     Attributes
     ----------
@@ -73,9 +73,8 @@ class ClusterGCNSampler(Sampler):
         prefetch_edata: Any = None,
         output_device: Any = None,
     ) -> None:
-        if output_device is not None:
-            raise ValueError("output_device: expected None; give the DataLoader a device")
         g = require_graph(g, one_type=True)
+        self.output_device = output_device
         k = ops.as_int("k", k)
         self.columns = SubgraphColumns(
             prefetch_ndata, prefetch_edata, ("prefetch_ndata", "prefetch_edata")
@@ -117,6 +116,7 @@ class ClusterGCNSampler(Sampler):
             A column to prefetch that the graph lacks.
         """
         g = require_graph(g, one_type=True)
+        require_here(g, self.output_device)
         offset, nodes = self.partition_offset, self.partition_node_ids
         if g.num_nodes() != nodes.shape[0]:
             raise ValueError(

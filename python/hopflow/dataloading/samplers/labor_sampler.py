@@ -54,8 +54,8 @@ class LaborSampler(NeighborSampler):
         all batches have the same.
     prefetch_node_feats, prefetch_labels, prefetch_edge_feats : sequence of str, optional
         As in :class:`BlockSampler`.
-    output_device : None
-        The DataLoader moves blocks.
+    output_device : str or torch.device, optional
+        Only the graph's, checked with every batch; the DataLoader moves blocks.
 
     Notes
     -----

@@ -18,6 +18,7 @@ from hopflow.sampling.edge_pools import EdgePools, check_fanout, edge_pools
 from hopflow.sampling.neighbors import check_edge_dir
 from hopflow.structure.by_type import nodes_by_type
 from hopflow.structure.frame import Frame
+from hopflow.structure.graph_base import require_here
 
 
 class NeighborSampler(BlockSampler):
@@ -48,8 +49,8 @@ class NeighborSampler(BlockSampler):
         Draw with replacement.
     prefetch_node_feats, prefetch_labels, prefetch_edge_feats : sequence of str, optional
         As in :class:`BlockSampler`.
-    output_device : None
-        The DataLoader moves blocks.
+    output_device : str or torch.device, optional
+        Only the graph's, checked with every batch; the DataLoader moves blocks.
     fused : bool
         Accepted for DGL's sake and without effect.
 
@@ -77,9 +78,7 @@ class NeighborSampler(BlockSampler):
         output_device: Any = None,
         fused: bool = True,
     ) -> None:
-        super().__init__(prefetch_node_feats, prefetch_labels, prefetch_edge_feats)
-        if output_device is not None:
-            raise ValueError("output_device: expected None; give the DataLoader a device")
+        super().__init__(prefetch_node_feats, prefetch_labels, prefetch_edge_feats, output_device)
         self.fanouts = checked_fanouts("fanouts", fanouts)
         self.edge_dir = check_edge_dir(edge_dir)
         for name, column in (("prob", prob), ("mask", mask)):
@@ -101,8 +100,10 @@ class NeighborSampler(BlockSampler):
         KeyError
             A column that the graph lacks.
         TypeError, ValueError
-            Not one number an edge, or a weight that is negative, infinite or NaN.
+            Not one number an edge, or a weight that is negative, infinite or NaN; an
+            ``output_device`` that is not the graph's.
         """
+        require_here(g, self.output_device)
         if isinstance(g, GraphInParts):
             return g.edge_pools(self.edge_dir, self.prob, self.mask)
         return edge_pools(g, self.edge_dir, self.prob, self.mask)

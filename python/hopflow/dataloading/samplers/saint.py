@@ -19,7 +19,7 @@ from hopflow.sampling import random as rng
 from hopflow.sampling.negatives import random_nodes
 from hopflow.sampling.random_walks import random_walk
 from hopflow.structure.adjacency import Adjacency
-from hopflow.structure.graph_base import require_graph
+from hopflow.structure.graph_base import require_graph, require_here
 from hopflow.transforms.subgraph import induced_subgraph
 
 
@@ -42,8 +42,8 @@ class SAINTSampler(Sampler):
         Accepted for DGL's sake: what the draws need is kept as long as the graph's edges.
     prefetch_ndata, prefetch_edata : sequence of str, optional
         Columns of the subgraph to gather with the batch.
-    output_device : str or torch.device
-        Only the graph's; the DataLoader moves subgraphs.
+    output_device : str or torch.device, optional
+        Only the graph's, checked with every batch; the DataLoader moves subgraphs.
 
     References
     ----------
@@ -62,9 +62,8 @@ class SAINTSampler(Sampler):
     ) -> None:
         if mode not in _DRAWS:
             raise ValueError(f"mode: expected one of {', '.join(_DRAWS)}, got {mode!r}")
-        if output_device not in (None, "cpu"):
-            raise ValueError("output_device: expected None; give the DataLoader a device")
         self.mode = mode
+        self.output_device = output_device
         self.budget: tuple[int, ...] = _budget(mode, budget)
         self.columns = SubgraphColumns(
             prefetch_ndata, prefetch_edata, ("prefetch_ndata", "prefetch_edata")
@@ -94,6 +93,7 @@ class SAINTSampler(Sampler):
             A column to prefetch that the graph lacks.
         """
         g = require_graph(g, one_type=True)
+        require_here(g, self.output_device)
         nodes = torch.unique(_DRAWS[self.mode](g, *self.budget))
         with torch.inference_mode(False):
             subgraph = induced_subgraph(g, nodes.to(g.device), {})

@@ -16,6 +16,7 @@ from hopflow.sampling.edge_pools import EdgePools
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.by_type import nodes_by_type
 from hopflow.structure.frame import Frame, Take
+from hopflow.structure.graph_base import require_here
 from hopflow.structure.types import Schema
 
 Blocks: TypeAlias = list[Block]
@@ -142,6 +143,8 @@ class BlockSampler(Sampler):
         Columns of the output nodes to gather with the batch, on ``blocks[-1].dstdata``.
     prefetch_edge_feats : sequence of str or dict, optional
         Edge columns to gather with the batch, on every block's ``edata``; ``{etype: [names]}``.
+    output_device : str or torch.device, optional
+        Only the graph's, checked with every batch; the DataLoader moves blocks.
 
     References
     ----------
@@ -155,10 +158,12 @@ class BlockSampler(Sampler):
         prefetch_node_feats: Any = None,
         prefetch_labels: Any = None,
         prefetch_edge_feats: Any = None,
+        output_device: Any = None,
     ) -> None:
         self.prefetch_node_feats = column_names("prefetch_node_feats", prefetch_node_feats)
         self.prefetch_labels = column_names("prefetch_labels", prefetch_labels)
         self.prefetch_edge_feats = column_names("prefetch_edge_feats", prefetch_edge_feats)
+        self.output_device = output_device
 
     def sample_blocks(self, g: Graph, seed_nodes: Any, exclude_eids: Any = None) -> MiniBatch:
         """Sample the blocks of distinct seeds: ``(input_nodes, output_nodes, blocks)``.
@@ -198,12 +203,13 @@ class BlockSampler(Sampler):
         Raises
         ------
         IndexError, TypeError, ValueError
-            Seeds that are not nodes of the graph.
+            Seeds that are not nodes of the graph, or an ``output_device`` that is not the graph's.
         KeyError
             A column to prefetch that the graph lacks.
         """
         if not isinstance(g, (Graph, GraphInParts)) or g.is_block:
             raise TypeError(f"g: expected a hopflow.Graph, got {type(g).__name__}")
+        require_here(g, self.output_device)
         seeds: dict[str, Tensor] = {}
         inverses: dict[str, Tensor] = {}
         for ntype, ids in nodes_by_type(g, "seed_nodes", seed_nodes, dtype=g.idtype).items():

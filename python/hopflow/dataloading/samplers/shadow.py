@@ -35,8 +35,8 @@ class ShaDowKHopSampler(Sampler):
         Edge column, or its name: the weight of each edge, as in :class:`NeighborSampler`.
     prefetch_node_feats, prefetch_edge_feats : sequence of str or dict, optional
         Columns of the subgraph to gather with the batch; by type where there are several.
-    output_device : None
-        The DataLoader moves subgraphs.
+    output_device : str or torch.device, optional
+        Only the graph's, checked with every batch; the DataLoader moves subgraphs.
 
     References
     ----------
