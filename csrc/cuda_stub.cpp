@@ -10,8 +10,10 @@
 #include "gather_decoded/gather_decoded.h"
 #include "gatv2_scores/gatv2_scores.h"
 #include "induced_edges/induced_edges.h"
+#include "labor/labor.h"
 #include "random_walk/random_walk.h"
 #include "sample/sample.h"
+#include "sample_temporal/sample_temporal.h"
 #include "sample_weighted/sample_weighted.h"
 #include "sddmm/sddmm.h"
 #include "sddmm_binary/sddmm_binary.h"
@@ -173,6 +175,23 @@ void InverseDegrees(I, const I*, double*, Workspace&) {
   NotBuilt();
 }
 
+#define HOPFLOW_STUB(T)                                                   \
+  template <>                                                             \
+  I CountTemporal(const TimedRows<T>&, I, bool, I*, I*, I*, Workspace&) { \
+    NotBuilt();                                                           \
+  }
+HOPFLOW_STUB(std::int64_t)
+HOPFLOW_STUB(double)
+#undef HOPFLOW_STUB
+#define HOPFLOW_STUB(W)                                                                \
+  template <>                                                                          \
+  void SampleTemporal(const TemporalArgs<W>&, const I*, const I*, I, I*, Workspace&) { \
+    NotBuilt();                                                                        \
+  }
+HOPFLOW_STUB(float)
+HOPFLOW_STUB(double)
+#undef HOPFLOW_STUB
+
 I CountWeighted(I, I, const WeightedArgs<float>&, I*, I*, Workspace&) { NotBuilt(); }
 #define HOPFLOW_STUB(W)                                                                \
   template <>                                                                          \
@@ -185,6 +204,17 @@ I CountWeighted(I, I, const WeightedArgs<float>&, I*, I*, Workspace&) { NotBuilt
   }
 HOPFLOW_STUB(float)
 HOPFLOW_STUB(double)
+#undef HOPFLOW_STUB
+
+#define HOPFLOW_STUB(Id, W)                                     \
+  template <>                                                   \
+  LaborEdges SampleLabor(const LaborArgs<Id, W>&, Workspace&) { \
+    NotBuilt();                                                 \
+  }
+HOPFLOW_STUB(std::int32_t, float)
+HOPFLOW_STUB(std::int32_t, double)
+HOPFLOW_STUB(std::int64_t, float)
+HOPFLOW_STUB(std::int64_t, double)
 #undef HOPFLOW_STUB
 
 }  // namespace hopflow::cuda

@@ -30,10 +30,12 @@ PYBIND11_MODULE(_native, module) {
   hopflow::BindGatherDecoded(module);
   hopflow::BindGatv2Scores(module);
   hopflow::BindInducedEdges(module);
+  hopflow::BindLabor(module);
   hopflow::BindOwners(module);
   hopflow::BindPartition(module);
   hopflow::BindRandomWalk(module);
   hopflow::BindSample(module);
+  hopflow::BindSampleTemporal(module);
   hopflow::BindSampleWeighted(module);
   hopflow::BindSddmm(module);
   hopflow::BindSddmmBinary(module);

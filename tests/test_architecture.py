@@ -172,6 +172,7 @@ ROOMS = [
         "compact",
         "check_ids",
         "edge_softmax",
+        "labor",
         "sample",
         "spmm",
     }
@@ -185,7 +186,7 @@ ROOMS = [
         "sddmm_binary",
         "spmm_binary",
     },
-    {"loader", "random_walk"},
+    {"loader", "random_walk", "sample_temporal"},
     {""},  # module.cpp and cuda_stub.cpp, which know everything
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
@@ -233,6 +234,7 @@ TIMED_WITH = {
     "gatv2_scores": "attention",
     "induced_edges": "subgraphs",
     "sddmm_binary": "attention",
+    "sample_temporal": "temporal",
 }
 
 

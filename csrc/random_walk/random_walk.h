@@ -23,8 +23,8 @@ struct IdArray {
 
 // The out-edges of one relation, by source.
 struct WalkEdges {
-  std::int64_t num_rows;       // nodes of the sources' type
-  std::int64_t num_edges;      //
+  std::int64_t num_rows;  // nodes of the sources' type
+  std::int64_t num_edges;
   const std::int64_t* indptr;  // [num_rows + 1]
   IdArray indices;             // [num_edges]: destinations
   IdArray eids;                // [num_edges]; without: edge e is at e
@@ -54,7 +54,7 @@ struct WalkPath {
 // otherwise.
 struct Node2vecLaw {
   WalkEdges edges;                 // what is drawn; destinations rise within a row
-  std::int64_t num_all;            //
+  std::int64_t num_all;            // edges that are searched
   const std::int64_t* all_indptr;  // [num_rows + 1]: all edges, those of weight 0 too
   IdArray all_indices;             // [num_all], rising within a row
   double return_weight;            // 1 / p

@@ -18,7 +18,7 @@ namespace {
 // A relation as Python gives it: indptr, indices, eids, sums.
 using WalkOperand = std::tuple<TensorView, TensorView, MaybeTensor, MaybeTensor>;
 
-IdArray IdsOf(const TensorView& ids) { return {ids.data, ids.dtype == DType::kInt64}; }
+IdArray WalkIdsOf(const TensorView& ids) { return {ids.data, ids.dtype == DType::kInt64}; }
 
 WalkEdges WalkEdgesOf(const Place& place, WalkOperand operand) {
   auto& [indptr, indices, eids, sums] = operand;
@@ -31,13 +31,13 @@ WalkEdges WalkEdgesOf(const Place& place, WalkOperand operand) {
   WalkEdges edges{.num_rows = indptr.size(0) - 1,
                   .num_edges = num_edges,
                   .indptr = indptr.as<std::int64_t>(),
-                  .indices = IdsOf(indices),
+                  .indices = WalkIdsOf(indices),
                   .eids = {nullptr, false},
                   .sums = nullptr};
   if (eids) {
     place.Reach("eids", *eids);
     Operand{"eids", *eids}.Index().OfSize(num_edges).Contiguous();
-    edges.eids = IdsOf(*eids);
+    edges.eids = WalkIdsOf(*eids);
   }
   if (sums) {
     place.Reach("sums", *sums);
@@ -66,7 +66,7 @@ WalkArgs<Id> WalkArgsOf(const Place& place, const TensorView& seeds, std::int64_
 }
 
 // Whether what is written fits the dtype of the traces.
-void CheckFits(const TensorView& seeds, const WalkEdges& edges, bool with_eids) {
+void CheckWalkFits(const TensorView& seeds, const WalkEdges& edges, bool with_eids) {
   if (seeds.dtype == DType::kInt64) return;
   constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
   CheckType(edges.num_rows <= kMost && (!with_eids || edges.num_edges <= kMost),
@@ -83,7 +83,7 @@ void RandomWalkBinding(const std::vector<WalkOperand>& relations,
   WalkPath steps{.relations = {}, .path = path, .restart = restart};
   for (const WalkOperand& operand : relations) {
     steps.relations.push_back(WalkEdgesOf(place, operand));
-    CheckFits(seeds, steps.relations.back(), eids.has_value());
+    CheckWalkFits(seeds, steps.relations.back(), eids.has_value());
   }
   const auto num_steps = static_cast<std::int64_t>(path.size());
   CheckValue(restart.size() == path.size(), "restart: expected one for each of ", num_steps,
@@ -116,7 +116,7 @@ void Node2vecBinding(const WalkOperand& edges, TensorView all_indptr, TensorView
                   .all_indices = {nullptr, false},
                   .return_weight = 1 / p,
                   .far_weight = 1 / q};
-  CheckFits(seeds, law.edges, eids.has_value());
+  CheckWalkFits(seeds, law.edges, eids.has_value());
   CheckValue(num_steps >= 0, "num_steps: expected at least 0, got ", num_steps);
   constexpr double kMost = std::numeric_limits<double>::max();
   CheckValue(p > 0 && p <= kMost && law.return_weight <= kMost,
@@ -132,7 +132,7 @@ void Node2vecBinding(const WalkOperand& edges, TensorView all_indptr, TensorView
   Operand{"all_indices", all_indices}.OfDim(1).Index().Contiguous();
   law.num_all = all_indices.size(0);
   law.all_indptr = all_indptr.as<std::int64_t>();
-  law.all_indices = IdsOf(all_indices);
+  law.all_indices = WalkIdsOf(all_indices);
   DispatchIndex(seeds.dtype, "seeds", [&]<typename Id>(Type<Id>) {
     const auto args = WalkArgsOf<Id>(place, seeds, num_steps, key, traces, eids);
     if (place.is_cuda()) return cuda::Node2vecWalk(args, law, place);

@@ -79,6 +79,58 @@ void ForGroups(const WalkArgs<Id>& args, F&& steps) {
   });
 }
 
+// Asks for what a weighted draw reads first: the row's total, and where its search begins.
+void PrefetchSums(const double* sums, WalkRow row) {
+  Prefetch(sums + row.first + row.degree - 1);
+  Prefetch(sums + row.first + row.degree / 2);
+}
+
+// DrawEdge for those of a group that have a position >= 0; bits(k) are the draw of walk k.
+template <typename F>
+void DrawEdges(const double* sums, std::int64_t count, const WalkRow* rows, F&& bits,
+               std::int64_t* positions) {
+  if (sums == nullptr) {
+    for (std::int64_t k = 0; k < count; ++k) {
+      if (positions[k] >= 0) positions[k] = DrawEdge(nullptr, rows[k], bits(k));
+    }
+    return;
+  }
+  // FirstWhere, a halving of each search in turn: one's next look is on its way during the others'.
+  struct Search {
+    const double* at;
+    std::int64_t left;
+    double x;
+  };
+  Search searches[kGroup];
+  for (std::int64_t k = 0; k < count; ++k) {
+    if (positions[k] < 0) {
+      searches[k].left = 0;
+      continue;
+    }
+    const double* const own = sums + rows[k].first;
+    searches[k] = {own, rows[k].degree, UnitOf(bits(k)) * own[rows[k].degree - 1]};
+  }
+  for (bool is_left = true; is_left;) {
+    is_left = false;
+    for (std::int64_t k = 0; k < count; ++k) {
+      Search& search = searches[k];
+      if (search.left <= 1) continue;
+      const std::int64_t half = search.left / 2;
+      search.at += half * static_cast<std::int64_t>(!(search.at[half - 1] > search.x));
+      search.left -= half;
+      Prefetch(search.at + search.left / 2 - (search.left > 1));
+      is_left = true;
+    }
+  }
+  for (std::int64_t k = 0; k < count; ++k) {
+    if (positions[k] < 0) continue;
+    const Search& search = searches[k];
+    const std::int64_t edge =
+        search.at - sums + static_cast<std::int64_t>(!(*search.at > search.x));
+    positions[k] = std::min(edge, rows[k].first + rows[k].degree - 1);
+  }
+}
+
 // What Node2vecEdge reads.
 struct Rows {
   const Node2vecLaw& law;
@@ -102,29 +154,20 @@ void RandomWalk(const WalkArgs<Id>& args, const WalkPath& path) {
     for (std::int64_t step = 0; step < args.num_steps; ++step) {
       const WalkEdges& edges = path.relations[path.path[step]];
       const bool wants_eids = args.eids != nullptr && edges.eids.data != nullptr;
-      const auto ask = [&](std::int64_t position) {
-        PrefetchId(edges.indices, position);
-        if (wants_eids) PrefetchId(edges.eids, position);
-      };
       for (std::int64_t k = 0; k < count; ++k) {
         positions[k] = -1;
         if (nodes[k] < 0 || EndsBefore(walks[k], step, path.restart[step])) continue;
         rows[k] = RowOf(edges, nodes[k]);
         if (rows[k].degree == 0) continue;
         positions[k] = rows[k].first;
-        if (edges.sums == nullptr) {
-          positions[k] = DrawEdge(nullptr, rows[k], EdgeBits(walks[k], step));
-          ask(positions[k]);
-        } else {
-          // Where the row's total is, and where the search begins.
-          Prefetch(edges.sums + rows[k].first + rows[k].degree - 1);
-          Prefetch(edges.sums + rows[k].first + rows[k].degree / 2);
-        }
+        if (edges.sums != nullptr) PrefetchSums(edges.sums, rows[k]);
       }
-      for (std::int64_t k = 0; edges.sums != nullptr && k < count; ++k) {
+      const auto bits = [&](std::int64_t k) { return EdgeBits(walks[k], step); };
+      DrawEdges(edges.sums, count, rows, bits, positions);
+      for (std::int64_t k = 0; k < count; ++k) {
         if (positions[k] < 0) continue;
-        positions[k] = DrawEdge(edges.sums, rows[k], EdgeBits(walks[k], step));
-        ask(positions[k]);
+        PrefetchId(edges.indices, positions[k]);
+        if (wants_eids) PrefetchId(edges.eids, positions[k]);
       }
       for (std::int64_t k = 0; k < count; ++k) {
         nodes[k] = Write(args, edges, group + k, step, positions[k]);
@@ -157,14 +200,11 @@ void Node2vecWalk(const WalkArgs<Id>& args, const Node2vecLaw& law) {
         rows[k] = RowOf(edges, nodes[k]);
         if (rows[k].degree == 0) continue;
         first[k] = rows[k].first;
-        if (edges.sums == nullptr) continue;
-        Prefetch(edges.sums + rows[k].first + rows[k].degree - 1);
-        Prefetch(edges.sums + rows[k].first + rows[k].degree / 2);
+        if (edges.sums != nullptr) PrefetchSums(edges.sums, rows[k]);
       }
-      for_alive([&](std::int64_t k) {
-        first[k] = DrawEdge(edges.sums, rows[k], rng(k, step).Bits(0));
-        PrefetchId(edges.indices, first[k]);
-      });
+      const auto bits = [&](std::int64_t k) { return rng(k, step).Bits(0); };
+      DrawEdges(edges.sums, count, rows, bits, first);
+      for_alive([&](std::int64_t k) { PrefetchId(edges.indices, first[k]); });
       if (step > 0) {
         // The row that is searched if this proposal needs it, and where the search begins.
         for_alive([&](std::int64_t k) {

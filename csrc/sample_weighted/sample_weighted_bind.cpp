@@ -1,5 +1,6 @@
 #include "bindings/bind.h"
 #include "sample_weighted/sample_weighted.h"
+#include "sample_weighted/weights_bind.h"
 
 namespace py = pybind11;
 
@@ -7,13 +8,6 @@ namespace hopflow {
 namespace {
 
 constexpr const char* kSampleWeightedOp = "sample_weighted";
-
-template <typename F>
-decltype(auto) DispatchWeight(DType dtype, F&& f) {
-  if (dtype == DType::kFloat32) return f(Type<float>{});
-  CheckType(dtype == DType::kFloat64, "weights: expected float32 or float64, got ", Name(dtype));
-  return f(Type<double>{});
-}
 
 void SumRowsBinding(const TensorView& indptr, const TensorView& weights, const TensorView& sums) {
   Place place("row_weights", "weights", weights);

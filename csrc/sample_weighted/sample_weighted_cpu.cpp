@@ -1,13 +1,12 @@
 #include "sample_weighted/sample_weighted.h"
 
-#include <algorithm>
 #include <vector>
 
 #include "core/check.h"
 #include "core/parallel.h"
 #include "core/prefetch.h"
-#include "sample/pick_edges.h"
 #include "sample_weighted/weighted_row.h"
+#include "sample_weighted/weighted_tools.h"
 
 namespace hopflow::cpu {
 namespace {
@@ -16,53 +15,6 @@ constexpr std::int64_t kSumGrain = 65536;
 constexpr std::int64_t kCountGrain = 4096;
 constexpr std::int64_t kPickGrain = 2048;
 constexpr std::int64_t kAhead = 8;  // seeds whose rows are on their way
-
-// What PickWeighted asks for; see there.
-class Tools {
- public:
-  // For a seed that keeps so many edges.
-  void Begin(std::int64_t num_picks) { num_picks_ = num_picks; }
-
-  void Forget() {
-    if (num_picks_ > kLinearPicks) set_.Reset(num_picks_);
-  }
-  void Add(std::int64_t edge) {
-    if (num_picks_ > kLinearPicks) set_.Insert(edge);
-  }
-  bool Has(const std::int64_t* picks, std::int64_t first, std::int64_t count,
-           std::int64_t edge) const {
-    if (num_picks_ > kLinearPicks) return set_.Contains(edge);
-    bool has = false;
-    for (std::int64_t i = first; i < count; ++i) has |= picks[i] == edge;
-    return has;
-  }
-  void Sort(std::int64_t* values, std::int64_t count) const { std::sort(values, values + count); }
-
-  template <typename W>
-  double SumLeft(const WeightedRow<W>& row, const TakenEdges& taken, double scale) {
-    left_.clear();
-    sums_.clear();
-    double sum = 0;
-    ForEachLeft(row.degree, taken, [&](std::int64_t edge) {
-      sum += static_cast<double>(row.weights[edge]) * scale;
-      left_.push_back(edge);
-      sums_.push_back(sum);
-      return true;
-    });
-    return sum;
-  }
-  template <typename W>
-  std::int64_t FindLeft(const WeightedRow<W>&, const TakenEdges&, double, double x) const {
-    const auto at = std::upper_bound(sums_.begin(), sums_.end(), x) - sums_.begin();
-    return left_[std::min<std::size_t>(at, left_.size() - 1)];
-  }
-
- private:
-  std::int64_t num_picks_ = 0;
-  PickSet set_;
-  std::vector<std::int64_t> left_;
-  std::vector<double> sums_;
-};
 
 }  // namespace
 
@@ -106,7 +58,7 @@ template <typename W>
 void SampleWeighted(const WeightedArgs<W>& args, const std::int64_t* out_indptr,
                     const std::int64_t* out_excluded, std::int64_t* out_positions) {
   ParallelRows(out_indptr, args.num_seeds, kPickGrain, [&](std::int64_t begin, std::int64_t end) {
-    Tools tools;
+    WeightedTools tools;
     std::vector<std::int64_t> edges;
     std::vector<double> before;
     for (std::int64_t i = begin; i < end; ++i) {

@@ -26,6 +26,7 @@ from hopflow.graphs.graph import Graph
 from hopflow.graphs.interop import from_networkx, from_pyg, from_scipy
 from hopflow.graphs.merge import merge
 from hopflow.graphs.random_graphs import rand_bipartite, rand_graph
+from hopflow.graphs.sample_block import sample_neighbors_fused
 from hopflow.graphs.to_block import to_block
 from hopflow.messages.readout import (
     broadcast_edges,
@@ -82,6 +83,7 @@ from hopflow.transforms.subgraph import (
     remove_edges,
     remove_nodes,
 )
+from hopflow.transforms.tags import sort_csc_by_tag, sort_csr_by_tag
 
 __version__ = "0.1.0"
 
@@ -158,11 +160,14 @@ __all__ = [
     "remove_self_loop",
     "reverse",
     "sample_neighbors",
+    "sample_neighbors_fused",
     "seed",
     "shortest_dist",
     "slice_batch",
     "softmax_edges",
     "softmax_nodes",
+    "sort_csc_by_tag",
+    "sort_csr_by_tag",
     "storage",
     "sum_edges",
     "sum_nodes",

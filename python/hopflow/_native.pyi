@@ -1,7 +1,7 @@
 # Outputs are allocated by the caller (hopflow.ops) and written in place.
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
@@ -50,6 +50,49 @@ def sample_neighbors(
     out_neighbors: Tensor,
     out_eids: Tensor,
 ) -> None: ...
+def count_temporal(
+    indptr: Tensor,
+    times: Tensor,
+    seeds: Tensor,
+    seed_times: Tensor,
+    fanout: int,
+    replace: bool,
+    strict: bool,
+    excluded: Tensor | None,
+    out_indptr: Tensor,
+    out_excluded: Tensor,
+    out_eligible: Tensor,
+) -> int: ...
+def sample_temporal(
+    indptr: Tensor,
+    sums: Tensor | None,
+    weights: Tensor | None,
+    seeds: Tensor,
+    stamps: Tensor,
+    eligible: Tensor,
+    fanout: int,
+    replace: bool,
+    latest: bool,
+    key: int,
+    excluded: Tensor | None,
+    out_indptr: Tensor,
+    out_excluded: Tensor,
+    out_positions: Tensor,
+) -> None: ...
+def sample_labor(
+    indptr: Tensor,
+    indices: Tensor,
+    seeds: Tensor,
+    weights: Tensor | None,
+    excluded: Tensor | None,
+    num_src: int,
+    fanout: int,
+    importance: int,
+    normalize: bool,
+    key: int,
+    second_key: int,
+    share: float,
+) -> tuple[Any, ...]: ...
 def sum_rows(indptr: Tensor, weights: Tensor, sums: Tensor) -> None: ...
 def count_weighted(
     indptr: Tensor,

@@ -72,6 +72,41 @@ def test_weighted_samples_are_the_references(cuda, fanout, replace, is_wide):
         assert torch.equal(ours.cpu(), theirs)
 
 
+@pytest.mark.parametrize("fanout", [-1, 0, 3, 40])
+@pytest.mark.parametrize("share", [0.0, 0.3])
+@pytest.mark.parametrize("dtype", [None, torch.float32, torch.float64])
+def test_labor_edges_are_the_references(cuda, fanout, share, dtype):
+    indptr = torch.tensor([0, 900, 940, 940, 1540, 1541])
+    generator = torch.Generator().manual_seed(fanout + 1)
+    indices = torch.randint(700, (1541,), generator=generator, dtype=torch.int32)
+    seeds = torch.tensor([3, 0, 1, 2, 0, 4])
+    weights = on_device = None
+    if dtype is not None:
+        values = (torch.rand(1541, generator=generator) + 0.01).to(dtype)
+        on_device = ops.row_weights(indptr.to(cuda), values.to(cuda))
+        weights = ops.RowWeights(on_device.sums.cpu(), values)
+    excluded = torch.arange(0, 1500, 7)
+    options = {"key": 2, "second_key": 3, "share": share, "normalize": share > 0}
+    got = ops.sample_labor(
+        indptr.to(cuda), indices.to(cuda), seeds.to(cuda), fanout, weights=on_device,
+        excluded=excluded.to(cuda), **options,
+    )  # fmt: skip
+    expected = ops.sample_labor_reference(
+        indptr, indices, seeds, fanout, weights=weights, excluded=excluded, **options
+    )
+    for ours, theirs in zip(got, expected):
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            assert torch.equal(ours.cpu(), theirs)
+
+
+def test_importance_sampling_is_refused(cuda):
+    indptr, indices = torch.tensor([0, 2], device=cuda), torch.arange(2, device=cuda)
+    seeds = torch.zeros(1, dtype=torch.int64, device=cuda)
+    with pytest.raises(hf.HopflowError, match="importance sampling works on the CPU alone"):
+        ops.sample_labor(indptr, indices, seeds, 1, key=0, importance_sampling=1)
+
+
 def test_bad_operands_of_weighted_samples_are_named(cuda):
     indptr = torch.tensor([0, 2, 3], device=cuda)
     weights = ops.row_weights(indptr, torch.ones(3, device=cuda))

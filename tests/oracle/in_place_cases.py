@@ -225,7 +225,7 @@ def norms(lib: Any, world: World) -> Tensors:
     transforms = __import__(f"{lib.__name__}.transforms", fromlist=["_"])
     function = getattr(transforms, "norm_by_dst", None)
     if function is None:
-        from hopflow.transforms.edges import norm_by_dst as function
+        from hopflow.transforms import norm_by_dst as function
     return {str(r): function(g, etype=r) for r in world.relations}
 
 

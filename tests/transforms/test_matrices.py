@@ -7,7 +7,7 @@ import torch
 from helpers import FORMS, IDS, graph_form
 
 import hopflow as hf
-from hopflow.transforms.edges import norm_by_dst
+from hopflow.transforms import norm_by_dst
 from hopflow.transforms.simple import to_simple_graph
 
 

@@ -230,10 +230,6 @@ MODULES: dict[str, DglNames] = {
     "dgl.transforms": DglNames(
         public=_TRANSFORMS,
         sources=("hopflow", _TRANSFORM_OBJECTS),
-        others={
-            "norm_by_dst": "hopflow.transforms.edges:norm_by_dst",
-            "to_simple_graph": "hopflow.transforms.simple:to_simple_graph",
-        },
     ),
     "dgl.data": DglNames(public=_DATA, sources=_DATA_SOURCES),
     "dgl.data.utils": DglNames(public=_DATA_UTILS, sources=_DATA_SOURCES),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from hopflow.messages import filters
 from hopflow.messages.passing import MessagePassing
-from hopflow.sampling import negatives, neighbors
+from hopflow.sampling import by_tag, labor, negatives, neighbors, topk
 from hopflow.structure import batch_sizes
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import Frame
@@ -113,8 +113,18 @@ class Graph(MessagePassing):
 
     # --- drawn ---
 
+    sample_etype_neighbors = by_tag.sample_etype_neighbors
+    sample_labors = labor.sample_labors
     sample_neighbors = neighbors.sample_neighbors
+    sample_neighbors_biased = by_tag.sample_neighbors_biased
+    select_topk = topk.select_topk
     global_uniform_negative_sampling = negatives.global_uniform_negative_sampling
+
+    def sample_neighbors_fused(self, nodes: Any, fanout: Any, *args: Any, **options: Any) -> Graph:
+        """:func:`hopflow.sample_neighbors_fused` of this graph."""
+        from hopflow.graphs.sample_block import sample_neighbors_fused  # it makes a Block, a Graph
+
+        return sample_neighbors_fused(self, nodes, fanout, *args, **options)
 
     # --- copies ---
 

@@ -60,6 +60,13 @@ from hopflow.ops.gather import gather_rows, gather_rows_reference
 from hopflow.ops.gather_decoded import gather_decoded, gather_decoded_reference
 from hopflow.ops.gatv2_scores import gatv2_scores, gatv2_scores_reference
 from hopflow.ops.induced_edges import induced_edges, induced_edges_reference
+from hopflow.ops.labor import (
+    LaborEdges,
+    labor_chances,
+    sample_labor,
+    sample_labor_reference,
+)
+from hopflow.ops.node_uniforms import node_uniforms, node_uniforms_reference
 from hopflow.ops.owners import (
     SplitIds,
     join_rows,
@@ -87,6 +94,14 @@ from hopflow.ops.relations import (
     relation_key,
 )
 from hopflow.ops.sample import sample_neighbors, sample_neighbors_reference, stream_key
+from hopflow.ops.sample_temporal import (
+    TEMPORAL_STRATEGIES,
+    RowTimes,
+    as_times,
+    sample_temporal,
+    sample_temporal_reference,
+    sort_row_times,
+)
 from hopflow.ops.sample_weighted import (
     RowWeights,
     row_weights,
@@ -117,6 +132,7 @@ __all__ = [
     "MOST_NODES",
     "READERS",
     "REDUCERS",
+    "TEMPORAL_STRATEGIES",
     "BatchLoader",
     "BatchTimes",
     "DiskRows",
@@ -124,6 +140,7 @@ __all__ = [
     "Drawn",
     "EncodedRows",
     "HopflowError",
+    "LaborEdges",
     "LoadedBatch",
     "LoadedTypedBatch",
     "Pin",
@@ -132,6 +149,7 @@ __all__ = [
     "RelationHop",
     "RowCache",
     "RowSource",
+    "RowTimes",
     "RowWeights",
     "SampledBlocks",
     "SampledHop",
@@ -148,6 +166,7 @@ __all__ = [
     "add_to_sources",
     "add_to_sources_reference",
     "as_int",
+    "as_times",
     "best_reader",
     "cache_bytes",
     "cache_rows_within",
@@ -180,11 +199,14 @@ __all__ = [
     "is_pinned",
     "join_rows",
     "join_rows_reference",
+    "labor_chances",
     "made_to_last",
     "mark_csc",
     "mark_ids",
     "node2vec_walk",
     "node2vec_walk_reference",
+    "node_uniforms",
+    "node_uniforms_reference",
     "num_threads",
     "number_hops",
     "on_cuda",
@@ -201,8 +223,12 @@ __all__ = [
     "row_weights",
     "sample_blocks",
     "sample_blocks_reference",
+    "sample_labor",
+    "sample_labor_reference",
     "sample_neighbors",
     "sample_neighbors_reference",
+    "sample_temporal",
+    "sample_temporal_reference",
     "sample_typed_blocks",
     "sample_typed_blocks_reference",
     "sample_typed_blocks_with",
@@ -219,6 +245,7 @@ __all__ = [
     "set_num_threads",
     "set_pool_limit",
     "set_pool_pinned",
+    "sort_row_times",
     "split_by_owner",
     "split_by_owner_reference",
     "spmm",

@@ -55,6 +55,12 @@ def batch_stream(seed: int, epoch: int, batch: int) -> Iterator[None]:
         _local.stream = outer
 
 
+def batch_coordinates() -> tuple[int, int, int] | None:
+    """Seed, epoch and number of the loader's batch that this thread works on; None outside."""
+    stream = getattr(_local, "stream", None)
+    return None if stream is None else (stream[0], stream[1], stream[2])
+
+
 def next_key(fanout: int = 1) -> int:
     """The key for the next hop: of the batch at hand, or a fresh one outside a loader.
 

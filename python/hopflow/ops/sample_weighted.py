@@ -82,6 +82,18 @@ def row_weights(indptr: Tensor, weights: Tensor) -> RowWeights:
     return RowWeights(sums, weights)
 
 
+def require_rising(name: str, positions: Tensor, num_edges: int) -> Tensor:
+    """Return positions of edges, or raise unless they rise strictly and are some of the graph's."""
+    if not bool((positions.diff() > 0).all()):
+        raise ValueError(f"{name}: expected strictly rising positions")
+    if positions.shape[0] and not 0 <= int(positions[0]) <= int(positions[-1]) < num_edges:
+        raise IndexError(
+            f"{name}: expected positions from 0 to {num_edges - 1}, got {int(positions[0])} to"
+            f" {int(positions[-1])}"
+        )
+    return positions
+
+
 def sample_weighted(
     indptr: Tensor,
     num_edges: int,
@@ -156,14 +168,7 @@ def sample_weighted(
     fanout, num_edges = as_int("fanout", fanout), as_int("num_edges", num_edges)
     excluded, node_ids = optional_ids("excluded", excluded), optional_ids("node_ids", node_ids)
     if excluded is not None:
-        excluded = excluded.long()
-        if not bool((excluded.diff() > 0).all()):
-            raise ValueError("excluded: expected strictly rising positions")
-        if excluded.shape[0] and not 0 <= int(excluded[0]) <= int(excluded[-1]) < num_edges:
-            raise IndexError(
-                f"excluded: expected positions from 0 to {num_edges - 1}, got {int(excluded[0])} to"
-                f" {int(excluded[-1])}"
-            )
+        excluded = require_rising("excluded", excluded.long(), num_edges)
     sums, values = (None, None) if weights is None else weights
     size, device = seeds.shape[0] + 1, seeds.device
     out_indptr = torch.empty(size, dtype=torch.int64, device=device)
@@ -197,11 +202,7 @@ def sample_weighted_reference(
     nodes = seeds if node_ids is None else node_ids
     for seed, node in zip(seeds.tolist(), nodes.tolist()):
         begin, end = int(indptr[seed]), int(indptr[seed + 1])
-        base = _fold_key(key & _MASK64, node)
-
-        def bits(draw: int, base: int = base) -> int:
-            return _mix64((base + (draw + 1) * 0x9E3779B97F4A7C15) & _MASK64)
-
+        bits = _sample_bits(_fold_key(key & _MASK64, node))
         left = [e for e in range(end - begin) if begin + e not in barred]
         if not left or fanout < 0 or (not replace and len(left) <= fanout):
             picks = left
@@ -214,6 +215,11 @@ def sample_weighted_reference(
         positions += [begin + pick for pick in picks]
         counts.append(len(picks))
     return torch.tensor(counts).cumsum(0), torch.tensor(positions, dtype=torch.int64)
+
+
+def _sample_bits(base: int) -> Callable[[int], int]:
+    """The draws of a node with this key."""
+    return lambda draw: _mix64((base + (draw + 1) * 0x9E3779B97F4A7C15) & _MASK64)
 
 
 def _pick_alike(

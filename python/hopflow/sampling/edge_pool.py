@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -115,7 +116,7 @@ def edge_ids(eids: Tensor | None, positions: Tensor, num_edges: int) -> Tensor:
 _MOST_POOLS = 4
 _lock = threading.Lock()
 _State: TypeAlias = "tuple[object, ...]"
-_Key: TypeAlias = "tuple[str, _State, _State]"
+_Key: TypeAlias = "tuple[str, tuple[_State, ...]]"
 _pools: weakref.WeakKeyDictionary[Adjacency, dict[_Key, _Kept]] = weakref.WeakKeyDictionary()
 _inverses: weakref.WeakKeyDictionary[Adjacency, Tensor] = weakref.WeakKeyDictionary()
 
@@ -150,7 +151,7 @@ def _state(column: Tensor | None) -> _State:
 
 def _same_columns(key: _Key, other: _Key) -> bool:
     """Whether two keys are of the same columns, perhaps before and after a change."""
-    return key[0] == other[0] and all(a[:1] == b[:1] for a, b in zip(key[1:], other[1:]))
+    return key[0] == other[0] and all(a[:1] == b[:1] for a, b in zip(key[1], other[1]))
 
 
 def pool_of(
@@ -181,18 +182,44 @@ def pool_of(
     ValueError
         A weight that is negative, infinite or NaN.
     """
-    columns = (prob, mask)
     if edge_dir == "in" and prob is None and mask is None:
         return EdgePool(adjacency.full(), adjacency.num_edges)
+    return kept_pool(
+        adjacency, edge_dir, (prob, mask), lambda: make_pool(adjacency, edge_dir, prob, mask, what)
+    )
+
+
+_Pool = TypeVar("_Pool", bound=EdgePool)
+
+
+def kept_pool(
+    adjacency: Adjacency,
+    kind: str,
+    columns: tuple[Tensor | None, ...],
+    make: Callable[[], _Pool],
+) -> _Pool:
+    """What ``make`` makes of a graph's edges and these columns, kept while they do not change.
+
+    Parameters
+    ----------
+    adjacency : Adjacency
+        A graph's edges.
+    kind : str
+        What is made: one kind always comes from as many columns.
+    columns : tuple
+        All columns that it is made of.
+    make : callable
+        Makes it, O(E).
+    """
     if any(column is not None and column.is_inference() for column in columns):
         # Its changes leave no trace: it is read each time.
-        return _make(adjacency, edge_dir, prob, mask, what)
-    key = (edge_dir, _state(prob), _state(mask))
+        return make()
+    key = (kind, tuple(map(_state, columns)))
     with _lock:
         kept = _pools.setdefault(adjacency, {})
         found = kept.get(key)
         if found is None:
-            found = _Kept(_make(adjacency, edge_dir, prob, mask, what), columns)
+            found = _Kept(make(), columns)
             # What these columns were before cannot come back.
             for old in [k for k in kept if _same_columns(k, key)]:
                 del kept[old]
@@ -200,12 +227,12 @@ def pool_of(
             while len(kept) > _MOST_POOLS:
                 del kept[next(iter(kept))]
         kept[key] = kept.pop(key)  # the latest comes last
-        return found.pool
+        return cast(_Pool, found.pool)
 
 
 # What is kept serves calls with gradients too, even if the first was made without.
 @torch.inference_mode(False)
-def _make(
+def make_pool(
     adjacency: Adjacency, edge_dir: str, prob: Tensor | None, mask: Tensor | None, what: str
 ) -> EdgePool:
     """What :func:`pool_of` returns, made now."""
@@ -218,7 +245,7 @@ def _make(
         ends = ends[::-1]
     weights, mask = None, None if mask is None else mask.bool()
     if prob is not None:
-        values = _as_weights(prob, what)
+        values = as_weights(prob, name=f"prob{what}", what="edge")
         weights = values if eids is None else values[eids.long()]
         mask = values > 0 if mask is None else mask & (values > 0)
     if mask is not None:
@@ -238,14 +265,17 @@ def _make(
     return EdgePool(chosen, num_edges, prepared)
 
 
-def _as_weights(prob: Tensor, what: str) -> Tensor:
-    """Weights in float32 if that holds them, else float64; a bad one raises a ValueError."""
-    is_narrow = prob.dtype in (torch.float32, torch.float16, torch.bfloat16)
-    values = prob.detach().to(torch.float32 if is_narrow else torch.float64)
-    is_bad = ~(values >= 0) | torch.isinf(values)
+def as_weights(values: Tensor, *, name: str, what: str) -> Tensor:
+    """Weights in float32 if that holds them, else float64; a bad one raises a ValueError.
+
+    ``name`` and ``what`` (of what each is) are for the message.
+    """
+    is_narrow = values.dtype in (torch.float32, torch.float16, torch.bfloat16)
+    weights = values.detach().to(torch.float32 if is_narrow else torch.float64)
+    is_bad = ~(weights >= 0) | torch.isinf(weights)
     if bool(is_bad.any()):
-        at = int(is_bad.nonzero()[0])
+        at = int(is_bad.nonzero()[0, 0])
         raise ValueError(
-            f"prob{what}: expected finite weights >= 0, got {float(values[at])} for edge {at}"
+            f"{name}: expected finite weights >= 0, got {float(weights[at])} for {what} {at}"
         )
-    return values
+    return weights

@@ -223,13 +223,21 @@ def edge_pool(
     TypeError, ValueError
         Not one number an edge, or a weight that is negative, infinite or NaN.
     """
-    weights = _edge_values(g, f"prob{what}", prob)
-    kept = _edge_values(g, f"mask{what}", mask)
+    weights, kept = drawn_by(g, prob, mask, what)
+    return pool_of(g.adjacency, edge_dir=edge_dir, prob=weights, mask=kept, what=what)
+
+
+def drawn_by(
+    g: GraphBase, prob: Any, mask: Any, what: str = ""
+) -> tuple[Tensor | None, Tensor | None]:
+    """The weights and the mask that :func:`edge_pool` is given, checked."""
+    weights = edge_values(g, f"prob{what}", prob)
+    kept = edge_values(g, f"mask{what}", mask)
     if weights is not None and weights.dtype == torch.bool:
         weights, kept = None, weights
     if kept is not None and kept.dtype not in (torch.bool, torch.uint8):
         raise TypeError(f"mask{what}: expected bool, got {str(kept.dtype).replace('torch.', '')}")
-    return pool_of(g.adjacency, edge_dir=edge_dir, prob=weights, mask=kept, what=what)
+    return weights, kept
 
 
 def edge_pools(
@@ -282,8 +290,8 @@ def _no_edges(g: GraphBase, edge_dir: str) -> EdgePool:
     return EdgePool(Adjacency(indptr, none, None, num_src, num_dst, none), g.num_edges())
 
 
-def _edge_values(g: GraphBase, name: str, value: object) -> Tensor | None:
-    """What says of each edge whether, or how likely, it is drawn: a column, or its name."""
+def edge_values(g: GraphBase, name: str, value: object) -> Tensor | None:
+    """One number for each edge, from an edge column or its name; checked."""
     if value is None:
         return None
     if isinstance(value, str):

@@ -9,14 +9,12 @@ import torch
 
 import hopflow.ops as ops
 from hopflow.sampling import random
+from hopflow.sampling.drawn import DrawnEdges, graph_of_drawn
 from hopflow.sampling.edge_pools import edge_pools, fanouts_of
 from hopflow.structure.by_type import nodes_by_type
-from hopflow.structure.frame import EID
 from hopflow.structure.graph_base import GraphT, require_graph, require_here
 from hopflow.structure.lazy_column import LazyColumn
 from hopflow.structure.types import Relation
-from hopflow.transforms.around import graph_of_rows, without_edges
-from hopflow.transforms.by_type import change_relations
 
 
 def check_edge_dir(edge_dir: object) -> str:
@@ -100,26 +98,15 @@ def sample_neighbors(
     excluded = pools.excluded("exclude_edges", exclude_edges)
     key = random.next_key(max(fanouts.values()))
     none = torch.empty(0, dtype=torch.int64, device=g.device)
-    made: dict[Relation, GraphT] = {}
-    for number, (relation, one) in enumerate(g.relations.items()):
+    drawn: dict[Relation, DrawnEdges] = {}
+    for number, (relation, pool) in enumerate(pools.pools.items()):
         if relation not in asked and not g.is_homogeneous:
-            made[relation] = without_edges(one)
             continue
-        pool = pools.pools[relation]
         seeds, _, _ = ops.compact_ids(given[relation[near]], none)
         indptr, others, positions = pool.sample(
             seeds, fanouts[relation], key=ops.relation_key(key, number), replace=replace,
             excluded=excluded[number],
         )  # fmt: skip
         eids = LazyColumn(partial(pool.eids_at, positions))
-        made[relation] = graph_of_rows(one, seeds, indptr, others, eids, edge_dir)
-        if not copy_edata:
-            frame = made[relation].edge_frame
-            for name in [name for name in frame if name != EID]:
-                del frame[name]
-        if not copy_ndata and g._relations is None:
-            only = made[relation]
-            is_same = only._src_frame is only._dst_frame
-            only._dst_frame = only._dst_frame.without_columns()
-            only._src_frame = only._dst_frame if is_same else only._src_frame.without_columns()
-    return change_relations(g, lambda relation, _: made[relation], copy_ndata=copy_ndata)
+        drawn[relation] = DrawnEdges(seeds, indptr, others, eids)
+    return graph_of_drawn(g, drawn, edge_dir, copy_ndata=copy_ndata, copy_edata=copy_edata)

@@ -9,10 +9,12 @@ from hopflow.transforms.around import in_subgraph, out_subgraph
 from hopflow.transforms.augment import AddEdge, DropEdge, DropNode, FeatMask, NodeShuffle
 from hopflow.transforms.by_type import edge_type_subgraph, node_type_subgraph
 from hopflow.transforms.casts import to_bfloat16, to_double, to_float, to_half
+from hopflow.transforms.compact import compact_graphs
 from hopflow.transforms.diffusion import GDC, PPR, HeatKernel
 from hopflow.transforms.distances import double_radius_node_labeling, shortest_dist
 from hopflow.transforms.edges import add_reverse_edges, add_self_loop, remove_self_loop, reverse
 from hopflow.transforms.export import to_networkx, to_pyg
+from hopflow.transforms.growing import add_edges, add_nodes
 from hopflow.transforms.homogeneous import to_heterogeneous, to_homogeneous
 from hopflow.transforms.homophily import (
     adjusted_homophily,
@@ -52,7 +54,7 @@ from hopflow.transforms.positional import (
 )
 from hopflow.transforms.products import adj_product_graph, adj_sum_graph
 from hopflow.transforms.sign import SIGNDiffusion
-from hopflow.transforms.simple import to_bidirected, to_simple
+from hopflow.transforms.simple import to_bidirected, to_simple, to_simple_graph
 from hopflow.transforms.subgraph import edge_subgraph, node_subgraph, remove_edges, remove_nodes
 
 __all__ = [
@@ -81,11 +83,14 @@ __all__ = [
     "SIGNDiffusion",
     "ToLevi",
     "ToSimple",
+    "add_edges",
+    "add_nodes",
     "add_reverse_edges",
     "add_self_loop",
     "adj_product_graph",
     "adj_sum_graph",
     "adjusted_homophily",
+    "compact_graphs",
     "double_radius_node_labeling",
     "edge_homophily",
     "edge_label_informativeness",
@@ -123,4 +128,5 @@ __all__ = [
     "to_networkx",
     "to_pyg",
     "to_simple",
+    "to_simple_graph",
 ]

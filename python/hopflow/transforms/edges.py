@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ import hopflow.ops as ops
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.batch_sizes import keep_sizes
 from hopflow.structure.frame import EID, Columns
-from hopflow.structure.graph_base import GraphBase, GraphT, require_graph
+from hopflow.structure.graph_base import GraphT, require_graph
 from hopflow.structure.types import Relation, Schema
 from hopflow.transforms.by_type import change_relation, change_relations
 
@@ -202,22 +201,3 @@ def remove_self_loop(g: GraphT, etype: str | None = None) -> GraphT:
     made = change_relation(require_graph(g), etype, without_loops)
     keep_sizes(made, g, edges=left)
     return made
-
-
-def norm_by_dst(g: GraphBase, etype: Any = None) -> Tensor:
-    """One over the in-degree of each edge's destination, float32, shape [E], by edge id.
-
-    Parameters
-    ----------
-    g : Graph
-        A graph or block.
-    etype : str or tuple, optional
-        Which edges, where there are several types; in-edges of this type are counted.
-
-    References
-    ----------
-    https://www.dgl.ai/dgl_docs/generated/dgl.norm_by_dst.html
-    """
-    edges = g.relation(etype).adjacency
-    dst = edges.coo()[1]
-    return edges.in_degrees().to(torch.float32).reciprocal()[dst.long()]

@@ -22,22 +22,22 @@ def norm_by_dst(g: GraphBase, etype: Any = None) -> Tensor:
     Parameters
     ----------
     g : Graph
-        A graph.
+        A graph or block.
     etype : str or tuple, optional
-        Which edges, where there are several types.
+        Which edges, where there are several types; in-edges of this type are counted.
 
     Returns
     -------
     Tensor
-        float32, shape [E].
+        float32, shape [E], by edge id.
 
     References
     ----------
     https://docs.dgl.ai/en/2.1.x/_modules/dgl/transforms/functional.html
     """
-    one = require_graph(g).relation(etype)
-    _, dst = ends_of(one)
-    return 1.0 / one.adjacency.in_degrees().float()[dst]
+    edges = g.relation(etype).adjacency
+    _, dst = edges.coo()
+    return edges.in_degrees().float().reciprocal()[dst.long()]
 
 
 def symmetric_norm(g: GraphBase, weight: Tensor | None) -> Tensor:

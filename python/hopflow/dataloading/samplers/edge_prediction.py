@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -243,7 +243,7 @@ class EdgePredictionSampler(Sampler):
         input_nodes, _, blocks = self.sampler.sample(g, seeds, *more)
         if self.negative_sampler is None:
             return input_nodes, pair_graph, blocks
-        return input_nodes, pair_graph, _pairs_between(pair_graph, negative), blocks
+        return input_nodes, pair_graph, pairs_between(pair_graph, negative), blocks
 
     def _negative_pairs(
         self, g: Graph, edges: Mapping[Relation, Tensor], is_by_type: bool
@@ -303,7 +303,7 @@ def _numbered(
     return numbers[0], numbers[1]
 
 
-def _pairs_between(pair_graph: Graph, pairs: Mapping[Relation, tuple[Tensor, Tensor]]) -> Graph:
+def pairs_between(pair_graph: Graph, pairs: Mapping[Relation, tuple[Tensor, Tensor]]) -> Graph:
     """The graph of pairs of a pair graph's nodes, without edge columns."""
     frames = {ntype: frame.copy() for ntype, frame in pair_graph.node_frames().items()}
     parts: dict[Relation, tuple[Adjacency, Columns | None]] = {}
@@ -332,7 +332,9 @@ def as_edge_prediction_sampler(
     Parameters
     ----------
     sampler : Sampler
-        Samples the neighbourhood of the edges' ends; usually a :class:`NeighborSampler`.
+        Samples the neighbourhood of the edges' ends; usually a :class:`NeighborSampler`. A
+        :class:`TemporalNeighborSampler` sees them as they were at the edge's time:
+        :class:`TemporalEdgePredictionSampler`.
     exclude : {None, "self", "reverse_id", "reverse_types"}, Tensor, dict or callable
         Which edges must not be in the blocks, lest the model sees what it is to predict; as in
         :func:`find_exclude_eids`.
@@ -372,6 +374,8 @@ def as_edge_prediction_sampler(
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.dataloading.as_edge_prediction_sampler.html
     """
-    return EdgePredictionSampler(
-        sampler, exclude, reverse_eids, reverse_etypes, negative_sampler, prefetch_labels
+    made = getattr(sampler, "edge_prediction_sampler", EdgePredictionSampler)
+    return cast(
+        EdgePredictionSampler,
+        made(sampler, exclude, reverse_eids, reverse_etypes, negative_sampler, prefetch_labels),
     )

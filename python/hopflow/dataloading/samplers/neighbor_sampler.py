@@ -80,14 +80,7 @@ class NeighborSampler(BlockSampler):
         super().__init__(prefetch_node_feats, prefetch_labels, prefetch_edge_feats)
         if output_device is not None:
             raise ValueError("output_device: expected None; give the DataLoader a device")
-        if isinstance(fanouts, (str, bytes, dict)) or not hasattr(fanouts, "__len__"):
-            raise TypeError(
-                f"fanouts: expected a list with one int a layer, got {type(fanouts).__name__}"
-            )
-        # Types in them are looked up where there is a graph.
-        self.fanouts: list[Any] = [_fanout(f"fanouts[{i}]", f) for i, f in enumerate(fanouts)]
-        if not self.fanouts:
-            raise ValueError("fanouts: expected at least one layer, got none")
+        self.fanouts = checked_fanouts("fanouts", fanouts)
         self.edge_dir = check_edge_dir(edge_dir)
         for name, column in (("prob", prob), ("mask", mask)):
             if not (column is None or isinstance(column, (str, Tensor))):
@@ -167,6 +160,18 @@ class NeighborSampler(BlockSampler):
             if column is not None:
                 told += f", {name}={column!r}" if isinstance(column, str) else f", {name}=Tensor"
         return told
+
+
+def checked_fanouts(name: str, fanouts: Any) -> list[Any]:
+    """Fanouts by layer; types in them are looked up where there is a graph."""
+    if isinstance(fanouts, (str, bytes, dict)) or not hasattr(fanouts, "__len__"):
+        raise TypeError(
+            f"{name}: expected a list with one int a layer, got {type(fanouts).__name__}"
+        )
+    checked = [_fanout(f"{name}[{i}]", f) for i, f in enumerate(fanouts)]
+    if not checked:
+        raise ValueError(f"{name}: expected at least one layer, got none")
+    return checked
 
 
 def _fanout(name: str, value: Any) -> Any:

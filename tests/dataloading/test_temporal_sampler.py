@@ -1,0 +1,441 @@
+"""Temporal samplers: rows are nodes at a time, and nothing is ever later than its seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+import hopflow as hf
+from hopflow import ops
+from hopflow.dataloading import (
+    DataLoader,
+    TemporalEdgePredictionSampler,
+    TemporalNeighborSampler,
+    as_edge_prediction_sampler,
+    audit_times,
+    negative_sampler,
+)
+
+NUM_NODES, NUM_EDGES = 120, 1500
+
+
+def graph(idtype: torch.dtype = torch.int64, dtype: torch.dtype = torch.int64) -> hf.Graph:
+    """Random edges with times, many of them alike; nodes with times; some without in-edges."""
+    generator = torch.Generator().manual_seed(4)
+    src = torch.randint(NUM_NODES, (NUM_EDGES,), generator=generator)
+    dst = torch.randint(NUM_NODES - 10, (NUM_EDGES,), generator=generator)
+    g = hf.graph((src, dst), num_nodes=NUM_NODES, idtype=idtype)
+    g.edata["t"] = torch.randint(100, (NUM_EDGES,), generator=generator).to(dtype)
+    g.ndata["born"] = torch.randint(50, (NUM_NODES,), generator=generator).to(dtype)
+    g.ndata["asked"] = g.ndata["born"] + torch.randint(60, (NUM_NODES,), generator=generator)
+    g.ndata["feat"] = torch.arange(NUM_NODES).float()
+    return g
+
+
+def rows(frame: Any) -> list[tuple[int, Any]]:
+    return list(zip(frame[hf.NID].tolist(), frame["seed_time"].tolist()))
+
+
+def arrays(batch: Any) -> list[Tensor]:
+    """All that makes a batch of blocks."""
+    input_nodes, outputs, blocks = batch[0], batch[1], batch[-1]
+    found = [input_nodes] if isinstance(input_nodes, Tensor) else list(input_nodes.values())
+    if isinstance(outputs, Tensor):
+        found.append(outputs)
+    for block in blocks:
+        found += [*block.edges(), block.edata[hf.EID], block.srcdata["seed_time"]]
+    return found
+
+
+@pytest.mark.parametrize("idtype", [torch.int32, torch.int64])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float32])
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"replace": True}, {"temporal_strategy": "last"}, {"prob": "w"}, {"mask": "m"}],
+    ids=str,
+)
+def test_nothing_is_late(idtype, dtype, strict, options):
+    g = graph(idtype, dtype)
+    g.edata["w"] = torch.arange(NUM_EDGES) % 5 * 1.0
+    g.edata["m"] = torch.arange(NUM_EDGES) % 3 > 0
+    sampler = TemporalNeighborSampler([3, -1, 2], "t", "born", "asked", strict=strict, **options)
+    looked_at = 0
+    for input_nodes, output_nodes, blocks in DataLoader(
+        g, torch.arange(NUM_NODES), sampler, batch_size=50
+    ):
+        looked_at += audit_times(blocks, edge_time="t", node_time="born", strict=strict)
+        # Columns that are given as such are those of the graph.
+        audit_times(blocks, edge_time=g.edata["t"], node_time=g.ndata["born"], strict=strict)
+        assert input_nodes.dtype == output_nodes.dtype == idtype
+        assert torch.equal(blocks[0].srcdata[hf.NID], input_nodes)
+        assert torch.equal(blocks[-1].dstdata[hf.NID], output_nodes)
+        assert torch.equal(
+            blocks[-1].dstdata["seed_time"],
+            g.ndata["asked"][output_nodes.long()].to(blocks[-1].dstdata["seed_time"].dtype),
+        )
+        assert torch.equal(blocks[0].srcdata["feat"], g.ndata["feat"][input_nodes.long()])
+        for block in blocks:
+            assert len(set(rows(block.srcdata))) == block.num_src_nodes()
+            assert rows(block.srcdata)[: block.num_dst_nodes()] == rows(block.dstdata)
+            eids = block.edata[hf.EID].long()
+            u, v = block.edges()
+            assert torch.equal(block.srcdata[hf.NID][u.long()], g.edges()[0][eids])
+            assert torch.equal(block.dstdata[hf.NID][v.long()], g.edges()[1][eids])
+            if "prob" in options:
+                assert bool((block.edata["w"] > 0).all())
+            if "mask" in options:
+                assert bool(block.edata["m"].all())
+    assert looked_at > 1000
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_all_that_is_early_is_found_hop_by_hop(strict):
+    """With fanout -1 the blocks hold exactly the edges of a plain search in time."""
+    g = graph()
+    src, dst = (x.tolist() for x in g.edges())
+    times, born = g.edata["t"].tolist(), g.ndata["born"].tolist()
+    sampler = TemporalNeighborSampler([-1, -1], "t", "born", "asked", strict=strict)
+    _, _, blocks = sampler.sample(g, torch.arange(0, NUM_NODES, 7))
+    known = [(n, int(g.ndata["asked"][n])) for n in range(0, NUM_NODES, 7)]
+    for block in reversed(blocks):
+        expected = set()
+        for node, limit in known:
+            for e in range(NUM_EDGES):
+                at = max(times[e], born[src[e]])
+                if dst[e] == node and (at < limit or (at == limit and not strict)):
+                    expected.add((e, limit))
+        limits = block.dstdata["seed_time"][block.edges()[1].long()].tolist()
+        found = list(zip(block.edata[hf.EID].tolist(), limits))
+        assert len(found) == len(set(found))
+        assert set(found) == expected
+        known = list(dict.fromkeys(rows(block.srcdata)))
+        assert set(known) >= {(src[e], limit) for e, limit in expected}
+
+
+def test_the_latest_are_kept():
+    g = graph()
+    sampler = TemporalNeighborSampler([4], "t", temporal_strategy="last", input_time="asked")
+    _, _, (block,) = sampler.sample(g, torch.arange(NUM_NODES))
+    adjacency = g.adjacency
+    for v in range(NUM_NODES):
+        row = slice(int(adjacency.indptr[v]), int(adjacency.indptr[v + 1]))
+        eids = torch.arange(NUM_EDGES)[row] if adjacency.eids is None else adjacency.eids[row]
+        early = [e for e in eids.tolist() if g.edata["t"][e] <= g.ndata["asked"][v]]
+        expected = sorted(early, key=lambda e: int(g.edata["t"][e]))[-4:]
+        assert block.edata[hf.EID][block.edges()[1] == v].tolist() == expected
+
+
+def test_a_node_has_a_row_for_each_of_its_times():
+    g = hf.graph(([1, 1, 1, 2], [0, 0, 3, 1]), num_nodes=5)
+    g.edata["t"] = torch.tensor([1, 2, 1, 1])
+    sampler = TemporalNeighborSampler([-1, -1], edge_time="t")
+    nodes, times = torch.tensor([0, 0, 3, 0, 4]), torch.tensor([1, 2, 2, 1, 0])
+    input_nodes, output_nodes, blocks = sampler.sample_at(g, nodes, times)
+    assert output_nodes.tolist() == [0, 0, 3, 4]
+    assert blocks[-1].seed_inverse.tolist() == [0, 1, 2, 0, 3]
+    # Node 1 at time 1 for the first seed; at time 2 once for the second and the third.
+    assert rows(blocks[-1].srcdata) == [(0, 1), (0, 2), (3, 2), (4, 0), (1, 1), (1, 2)]
+    assert rows(blocks[0].srcdata)[6:] == [(2, 1), (2, 2)]
+    assert input_nodes.tolist() == [0, 0, 3, 4, 1, 1, 2, 2]
+    assert blocks[-1].edata[hf.EID].tolist() == [0, 0, 1, 2]
+    assert audit_times(blocks, edge_time="t") == 4 + 6
+
+
+def test_seeds_of_a_table_and_of_a_column_are_the_same():
+    g = graph()
+    given = torch.arange(0, NUM_NODES, 3)
+    by_column = TemporalNeighborSampler([3, 3], "t", input_time="asked")
+    by_table = TemporalNeighborSampler(
+        [3, 3], "t", input_time=g.ndata["asked"][given], input_nodes=given
+    )
+    options = {"batch_size": 16, "seed": 5, "shuffle": True}
+    batches = DataLoader(g, given, by_column, **options)
+    others = DataLoader(g, torch.arange(len(given)), by_table, **options)
+    for one, other in zip(batches, others, strict=True):
+        assert all(map(torch.equal, arrays(one), arrays(other)))
+    # One node at many times: the table's purpose.
+    many = TemporalNeighborSampler([-1], "t", input_nodes=[7] * 100, input_time=list(range(100)))
+    _, outputs, (block,) = many.sample(g, torch.arange(100))
+    assert outputs.tolist() == [7] * 100
+    early = torch.sort(g.edata["t"][g.edges()[1] == 7]).values
+    assert block.in_degrees().tolist() == [int((early <= t).sum()) for t in range(100)]
+
+
+def test_two_hops_have_their_law():
+    """A seed draws one of three in-edges, then one of that node's; early ones alone."""
+    #       0 <- 1, 2, 3 (the last too late); 1 <- 4, 5, 6; 2 <- 4, 5 (one too late)
+    g = hf.graph(([1, 2, 3, 4, 5, 6, 4, 5], [0, 0, 0, 1, 1, 1, 2, 2]), num_nodes=7)
+    g.edata["t"] = torch.tensor([1, 2, 9, 1, 3, 3, 3, 8])
+    count = 20_000
+    # Many copies of the seed: each at a time of its own, all of which allow the same edges.
+    times = torch.arange(count) / count + 4.0
+    g.edata["t"] = g.edata["t"].double()
+    sampler = TemporalNeighborSampler([1, 1], edge_time="t")
+    torch.manual_seed(0)
+    _, _, blocks = sampler.sample_at(g, torch.zeros(count, dtype=torch.int64), times)
+    first = blocks[1].edata[hf.EID]
+    assert len(first) == count
+    # In the first block the drawn nodes draw again; their rows come after the seeds'.
+    _, v = blocks[0].edges()
+    second = torch.full((blocks[0].num_dst_nodes(),), -1)
+    second[v.long()] = blocks[0].edata[hf.EID].long()
+    paths = first.long() * 8 + second[blocks[1].edges()[0].long()]
+    seen = torch.bincount(paths, minlength=64)
+    chances = torch.zeros(64, dtype=torch.float64)
+    for path, chance in (((0, 3), 1 / 6), ((0, 4), 1 / 6), ((0, 5), 1 / 6), ((1, 6), 1 / 2)):
+        chances[path[0] * 8 + path[1]] = chance
+    assert int(seen[chances == 0].sum()) == 0
+    expected = chances[chances > 0] * count
+    assert stats.chisquare(seen[chances > 0], expected).pvalue > 1e-6
+
+
+@pytest.mark.parametrize("of_edges", [False, True])
+def test_the_same_for_threads_and_workers(of_edges):
+    g = graph()
+    sampler: Any = TemporalNeighborSampler([3, 3], "t", "born", None if of_edges else "asked")
+    indices = torch.arange(NUM_NODES)
+    if of_edges:
+        indices = torch.arange(300)
+        sampler = as_edge_prediction_sampler(
+            sampler, exclude="self", negative_sampler=negative_sampler.Uniform(2)
+        )
+    found = []
+    for workers, threads in ((0, 1), (0, 4), (3, 1), (3, 2)):
+        ops.set_num_threads(threads)
+        loader = DataLoader(
+            g, indices, sampler, batch_size=25, seed=11, shuffle=True, num_workers=workers
+        )
+        found.append([x for batch in loader for x in arrays(batch)])
+    for other in found[1:]:
+        assert len(found[0]) == len(other)
+        assert all(map(torch.equal, found[0], other))
+
+
+# --- batches of edges ---
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_edges_are_seen_at_their_time(strict):
+    g = graph()
+    sampler = as_edge_prediction_sampler(
+        TemporalNeighborSampler([4, 4], "t", strict=strict),
+        exclude=None if strict else "self",
+        negative_sampler=negative_sampler.Uniform(3),
+        prefetch_labels=["t"],
+    )
+    assert isinstance(sampler, TemporalEdgePredictionSampler)
+    src, dst = g.edges()
+    for _, pairs, negative, blocks in DataLoader(
+        g, torch.arange(NUM_EDGES), sampler, batch_size=100, shuffle=True
+    ):
+        assert audit_times(blocks, edge_time="t", strict=strict) > 100
+        assert rows(pairs.ndata) == rows(blocks[-1].dstdata)
+        eids = pairs.edata[hf.EID]
+        u, v = (x.long() for x in pairs.edges())
+        for ends, own in ((u, src), (v, dst)):
+            assert torch.equal(pairs.ndata[hf.NID][ends], own[eids])
+            assert torch.equal(pairs.ndata["seed_time"][ends], g.edata["t"][eids])
+        u, v = (x.long() for x in negative.edges())
+        times = g.edata["t"][eids].repeat_interleave(3)
+        assert torch.equal(pairs.ndata["seed_time"][u], times)
+        assert torch.equal(pairs.ndata["seed_time"][v], times)
+        assert torch.equal(pairs.ndata[hf.NID][u], src[eids].repeat_interleave(3))
+        # No seed edge is in the neighbourhood that it is predicted from.
+        if not strict:
+            continue
+        for block in blocks:
+            limits = block.dstdata["seed_time"][block.edges()[1].long()]
+            assert bool((block.edata["t"] < limits).all())
+
+
+@pytest.mark.parametrize("num_pairs", [0, 1, 3, 8])
+def test_negative_pairs_of_any_number_have_times_of_edges(num_pairs):
+    g = graph()
+    ends = torch.arange(num_pairs)
+    sampler = as_edge_prediction_sampler(
+        TemporalNeighborSampler([2], "t"), negative_sampler=lambda g, edges: (ends, ends + 1)
+    )
+    _, pairs, negative, _ = sampler.sample(g, [5, 9])
+    times = [int(g.edata["t"][(5, 9)[i * 2 // num_pairs]]) for i in range(num_pairs)]
+    for own, nodes in zip(negative.edges(), (ends, ends + 1), strict=True):
+        assert pairs.ndata["seed_time"][own.long()].tolist() == times
+        assert torch.equal(pairs.ndata[hf.NID][own.long()], nodes)
+
+
+def test_a_seed_edge_may_have_another_time_than_its_own():
+    g = graph()
+    later = g.edata["t"] + 1000
+    sampler = as_edge_prediction_sampler(
+        TemporalNeighborSampler([-1], node_time="born", input_time=later)
+    )
+    _, pairs, blocks = sampler.sample(g, [5, 9])
+    assert pairs.ndata["seed_time"].unique().tolist() == sorted({*later[[5, 9]].tolist()})
+    assert int(blocks[0].in_degrees().sum()) == int(g.in_degrees(pairs.ndata[hf.NID]).sum())
+
+
+def typed() -> hf.Graph:
+    generator = torch.Generator().manual_seed(2)
+    made = {
+        ("user", "buys", "item"): tuple(
+            torch.randint(n, (200,), generator=generator) for n in (20, 10)
+        ),
+        ("item", "shown", "user"): tuple(
+            torch.randint(n, (150,), generator=generator) for n in (10, 20)
+        ),
+    }
+    g = hf.heterograph(made, num_nodes_dict={"user": 20, "item": 10})
+    for etype in ("buys", "shown"):
+        g.edges[etype].data["t"] = torch.randint(40, (g.num_edges(etype),), generator=generator)
+    g.nodes["user"].data["born"] = torch.randint(20, (20,), generator=generator)
+    g.nodes["item"].data["born"] = torch.zeros(10, dtype=torch.int64)
+    return g
+
+
+def test_graphs_of_several_types():
+    g = typed()
+    asked = {"user": torch.full((20,), 30), "item": torch.arange(10) * 4}
+    sampler = TemporalNeighborSampler(
+        [3, {"buys": -1, "shown": 2}], "t", "born", asked, strict=True
+    )
+    seeds = {"user": torch.arange(20), "item": torch.arange(10)}
+    looked_at = 0
+    for workers in (0, 2):
+        for inputs, outputs, blocks in DataLoader(
+            g, seeds, sampler, batch_size=8, num_workers=workers
+        ):
+            looked_at += audit_times(
+                blocks, edge_time="t", node_time="born", strict=True, seeds=False
+            )
+            assert set(outputs) <= {"user", "item"}
+            for ntype, ids in outputs.items():
+                frame = blocks[-1].dstnodes[ntype].data
+                assert torch.equal(frame[hf.NID], ids)
+                assert torch.equal(frame["seed_time"], asked[ntype][ids])
+            assert torch.equal(inputs["item"], blocks[0].srcnodes["item"].data[hf.NID])
+    assert looked_at > 100
+    edges = as_edge_prediction_sampler(TemporalNeighborSampler([3, 3], "t", strict=True))
+    for _, pairs, blocks in DataLoader(g, {"buys": torch.arange(200)}, edges, batch_size=64):
+        audit_times(blocks, edge_time="t", strict=True)
+        u, v = (x.long() for x in pairs.edges(etype="buys"))
+        times = pairs.edges["buys"].data["t"]
+        assert torch.equal(pairs.nodes["user"].data["seed_time"][u], times)
+        assert torch.equal(pairs.nodes["item"].data["seed_time"][v], times)
+    table = TemporalNeighborSampler(
+        [2], "t", input_nodes={"item": [3, 3]}, input_time={"item": torch.tensor([5, 50])}
+    )
+    _, outputs, (block,) = table.sample(g, {"item": [1, 0, 1]})
+    assert outputs["item"].tolist() == [3, 3]
+    assert block.dstnodes["item"].data["seed_time"].tolist() == [50, 5]
+    assert block.seed_inverse["item"].tolist() == [0, 1, 0]
+
+
+# --- the audit ---
+
+
+def test_the_audit_names_the_edge_that_is_late():
+    g = graph()
+    sampler = TemporalNeighborSampler([-1, 3], "t", "born", "asked")
+    _, _, blocks = sampler.sample(g, torch.arange(NUM_NODES))
+    assert audit_times(blocks, edge_time="t", node_time="born") > 0
+    eid = int(blocks[0].edata[hf.EID][17])
+    late = g.edata["t"].clone()
+    late[eid] = 1000
+    with pytest.raises(
+        ValueError, match=rf"block 0: edge {eid} from node \d+ to node \d+ has time 1000"
+    ):
+        audit_times(blocks, edge_time=late)
+    born = g.ndata["born"].clone()
+    node = int(g.edges()[0][eid])
+    born[node] = 999
+    with pytest.raises(ValueError, match=rf"from node {node} .*source node has time 999"):
+        audit_times(blocks, node_time=born)
+    # A seed that nothing leads to is looked at too, if that is asked for.
+    _, _, alone = sampler.sample_at(g, torch.tensor([119]), torch.tensor([-5]))
+    with pytest.raises(ValueError, match="seed 119 has time"):
+        audit_times(alone, node_time="born")
+    assert audit_times(alone, node_time="born", seeds=False) == 0
+    # What an untimed sampler makes is not taken for what a temporal one makes.
+    _, _, untimed = hf.dataloading.NeighborSampler([2]).sample(g, [1])
+    with pytest.raises(ValueError, match="expected a column 'seed_time'"):
+        audit_times(untimed, edge_time="t")
+    with pytest.raises(ValueError, match="expected one of them at least"):
+        audit_times(blocks)
+    blocks[0].dstdata["seed_time"][3] += 1
+    with pytest.raises(ValueError, match=r"leads from one seed's time|do not begin|has time"):
+        audit_times(blocks, edge_time="t")
+
+
+def test_untimed_blocks_are_late():
+    """That the audit can fail: edges drawn without a look at time are caught in every batch."""
+    g = graph()
+    for _, _, blocks in DataLoader(
+        g, torch.arange(NUM_NODES - 10), hf.dataloading.NeighborSampler([10]), batch_size=40
+    ):
+        for side in (blocks[0].srcdata, blocks[0].dstdata):
+            side["seed_time"] = torch.full(side[hf.NID].shape, 50)
+        with pytest.raises(ValueError, match="expected one not after its seed's, 50"):
+            audit_times(blocks, edge_time="t")
+
+
+# --- errors ---
+
+
+def test_bad_arguments_are_refused():
+    last = {"edge_time": "t", "temporal_strategy": "last"}
+    for message, options in [
+        ("edge_time, node_time: expected one", {}),
+        ("temporal_strategy", {"edge_time": "t", "temporal_strategy": "latest"}),
+        ("prob: expected none", {**last, "prob": "w"}),
+        ("replace: expected none", {**last, "replace": True}),
+        ("prob, mask", {"edge_time": "t", "prob": "w", "mask": "m"}),
+        ("one time for each of input_nodes", {"edge_time": "t", "input_nodes": [1]}),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            TemporalNeighborSampler([2], **options)
+    with pytest.raises(TypeError, match="fanouts"):
+        TemporalNeighborSampler(3, edge_time="t")
+    g = graph()
+    for kind, message, sampler in [
+        (ValueError, "input_time: expected the times of seeds", TemporalNeighborSampler([2], "t")),
+        (KeyError, "edge column 'x'", TemporalNeighborSampler([2], "x", input_time="asked")),
+        (KeyError, "node column 'x'", TemporalNeighborSampler([2], "t", input_time="x")),
+        (ValueError, "input_time: expected one number for each of the 120 nodes",
+         TemporalNeighborSampler([2], "t", input_time=torch.ones(3))),
+        (TypeError, "expected integers, as the graph's times are",
+         TemporalNeighborSampler([2], "t", input_time=torch.ones(NUM_NODES))),
+        (ValueError, "input_time: expected one time for each of 2 input_nodes, got 1",
+         TemporalNeighborSampler([2], "t", input_nodes=[1, 2], input_time=[3])),
+        (IndexError, "expected rows of input_nodes",
+         TemporalNeighborSampler([2], "t", input_nodes=[1], input_time=[3])),
+    ]:  # fmt: skip
+        with pytest.raises(kind, match=message):
+            sampler.sample(g, [1])
+    edges = as_edge_prediction_sampler(TemporalNeighborSampler([2], node_time="born"))
+    with pytest.raises(ValueError, match="input_time: expected the times of edges"):
+        edges.sample(g, [1])
+    other = as_edge_prediction_sampler(
+        TemporalNeighborSampler([2], "t"),
+        negative_sampler=lambda g, edges: {"shown": ([0], [1])},
+    )
+    with pytest.raises(ValueError, match="pairs of types of which the batch has edges"):
+        other.sample(typed(), {"buys": [1, 2]})
+    g.ndata["seed_time"] = torch.zeros(NUM_NODES)
+    with pytest.raises(ValueError, match="'seed_time' is what blocks keep"):
+        TemporalNeighborSampler([2], "t", input_time="asked").sample(g, [1])
+
+
+def test_nothing_to_sample():
+    empty = hf.graph(([], []), num_nodes=3)
+    empty.edata["t"] = torch.empty(0)
+    sampler = TemporalNeighborSampler([2, 2], "t", input_time=torch.zeros(3))
+    inputs, _, blocks = sampler.sample(empty, [2, 0, 2])
+    assert inputs.tolist() == [2, 0]
+    assert audit_times(blocks, edge_time="t") == 0
+    inputs, _, blocks = sampler.sample(empty, torch.empty(0, dtype=torch.int64))
+    assert inputs.tolist() == []
+    assert blocks[0].num_src_nodes() == 0
