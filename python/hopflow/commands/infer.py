@@ -28,7 +28,6 @@ from hopflow.train.export import check_distinct, check_suffix, check_target, wri
 from hopflow.train.link_task import LinkTask
 from hopflow.train.node_task import NodeTask
 
-
 _COLUMNS = {"classes": "class", "multilabel": "label", "regression": "number"}
 """What columns of a table of predictions are called, where a node has several."""
 

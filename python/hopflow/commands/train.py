@@ -74,7 +74,7 @@ def train(
     aggregator: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            help="Of sage: mean, gcn, pool or lstm; of gin: mean, sum or max.  [default: mean]"
+            help="Of sage: mean, gcn, pool or lstm; of gin: sum, mean or max.  [default: the first]"
         ),
     ] = DEFAULTS.aggregator,
     target_type: TargetType = DEFAULTS.target_type,
@@ -186,7 +186,8 @@ def train(
             "sampler": sampler, "clusters": clusters, "saint_mode": saint_mode,
             "budget": _budget_of(budget), "layers": layers if is_free else None,
             "target_type": target_type, "undirected": undirected,
-            "normalize_features": normalize_features, "fanout": _fanout_of(fanout, None if is_free else layers),
+            "normalize_features": normalize_features,
+            "fanout": _fanout_of(fanout, None if is_free else layers),
             "hidden": hidden, "heads": heads, "bases": bases, "epochs": epochs,
             "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay, "dropout": dropout,
             "seed": seed, "device": device, "num_workers": num_workers, "memory": memory,

@@ -21,7 +21,7 @@ ONE_TYPE_MODELS = ("sage", "gcn", "gat", "gatv2", "gin")
 WITH_HEADS = ("gat", "gatv2", "hgt")
 """The models that have attention heads."""
 
-AGGREGATORS = {"sage": ("mean", "gcn", "pool", "lstm"), "gin": ("mean", "sum", "max")}
+AGGREGATORS = {"sage": ("mean", "gcn", "pool", "lstm"), "gin": ("sum", "mean", "max")}
 """How models may combine neighbours, the default first; other models have no choice."""
 
 SAMPLERS = ("neighbor", "labor", "shadow", "cluster", "saint")
@@ -79,8 +79,8 @@ class TrainConfig:
         and heterogeneous graph transformers, both for several types; graph convolutions, graph
         attention in two forms, and graph isomorphism networks, which are for one.
     aggregator : str, optional
-        How a "sage" (mean, gcn, pool, lstm) or "gin" (mean, sum, max) combines neighbours; "mean"
-        by default.
+        How a "sage" (mean, gcn, pool, lstm) or "gin" (sum, mean, max) combines neighbours; the
+        first by default.
     target_type : str, optional
         Of which type of nodes the labels are predicted; by default of the only one that has any.
     undirected : bool

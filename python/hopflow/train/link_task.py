@@ -34,6 +34,8 @@ _CHUNK = 1 << 12  # held-out edges scored at a time
 class LinkTask(Task):
     """Rows of nodes whose dot products tell edges from pairs without one.
 
+    In the loss they are divided by the root of their width, as in attention.
+
     Each edge of a batch is compared with pairs of its source and a node drawn from all. Blocks have
     neither the edges of the batch nor their reverses.
 
@@ -101,6 +103,7 @@ class LinkTask(Task):
         # Nodes of both graphs come first, also where more of a subgraph have rows.
         rows = out[: positive.num_nodes()]
         found = torch.cat([u_dot_v(graph, rows, rows) for graph in (positive, negative)])
+        found = found / rows.shape[1] ** 0.5  # about 1, whatever the width
         wanted = torch.zeros_like(found)
         wanted[: step.count] = 1
         return functional.binary_cross_entropy_with_logits(found, wanted)

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from hopflow.dataloading import DataLoader
+from hopflow.train.base_task import Step
 from hopflow.train.checkpoint import save_checkpoint
 from hopflow.train.config import TrainConfig
-from hopflow.train.base_task import Step
 from hopflow.train.data import check_device
 from hopflow.train.export import check_target
 from hopflow.train.ranks import Ranks

@@ -250,5 +250,5 @@ class OneTypeTask(NodeTask):
         graph = self.graph
         return (
             f"{self.config.data}: {graph.num_nodes():,} nodes, {graph.num_edges():,} edges,"
-            f" {num_features(graph)} features, {self._width} {self.target.title}"
+            f" {num_features(graph)} features, {self.target.counted(self._width)}"
         )

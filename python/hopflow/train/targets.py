@@ -78,8 +78,10 @@ class Target(ABC):
 
     Attributes
     ----------
-    name, title, loss_name : str
-        Its name in options; its name and that of the loss for people.
+    name : str
+        Its name in options.
+    title, title_of_one, loss_name : str
+        For people: what a node has, several and one of them, and the loss.
     metrics : tuple of Metric
         What is reported of nodes to validate and to test; the first chooses the best epoch.
     sum_names : tuple of str
@@ -88,6 +90,7 @@ class Target(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
+    title_of_one: ClassVar[str]
     loss_name: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]
     sum_names: ClassVar[tuple[str, ...]]
@@ -129,6 +132,10 @@ class Target(ABC):
         whose values a checkpoint has."""
         return None
 
+    def counted(self, width: int) -> str:
+        """What a node has, for people: "40 classes"."""
+        return f"{width} {self.title if width != 1 else self.title_of_one}"
+
     def nothing(self) -> dict[str, float]:
         """The scores of no nodes."""
         return dict.fromkeys((metric.key for metric in self.metrics), float("nan"))
@@ -137,7 +144,8 @@ class Target(ABC):
 class Classes(Target):
     """One of several classes a node, int64; -1 for none."""
 
-    name, title, loss_name = "classes", "classes", "cross-entropy"
+    name, title, title_of_one = "classes", "classes", "classes"
+    loss_name = "cross-entropy"
     metrics = (ACCURACY,)
     sum_names = ("correct",)
 
@@ -171,7 +179,8 @@ class Classes(Target):
 class MultiLabel(Target):
     """Any of C labels a node, float32 [N, C]: 1, 0, or NaN where it is not known."""
 
-    name, title, loss_name = "multilabel", "labels", "binary cross-entropy"
+    name, title, title_of_one = "multilabel", "labels", "label"
+    loss_name = "binary cross-entropy"
     metrics = (ROC_AUC, MICRO_F1)
     sum_names = ("true_positives", "false_positives", "false_negatives")
 
@@ -239,7 +248,8 @@ class Regression(Target):
     numbers about 1 whatever their unit; losses and errors are in the labels' own.
     """
 
-    name, title, loss_name = "regression", "numbers", "mean squared error"
+    name, title, title_of_one = "regression", "numbers", "number"
+    loss_name = "mean squared error"
     metrics = (RMSE, MAE, R2)
     sum_names = ("squares", "numbers")
 

@@ -13,15 +13,15 @@ from hopflow.train.models.layered import LayeredModel, widths_of
 class GIN(LayeredModel):
     """Layers of :class:`hopflow.nn.GINConv` with a perceptron of two layers each, ReLU, dropout.
 
-    A node without in-edges has its own term alone. With the aggregator "sum", that of the paper,
-    what a node gets grows with the neighbours sampled, while full inference adds up all of them:
-    train so with fanout -1. "mean" and "max" do not depend on their number.
+    A node without in-edges has its own term alone. With "sum", the paper's aggregator, what a node
+    gets grows with the neighbours that are sampled, and full inference adds up all of them; with
+    "mean" it does not depend on their number.
 
     Parameters
     ----------
     in_feats, hidden, num_classes, num_layers, dropout, output
         As in :class:`GraphSAGE`.
-    aggregator : {"mean", "sum", "max"}
+    aggregator : {"sum", "mean", "max"}
         How neighbours are combined.
 
     References
@@ -37,7 +37,7 @@ class GIN(LayeredModel):
         *,
         num_layers: int,
         dropout: float,
-        aggregator: str = "mean",
+        aggregator: str = "sum",
         output: nn.Module | None = None,
     ) -> None:
         widths = widths_of(in_feats, hidden, num_classes, num_layers)
