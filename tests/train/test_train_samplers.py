@@ -137,7 +137,7 @@ def test_options_of_other_samplers_are_refused(change, match):
 
 
 def test_more_clusters_than_nodes_are_refused(dataset):
-    with pytest.raises(ValueError, match="clusters: expected at most 400 for .*, got 500"):
+    with pytest.raises(ValueError, match=r"clusters: expected at most 400 for .*, got 500"):
         Trainer(replace(CONFIG, sampler="cluster", clusters=500), dataset)
 
 

@@ -57,7 +57,7 @@ class Progress(Observer):
     def _scores(self, record: EpochRecord) -> str:
         """The first metric of each part, by name unless it is the accuracy."""
         metric = self._task.metrics[0]
-        parts = [part for part in PARTS if f"{part}_{metric.key}" in record.scores]
+        parts = [part for part in PARTS if f"{part}_{metric.key}" in record.to_dict()]
         told = "".join(
             f"  {part} {score_text(metric, record.score(part, metric.key))}" for part in parts
         )

@@ -262,10 +262,10 @@ def _run(
         )  # fmt: skip
     out = results(as_json)
     out.print(time_table(result))
-    first = metrics[:1]
-    best = scores_text(first, result.scores, "valid").removeprefix(f"valid {first[0].title} ")
+    first, found = metrics[:1], result.to_dict()
+    best = scores_text(first, found, "valid").removeprefix(f"valid {first[0].title} ")
     out.print(
-        f"[bold]{scores_text(metrics, result.scores, 'test')}[/] at epoch {result.best_epoch},"
+        f"[bold]{scores_text(metrics, found, 'test')}[/] at epoch {result.best_epoch},"
         f" the best on validation ({best})"
     )
     report = trainer.loader.report()

@@ -255,8 +255,7 @@ class Trainer:
                     self._write(self.save)
                 observer.end_epoch(record, is_best)
         best = best_of(self.history, self.task.metrics[0])
-        scores = {k: x for k, x in best.scores.items() if not k.startswith("train_")}
-        return TrainResult(best.epoch, scores, self.history, self.seconds)
+        return TrainResult.of(best, self.history, self.seconds)
 
     def _write(self, path: Path) -> None:
         """Write a checkpoint, once for all ranks."""
@@ -352,7 +351,7 @@ class Trainer:
         progress = self.progress
         sums, count = [progress[name] for name in self.task.sum_names], progress["nodes"]
         own = self.task.training_scores(sums, count)
-        return EpochRecord(
+        return EpochRecord.of(
             epoch,
             progress["loss"] / max(count, 1),
             {**{f"train_{name}": value for name, value in own.items()}, **scores},

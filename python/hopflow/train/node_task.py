@@ -132,6 +132,15 @@ def refuse_typed(config: TrainConfig) -> None:
             f"model: {MODELS[config.model]} is for graphs of several types, {config.data} has"
             f" one; expected {', '.join(ONE_TYPE_MODELS)}"
         )
+    if config.target_type is not None:
+        raise ValueError(
+            f"target_type: {config.data} has one type, without a name; expected none, got"
+            f" {config.target_type!r}"
+        )
+    if not all(isinstance(fanout, int) for fanout in config.fanout):
+        raise ValueError(
+            f"fanout: {config.data} has one relation, without a name; expected an int a layer"
+        )
     if config.heads != TrainConfig.heads and config.model not in WITH_HEADS:
         raise ValueError(
             f"heads: {MODELS[config.model]} has none ({', '.join(WITH_HEADS)} have), got"
@@ -141,15 +150,6 @@ def refuse_typed(config: TrainConfig) -> None:
         raise ValueError(
             f"bases: they are for rgcn on graphs of several types, {config.data} has one type;"
             f" expected none, got {config.bases}"
-        )
-    if config.target_type is not None:
-        raise ValueError(
-            f"target_type: {config.data} has one type, without a name; expected none, got"
-            f" {config.target_type!r}"
-        )
-    if not all(isinstance(fanout, int) for fanout in config.fanout):
-        raise ValueError(
-            f"fanout: {config.data} has one relation, without a name; expected an int a layer"
         )
 
 

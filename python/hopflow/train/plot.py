@@ -65,7 +65,7 @@ def plot_curves(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     # Over the whole width: over one panel it would be cut off.
-    test = result.scores.get(f"test_{metric.key}", float("nan"))
+    test = result.to_dict()[f"test_{metric.key}"]
     told = f"{100 * test:.1f} %" if metric.is_share else f"{test:.4g}"
     figure.suptitle(f"{title}: test {told} at the best validation (epoch {result.best_epoch})")
     figure.savefig(path, dpi=120)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,75 +10,86 @@ from typing import Any
 from hopflow.train.targets import Metric
 
 PARTS = ("train", "valid", "test")
+_NAN = float("nan")  # one object, so that records without accuracies may be equal
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch: mean training loss, and scores by part and metric, such as "valid_accuracy".
+    """One epoch: mean training loss and accuracies in [0, 1], or else other scores.
 
     Of training nodes the scores are those of the batches, while the model learned.
+
+    Attributes
+    ----------
+    train_accuracy, valid_accuracy, test_accuracy : float
+        Where labels are classes; elsewhere NaN.
+    scores : dict
+        Elsewhere the scores by part and metric, such as "valid_rmse".
     """
 
     epoch: int
     loss: float
-    scores: dict[str, float]
+    train_accuracy: float
+    valid_accuracy: float
+    test_accuracy: float
     seconds: float
+    scores: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, epoch: int, loss: float, scores: Mapping[str, float], seconds: float
+    ) -> EpochRecord:
+        """A record of scores by name, accuracies among them if labels are classes."""
+        names = [f"{part}_accuracy" for part in PARTS]
+        train, valid, test = (scores.get(name, _NAN) for name in names)
+        others = {name: value for name, value in scores.items() if name not in names}
+        return cls(epoch, loss, train, valid, test, seconds, others)
 
     def score(self, part: str, metric: str) -> float:
         """A score; NaN if it is not known of this part."""
-        return self.scores.get(f"{part}_{metric}", float("nan"))
-
-    @property
-    def train_accuracy(self) -> float:
-        """Share of right predictions in the batches, where labels are classes."""
-        return self.score("train", "accuracy")
-
-    @property
-    def valid_accuracy(self) -> float:
-        """Share of right predictions among nodes to validate."""
-        return self.score("valid", "accuracy")
-
-    @property
-    def test_accuracy(self) -> float:
-        """Share of right predictions among nodes to test."""
-        return self.score("test", "accuracy")
+        value: float = self.to_dict().get(f"{part}_{metric}", _NAN)
+        return value
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, scores among them by name."""
-        return {"epoch": self.epoch, "loss": self.loss, **self.scores, "seconds": self.seconds}
+        scores = self.scores or {f"{p}_accuracy": getattr(self, f"{p}_accuracy") for p in PARTS}
+        return {"epoch": self.epoch, "loss": self.loss, **scores, "seconds": self.seconds}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> EpochRecord:
+    def from_dict(cls, values: Mapping[str, Any]) -> EpochRecord:
         """Make a record of what :meth:`to_dict` gave."""
         rest = dict(values)
         own = {name: rest.pop(name) for name in ("epoch", "loss", "seconds")}
-        return cls(scores=rest, **own)
+        return cls.of(scores=rest, **own)
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished run. Scores are those of the best epoch on validation."""
+    """A finished run. Scores are those of the best epoch on validation, as in its record."""
 
     best_epoch: int
-    scores: dict[str, float]
+    valid_accuracy: float
+    test_accuracy: float
     history: list[EpochRecord]
     seconds: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
 
-    @property
-    def valid_accuracy(self) -> float:
-        """Share of right predictions among nodes to validate, where labels are classes."""
-        return self.scores.get("valid_accuracy", float("nan"))
-
-    @property
-    def test_accuracy(self) -> float:
-        """Share of right predictions among nodes to test, where labels are classes."""
-        return self.scores.get("test_accuracy", float("nan"))
+    @classmethod
+    def of(
+        cls, best: EpochRecord, history: list[EpochRecord], seconds: dict[str, float]
+    ) -> TrainResult:
+        """The result of a run whose best epoch is known."""
+        others = {k: x for k, x in best.scores.items() if not k.startswith("train_")}
+        return cls(
+            best.epoch, best.valid_accuracy, best.test_accuracy, history, seconds, others
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, scores of the best epoch among them by name."""
+        accuracies = {"valid_accuracy": self.valid_accuracy, "test_accuracy": self.test_accuracy}
         return {
             "best_epoch": self.best_epoch,
-            **self.scores,
+            **(self.scores or accuracies),
             "history": [record.to_dict() for record in self.history],
             "seconds": self.seconds,
         }
