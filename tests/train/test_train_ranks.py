@@ -298,7 +298,7 @@ def test_a_mistake_is_told_once_however_late_rank_0_is(tmp_path):
     running = torchrun("--model", "gpt", program=[str(program)])
     _, err = running.communicate(timeout=120)
     assert running.returncode != 0
-    assert err.count("model: expected one of sage, rgcn, hgt, got 'gpt'") == 1
+    assert err.count("model: expected one of sage, rgcn, hgt, gcn, gat, gatv2, gin, got 'gpt'") == 1
 
 
 def test_a_mistake_of_one_rank_alone_is_told_by_it(monkeypatch, capsys):

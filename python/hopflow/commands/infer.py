@@ -8,8 +8,10 @@ from typing import Annotated, Any, Optional
 
 import typer
 from rich.markup import escape
+from torch import Tensor
 from tqdm import tqdm
 
+from hopflow.commands.progress import scores_text
 from hopflow.commands.shared import (
     DEFAULTS,
     Debug,
@@ -19,12 +21,21 @@ from hopflow.commands.shared import (
     as_text,
     console,
     load,
-    percent,
     readable_errors,
 )
 from hopflow.train import TrainConfig, load_checkpoint, task_of
-from hopflow.train.data import accuracy
 from hopflow.train.export import check_distinct, check_suffix, check_target, write_predictions
+from hopflow.train.link_task import LinkTask
+from hopflow.train.node_task import NodeTask
+
+_COLUMNS = {"classes": "class", "multilabel": "label", "regression": "number"}
+"""What columns of a table of predictions are called, where a node has several."""
+
+
+def _fits(task: NodeTask, result: Tensor) -> bool:
+    """Whether labels are as many as what is predicted."""
+    assert task.labels is not None
+    return task.labels.dim() == 1 or task.labels.shape == result.shape
 
 
 def infer(
@@ -36,7 +47,9 @@ def infer(
     root: Annotated[Optional[str], typer.Option(help="Folder of OGB's data sets.")] = None,  # noqa: UP045
     scale: Annotated[Optional[float], typer.Option(help="Size of mag-like.")] = None,  # noqa: UP045
     split: Split = None,
-    logits: Annotated[bool, typer.Option("--logits", help="Write logits, not classes.")] = False,
+    logits: Annotated[
+        bool, typer.Option("--logits", help="Write logits, not classes or labels.")
+    ] = False,
     chunk_edges: Annotated[int, typer.Option(help="In-edges computed at a time.")] = 1 << 20,
     scratch: Annotated[
         Optional[Path], typer.Option(help="Keep hidden layers in files in this folder.")  # noqa: UP045
@@ -49,9 +62,10 @@ def infer(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Predict every node's class, layer by layer over full neighbourhoods, in bounded memory.
+    """Predict every node's class, labels or numbers, layer by layer over full neighbourhoods.
 
-    Of several types the nodes are those of the type that the model was trained for.
+    Memory is bounded. A model of links gives the row of each node whose dot products it ranks. Of
+    several types the nodes are those of the type that the model was trained for.
     """
     with readable_errors(debug):
         check_suffix(out)
@@ -68,7 +82,11 @@ def infer(
         ):  # fmt: skip
             if value is not None:
                 overrides[name] = value
+        overrides["target"] = state.get("target", state["config"].get("target"))
         config = TrainConfig.from_dict({**state["config"], **overrides})
+        if logits and (config.task == "link" or config.target == "regression"):
+            what = "links" if config.task == "link" else "numbers"
+            raise ValueError(f"--logits: a model of {what} has none; leave it out")
         dataset = load(config)
         target = state.get("target_type")  # which the data may not tell, without labels
         task = task_of(config, dataset, target_type=target, for_training=False)
@@ -81,13 +99,19 @@ def infer(
             )  # fmt: skip
         if not bool(result.isfinite().all()):
             raise ValueError(f"{checkpoint}: the model's outputs are not finite; it has diverged")
-        write_predictions(result if logits else result.argmax(1), out)
         summary: dict[str, Any] = {"out": str(out), "num_nodes": task.num_nodes}
         if target is not None:
             summary["target_type"] = target
-        if task.labels is not None and "test" in task.split:
-            summary["test_accuracy"] = accuracy(result, task.labels, task.split["test"])
-            console.print(f"test accuracy {percent(summary['test_accuracy']).strip()}")
+        if isinstance(task, LinkTask):
+            write_predictions(result, out, column="dim")
+        else:
+            given = result if logits else task.target.predictions(result)
+            write_predictions(given, out, column=_COLUMNS[task.target.name])
+            if task.labels is not None and "test" in task.split and _fits(task, result):
+                found = task.scores(result, "test")
+                scores = {f"test_{name}": value for name, value in found.items()}
+                summary |= scores
+                console.print(scores_text(task.metrics, scores, "test"), markup=False)
         console.print(f"predictions of {task.num_nodes:,} nodes: {escape(str(out))}")
         if as_json:
             print(as_text(summary))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 from rich.markup import escape
-from rich.table import Table
-from tqdm import tqdm
 
+from hopflow.commands.progress import Progress, scores_text, time_table
 from hopflow.commands.shared import (
     DEFAULTS,
     Data,
@@ -25,20 +23,20 @@ from hopflow.commands.shared import (
     as_text,
     console,
     load,
-    percent,
     process_group,
     readable_errors,
     results,
 )
+from hopflow.dataloading import NeighborSampler
 from hopflow.dataloading.kept_rows import disk_columns
 from hopflow.storage.sizes import size_text
-from hopflow.train import EpochRecord, Observer, TrainConfig, Trainer, TrainResult, load_checkpoint
-from hopflow.train.config import MODELS, Fanout
+from hopflow.train import TrainConfig, Trainer, load_checkpoint
+from hopflow.train.config import MODELS, WHOLE_SUBGRAPHS, Fanout
 from hopflow.train.data import check_device
 from hopflow.train.export import check_distinct, check_target
-from hopflow.train.loop import STAGES
 from hopflow.train.plan import plan_run
 from hopflow.train.ranks import Ranks
+from hopflow.train.targets import ACCURACY
 
 
 def train(
@@ -48,9 +46,37 @@ def train(
         float, typer.Option(help="Size of mag-like, 1 being that of ogbn-mag.")
     ] = DEFAULTS.scale,
     split: Split = DEFAULTS.split,
+    task: Annotated[
+        str,
+        typer.Option(
+            help="node: predict labels of nodes; link: which pairs have an edge, with edges held"
+            " out."
+        ),
+    ] = DEFAULTS.task,
+    target: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="What labels are: classes, multilabel or regression.  [default: what their dtype"
+            " and shape say]"
+        ),
+    ] = DEFAULTS.target,
+    negatives: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Of links: pairs without an edge, drawn for each edge.  [default: 1]"),
+    ] = DEFAULTS.negatives,
     model: Annotated[
-        str, typer.Option(help="sage; on a graph of several types also rgcn or hgt.")
+        str,
+        typer.Option(
+            help="sage, gcn, gat, gatv2 or gin; on a graph of several types sage, rgcn or hgt. gcn,"
+            " gat and gatv2 see each node among its own neighbours; no model needs in-edges."
+        ),
     ] = DEFAULTS.model,
+    aggregator: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="Of sage: mean, gcn, pool or lstm; of gin: sum, mean or max.  [default: the first]"
+        ),
+    ] = DEFAULTS.aggregator,
     target_type: TargetType = DEFAULTS.target_type,
     undirected: Annotated[
         bool,
@@ -63,6 +89,28 @@ def train(
     normalize_features: Annotated[
         bool, typer.Option("--normalize-features", help="Divide each feature row by its sum.")
     ] = DEFAULTS.normalize_features,
+    sampler: Annotated[
+        str,
+        typer.Option(
+            help="neighbor or labor: neighbours layer by layer; shadow: the subgraph around seeds;"
+            " cluster: that of some clusters; saint: that of nodes drawn."
+        ),
+    ] = DEFAULTS.sampler,
+    clusters: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Of cluster: how many.  [default: 10 for each batch]"),
+    ] = DEFAULTS.clusters,
+    saint_mode: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Of saint: draw by walk, node or edge.  [default: walk]"),
+    ] = DEFAULTS.saint_mode,
+    budget: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="Of saint: draws a batch, of walks ROOTS,STEPS.  [default: what brings about"
+            " --batch-size training nodes]"
+        ),
+    ] = None,
     fanout: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -74,7 +122,9 @@ def train(
         Optional[int], typer.Option(help="Number of layers.  [default: that of --fanout]")  # noqa: UP045
     ] = None,
     hidden: Annotated[int, typer.Option(help="Width of the hidden layers.")] = DEFAULTS.hidden,
-    heads: Annotated[int, typer.Option(help="Attention heads of hgt.")] = DEFAULTS.heads,
+    heads: Annotated[
+        int, typer.Option(help="Attention heads of gat, gatv2 and hgt.")
+    ] = DEFAULTS.heads,
     bases: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(
@@ -120,15 +170,24 @@ def train(
     *,
     context: typer.Context,
 ) -> None:
-    """Train a model by neighbour sampling; without options, GraphSAGE on the built-in graph.
+    """Train a model on batches of a graph; without options, GraphSAGE on the built-in graph.
 
     Under torchrun its processes train together: torchrun --nproc-per-node 2 -m hopflow train
     """
     with readable_errors(debug):
+        is_free = sampler == "shadow" or sampler in WHOLE_SUBGRAPHS
+        if sampler in WHOLE_SUBGRAPHS and fanout is not None:
+            raise ValueError(
+                f"--fanout: sampler {sampler} takes all edges of its subgraphs; expected --layers"
+            )
         given = {
-            "data": data, "root": root, "scale": scale, "split": split, "model": model,
+            "data": data, "root": root, "scale": scale, "split": split, "task": task,
+            "target": target, "negatives": negatives, "model": model, "aggregator": aggregator,
+            "sampler": sampler, "clusters": clusters, "saint_mode": saint_mode,
+            "budget": _budget_of(budget), "layers": layers if is_free else None,
             "target_type": target_type, "undirected": undirected,
-            "normalize_features": normalize_features, "fanout": _fanout_of(fanout, layers),
+            "normalize_features": normalize_features,
+            "fanout": _fanout_of(fanout, None if is_free else layers),
             "hidden": hidden, "heads": heads, "bases": bases, "epochs": epochs,
             "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay, "dropout": dropout,
             "seed": seed, "device": device, "num_workers": num_workers, "memory": memory,
@@ -137,9 +196,11 @@ def train(
         state = None
         if resume is not None:
             state = load_checkpoint(resume)
-            typed = {name for name in given if _was_typed(context, name)}
-            if layers is not None and layers != len(state["config"]["fanout"]):
-                typed.add("fanout")
+            typed = {name for name in given if _was_typed(context, name)} - {"layers"}
+            before = TrainConfig.from_dict(state["config"])
+            if layers is not None and layers != before.num_layers:
+                typed.add("fanout" if before.layers is None else "layers")
+                given["layers"] = layers
             given = {**state["config"], **{name: given[name] for name in typed}}
             save = save or resume
         config = TrainConfig.from_dict(given)
@@ -148,9 +209,9 @@ def train(
             raise ValueError(f"timeout: expected seconds > 0, got {timeout:g}")
         check_device(config.device)
         check_distinct(data=config.data, save=save, plot=plot)
-        for target in (save, plot):
-            if target is not None:
-                check_target(target)
+        for file in (save, plot):
+            if file is not None:
+                check_target(file)
         if save is not None and save.exists() and resume is None:
             load_checkpoint(save)  # anything else than a checkpoint is not replaced
             console.print(
@@ -177,28 +238,35 @@ def _run(
     dataset = ranks.together(lambda: load(config), first_before=True)
     trainer = ranks.together(lambda: Trainer(config, dataset, resume=state, save=save))
     several = f"; {ranks.count} processes" if ranks.count > 1 else ""
+    task, metrics = trainer.task, trainer.task.metrics
     console.print(
-        f"{trainer.task.describe()}; {len(trainer.split['train']):,} training nodes{several}",
-        markup=False,
+        f"{task.describe()}; {task.num_training:,} training {task.unit}{several}", markup=False
     )
+    if metrics[0] is not ACCURACY:
+        reported = ", ".join(metric.title for metric in metrics)
+        console.print(f"loss: {task.loss_name}; reported: {reported}", markup=False)
     for note in trainer.task.notes(trainer.model):
         console.print(f"[yellow]note:[/] {escape(note)}")
-    if ranks.count == 1:
+    if ranks.count == 1 and type(trainer.loader.graph_sampler) is NeighborSampler:
         _tell_plan(trainer)
-    with closing(_Progress(config, ranks)) as progress:
+    with closing(Progress(config, task, ranks)) as progress:
         result = trainer.run(progress)
     if not ranks.is_first:
         return
     if plot is not None:  # before anything goes to a pipe that may have closed
         from hopflow.train.plot import plot_curves
 
-        plot_curves(result, plot, f"{MODELS[config.model]} on {config.data}")
+        plot_curves(
+            result, plot, f"{MODELS[config.model]} on {config.data}",
+            metric=metrics[0], loss_name=task.loss_name,
+        )  # fmt: skip
     out = results(as_json)
-    out.print(_time_table(result))
+    out.print(time_table(result))
+    first, found = metrics[:1], result.to_dict()
+    best = scores_text(first, found, "valid").removeprefix(f"valid {first[0].title} ")
     out.print(
-        f"[bold]test accuracy {percent(result.test_accuracy).strip()}[/] at epoch"
-        f" {result.best_epoch}, the best on validation"
-        f" ({percent(result.valid_accuracy).strip()})"
+        f"[bold]{scores_text(metrics, found, 'test')}[/] at epoch {result.best_epoch},"
+        f" the best on validation ({best})"
     )
     report = trainer.loader.report()
     if ranks.count == 1 and report.waiting_share >= _MUCH:
@@ -208,7 +276,7 @@ def _run(
     if plot is not None:
         console.print(f"plot: {escape(str(plot))}")
     if as_json:
-        print(as_text({"config": config.to_dict(), **asdict(result)}))
+        print(as_text({"config": config.to_dict(), **result.to_dict()}))
 
 
 def _tell_plan(trainer: Trainer) -> None:
@@ -264,6 +332,13 @@ def _parse_layer(text: str) -> Fanout:
     return named
 
 
+def _budget_of(text: str | None) -> tuple[int, ...] | None:
+    try:
+        return None if text is None else tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"--budget: expected ints such as 2000 or 500,2, got {text!r}") from None
+
+
 def _fanout_of(fanout: str | None, layers: int | None) -> tuple[Fanout, ...]:
     if fanout is None:
         return DEFAULTS.fanout[:1] * (len(DEFAULTS.fanout) if layers is None else max(layers, 0))
@@ -273,55 +348,3 @@ def _fanout_of(fanout: str | None, layers: int | None) -> tuple[Fanout, ...]:
     if layers is not None and len(parsed) != layers:
         raise ValueError(f"--fanout has {len(parsed)} numbers, but --layers is {layers}")
     return parsed
-
-
-class _Progress(Observer):
-    """A bar for the batches of an epoch and a line for each finished epoch."""
-
-    def __init__(self, config: TrainConfig, ranks: Ranks) -> None:
-        self._config, self._ranks = config, ranks
-        self._bar: Any = None
-
-    def start_epoch(self, epoch: int, num_batches: int, first_batch: int) -> None:
-        self._bar = tqdm(
-            total=num_batches,
-            initial=first_batch,
-            desc=f"epoch {epoch}/{self._config.epochs}",
-            unit="batch",
-            leave=False,
-            disable=None if self._ranks.is_first else True,  # no bar where there is no terminal
-            dynamic_ncols=True,
-        )
-
-    def batch(self, loss: float, num_nodes: int, nodes_per_second: float) -> None:
-        self._bar.set_postfix_str(f"loss {loss:.3f}, {nodes_per_second:,.0f} nodes/s", False)
-        # A round has a batch of each rank, the last one perhaps of some.
-        self._bar.update(min(self._ranks.count, self._bar.total - self._bar.n))
-
-    def close(self) -> None:
-        """Clear the bar's line, for what is printed next."""
-        if self._bar is not None:
-            self._bar.close()
-
-    def end_epoch(self, record: EpochRecord, is_best: bool) -> None:
-        self.close()
-        console.print(
-            f"epoch {record.epoch:>3}/{self._config.epochs}  loss {record.loss:.4f}"
-            f"  train {percent(record.train_accuracy)}  valid {percent(record.valid_accuracy)}"
-            f"  test {percent(record.test_accuracy)}  {record.seconds:.1f} s"
-            f"{'  [green]best[/]' if is_best else ''}"
-        )
-
-
-def _time_table(result: TrainResult) -> Table:
-    table = Table(title="where the time went", title_justify="left")
-    table.add_column("stage")
-    table.add_column("seconds", justify="right")
-    table.add_column("share", justify="right")
-    total = sum(result.seconds.values())
-    for stage in STAGES:
-        seconds = result.seconds[stage]
-        table.add_row(stage, f"{seconds:.2f}", f"{100 * seconds / max(total, 1e-12):.1f} %")
-    table.add_section()
-    table.add_row("total", f"{total:.2f}", "100.0 %")
-    return table

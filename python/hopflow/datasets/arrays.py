@@ -11,7 +11,7 @@ from .checks import (
     as_edges,
     as_features,
     as_ids,
-    as_labels,
+    as_labels_or_numbers,
     as_named_column,
     as_splits,
     count_classes,
@@ -74,7 +74,7 @@ def read_npz_dataset(
     parts = _pop_split(arrays)
     labels = None
     if label is not None:
-        labels = as_labels(label, rows=num_nodes, what=f"{path} (label)")
+        labels = as_labels_or_numbers(label, rows=num_nodes, what=f"{path} (label)")
     node_columns: dict[str, Array] = {}
     edge_columns: dict[str, Array] = {}
     if features is not None:

@@ -209,13 +209,46 @@ def as_labels(array: Array, *, rows: int, what: str) -> Ids:
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
-def count_classes(labels: Ids | None) -> int:
-    """Number of classes: the largest label + 1; 0 where nothing is labelled."""
-    return 0 if labels is None or not labels.size else max(int(labels.max()) + 1, 0)
+def as_labels_or_numbers(array: Array, *, rows: int, what: str) -> Array:
+    """Check labels that may be numbers to predict: floats that are not all classes stay floats.
+
+    Returns
+    -------
+    ndarray
+        ``[rows, num_tasks]``: int64 as :func:`as_labels`; or float32, NaN where there is none, if
+        some number has a fraction or is below -1.
+
+    Raises
+    ------
+    ValueError
+        Wrong shape, an infinite number, or integers below -1.
+    """
+    array = as_column(array, rows=rows, what=what)
+    if array.dtype.kind != "f" or array.ndim not in (1, 2):
+        return as_labels(array, rows=rows, what=what)
+    known = array[~np.isnan(array)]
+    if (known == np.floor(known)).all() and (known >= -1).all():
+        return as_labels(array, rows=rows, what=what)
+    array = array[:, None] if array.ndim == 1 else array
+    _refuse(np.isinf(array), array, f"{what}: expected finite numbers, or NaN for none")
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def is_labelled(labels: Array) -> Array:
+    """Which rows of labels have one: a class, or a number that is not NaN."""
+    known = ~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0
+    return np.asarray(known.any(axis=1))
+
+
+def count_classes(labels: Array | None) -> int:
+    """Number of classes: the largest label + 1; 0 where nothing is labelled, or with numbers."""
+    if labels is None or not labels.size or labels.dtype.kind == "f":
+        return 0
+    return max(int(labels.max()) + 1, 0)
 
 
 def as_splits(
-    parts: Mapping[str, Array], *, num_nodes: int, labels: Ids | None, what: str
+    parts: Mapping[str, Array], *, num_nodes: int, labels: Array | None, what: str
 ) -> dict[str, Ids]:
     """Check a split: three disjoint sets of nodes, given as ids or as boolean masks.
 
@@ -226,7 +259,7 @@ def as_splits(
     num_nodes
         Number of nodes.
     labels
-        int64 ``[num_nodes, num_tasks]`` or None; training nodes must have one.
+        Labels ``[num_nodes, num_tasks]`` or None; training nodes must have one.
     what
         Start of the error message.
 
@@ -268,7 +301,7 @@ def as_splits(
             raise ValueError(f"{what} ({key}): expected each node once, got a node twice")
         splits[key] = ids
     if labels is not None:
-        bare = (labels[splits["train"]] < 0).all(axis=1)
+        bare = ~is_labelled(labels[splits["train"]])
         if bare.any():
             raise ValueError(
                 f"{what} (train): {int(bare.sum())} training nodes have no label, "
@@ -277,7 +310,7 @@ def as_splits(
     return splits
 
 
-def random_splits(labels: Ids, *, seed: int, what: str) -> dict[str, Ids]:
+def random_splits(labels: Array, *, seed: int, what: str) -> dict[str, Ids]:
     """Split the labelled nodes 60/20/20 at random, the same way for the same seed.
 
     Raises
@@ -285,7 +318,7 @@ def random_splits(labels: Ids, *, seed: int, what: str) -> dict[str, Ids]:
     ValueError
         Fewer than three labelled nodes.
     """
-    ids = np.flatnonzero((labels >= 0).any(axis=1))
+    ids = np.flatnonzero(is_labelled(labels))
     if len(ids) < 3:
         raise ValueError(f"{what}: a random split needs 3 labelled nodes, got {len(ids)}")
     rng = np.random.Generator(np.random.PCG64([_SPLIT_SEED_STREAM, seed]))

@@ -37,7 +37,8 @@ class RawDataset:
     edge_columns
         Column name to array ``[num_edges, ...]``.
     labels
-        int64 ``[num_nodes, num_tasks]``, -1 where a node has no label; None without labels.
+        int64 ``[num_nodes, num_tasks]``, -1 where a node has no label; or numbers to predict,
+        float32, NaN where there is none; None without labels.
     splits
         ``train``, ``valid`` and ``test`` to int64 node ids; None where there is no split.
     num_classes
@@ -50,7 +51,7 @@ class RawDataset:
     num_nodes: int
     node_columns: Mapping[str, Array] = field(default_factory=dict)
     edge_columns: Mapping[str, Array] = field(default_factory=dict)
-    labels: Ids | None = None
+    labels: Array | None = None
     splits: Mapping[str, Ids] | None = None
     num_classes: int = 0
 
@@ -60,8 +61,9 @@ class NodePropDataset:
 
     ``dataset[0]`` is ``(graph, labels)``: a :class:`hopflow.Graph` whose ``ndata["feat"]`` holds
     the features (and ``ndata["year"]`` the years, where there are any), and labels as an int64
-    tensor ``[num_nodes, num_tasks]``, -1 where a node has no label. Without labels it is
-    ``(graph, None)`` and `num_classes` is 0.
+    tensor ``[num_nodes, num_tasks]``, -1 where a node has no label; where they are numbers to
+    predict float32, NaN for none. Without labels it is ``(graph, None)``. `num_classes` is 0
+    without classes.
 
     Edges are kept as they were stored: apply :func:`hopflow.add_reverse_edges` to pass messages
     both ways.

@@ -3,8 +3,9 @@
 from hopflow.train.checkpoint import load_checkpoint, save_checkpoint
 from hopflow.train.config import TrainConfig
 from hopflow.train.inference import layerwise_inference
-from hopflow.train.loop import EpochRecord, Observer, Trainer, TrainResult
-from hopflow.train.model import GraphSAGE
+from hopflow.train.loop import Trainer
+from hopflow.train.models.sage import GraphSAGE
+from hopflow.train.records import EpochRecord, Observer, TrainResult
 from hopflow.train.task import Task, task_of
 from hopflow.train.typed_inference import planned_nodes, typed_layerwise_inference
 from hopflow.train.typed_layers import TypedLayer

@@ -15,6 +15,7 @@ from hopflow.storage.sizes import size_text
 from hopflow.structure.frame import Column, read
 from hopflow.structure.stored_column import StoredColumn
 from hopflow.train.config import TrainConfig
+from hopflow.train.targets import TARGETS, Target, target_of
 
 _CHUNK = 1 << 22  # edges hashed at a time
 _LOW = (1 << 31) - 1  # torch shifts copies of the sign in
@@ -129,6 +130,12 @@ def features(config: TrainConfig, column: Column, *, is_stored: bool) -> Tensor 
     return EncodedColumn(column)
 
 
+def feature_column(graph: Graph) -> Tensor | StoredColumn:
+    """The features as the loader leaves them: on the graph's device, or on disk."""
+    column = graph.node_frames()[graph.ntypes[0]].column("feat")
+    return column if isinstance(column, StoredColumn) else read(column)
+
+
 def num_features(graph: Graph, ntype: str | None = None) -> int:
     """Width of a type's features, without reading them."""
     frame = graph.node_frames()[ntype or graph.ntypes[0]]
@@ -139,9 +146,18 @@ def num_features(graph: Graph, ntype: str | None = None) -> int:
 def prepare(
     config: TrainConfig, dataset: Any, *, for_training: bool = True
 ) -> tuple[Graph, dict[str, Tensor]]:
-    """The graph to train on, with columns "feat" and "label", and the split.
+    """The graph and the split of :func:`prepare_labelled`."""
+    graph, split, _ = prepare_labelled(config, dataset, for_training=for_training)
+    return graph, split
 
-    Without ``for_training`` labels and split may be missing. The data set stays as it is.
+
+def prepare_labelled(
+    config: TrainConfig, dataset: Any, *, for_training: bool = True
+) -> tuple[Graph, dict[str, Tensor], Target]:
+    """The graph to train on, with columns "feat" and "label", the split, and what labels are.
+
+    Without ``for_training`` labels and split may be missing, and labels that are not what
+    ``config`` says are left out. The data set stays as it is.
 
     Raises
     ------
@@ -151,27 +167,41 @@ def prepare(
     graph, labels = dataset[0]
     if labels is None and for_training:
         raise ValueError(f"{config.data}: expected labels to train on, got none")
-    if "feat" not in graph.ndata:
-        raise ValueError(f"{config.data}: expected node features, got none")
-    split = {}
-    if labels is not None and labels.shape[1] != 1:
-        if for_training:
-            raise ValueError(
-                f"{config.data}: expected one label a node, got {labels.shape[1]} tasks"
-            )
-        labels = None
+    graph = prepare_features(config, dataset)
+    split: dict[str, Tensor] = {}
+    target = TARGETS[config.target or "classes"]
+    if labels is not None:
+        try:
+            target = target_of(config.data, labels, config.target)
+        except ValueError:
+            if for_training:
+                raise
+            labels = None
     if labels is not None:
         split = dataset.get_idx_split()
+        graph.ndata["label"] = target.labels(labels)
     if for_training and split["train"].numel() == 0:
         raise ValueError(f"{config.data}: expected training nodes, got none")
+    return graph, split, target
+
+
+def prepare_features(config: TrainConfig, dataset: Any) -> Graph:
+    """The graph of a data set as a run takes it, with the column "feat"; of the user's, a copy.
+
+    Raises
+    ------
+    ValueError
+        The data set has no features.
+    """
+    graph, _ = dataset[0]
+    if "feat" not in graph.ndata:
+        raise ValueError(f"{config.data}: expected node features, got none")
     # A graph folder is taken as it is: its edges may be more than memory has room for.
     if config.undirected and not stays_in_folder(dataset) and not is_symmetric(graph):
-        graph = hf.add_reverse_edges(graph)
+        made: Graph = hf.add_reverse_edges(graph)
     else:
         # Frames of its own: the columns set below are not the data set's.
-        graph = graph.local_var()
-    frame = graph.node_frames()[graph.ntypes[0]]
+        made = graph.local_var()
+    frame = made.node_frames()[made.ntypes[0]]
     frame["feat"] = features(config, frame.column("feat"), is_stored=stays_in_folder(dataset))
-    if labels is not None:
-        graph.ndata["label"] = labels[:, 0]
-    return graph, split
+    return made

@@ -50,8 +50,10 @@ def check_suffix(path: Path) -> None:
         raise ImportError("writing .parquet needs pyarrow: pip install 'hopflow[parquet]'")
 
 
-def write_predictions(values: Tensor, path: Path) -> None:
-    """Write classes [N] or logits [N, C], one row a node in order of ids.
+def write_predictions(values: Tensor, path: Path, *, column: str = "class") -> None:
+    """Write classes [N], or logits, labels or numbers [N, C], a row a node in order of ids.
+
+    In a table columns of a matrix are called ``column_0`` and so on.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def write_predictions(values: Tensor, path: Path) -> None:
         return
     import pandas as pd
 
-    names = ["prediction"] if array.ndim == 1 else [f"class_{i}" for i in range(array.shape[1])]
+    names = ["prediction"] if array.ndim == 1 else [f"{column}_{i}" for i in range(array.shape[1])]
     table = pd.DataFrame(array.reshape(len(array), -1), columns=names)
     table.insert(0, "node", np.arange(len(array)))
     if path.suffix == ".csv":

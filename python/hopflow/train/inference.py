@@ -15,7 +15,7 @@ from hopflow.dataloading import MultiLayerFullNeighborSampler
 from hopflow.graphs.graph import Graph
 from hopflow.structure.frame import take_rows
 from hopflow.structure.stored_column import StoredColumn
-from hopflow.train.model import GraphSAGE
+from hopflow.train.models.layered import LayeredModel
 from hopflow.train.ranks import ALONE, Ranks
 
 # In-edges a chunk, each of which brings at most one row ...
@@ -25,7 +25,7 @@ _CHUNK_ELEMENTS = 1 << 27
 
 
 def layerwise_inference(
-    model: GraphSAGE,
+    model: LayeredModel,
     graph: Graph,
     x: Tensor | StoredColumn,
     *,
@@ -34,7 +34,7 @@ def layerwise_inference(
     on_nodes: Callable[[int], None] | None = None,
     ranks: Ranks = ALONE,
 ) -> Tensor:
-    """Compute the logits of every node, one layer at a time, so no neighbourhood is expanded twice.
+    """Compute the outputs of every node, layer by layer, so no neighbourhood is expanded twice.
 
     Memory: the outputs of two layers, [N, width] each, and one chunk, whose input rows number at
     most ``chunk_edges`` and hold at most 0.5 GB (or are one node's in-neighbours, where these alone
@@ -42,7 +42,7 @@ def layerwise_inference(
 
     Parameters
     ----------
-    model : GraphSAGE
+    model : LayeredModel
         The trained model; its mode is restored afterwards.
     graph : Graph
         The graph, with N nodes.
@@ -56,13 +56,13 @@ def layerwise_inference(
     on_nodes : callable, optional
         Called with the number of nodes just finished, N times the number of layers in all.
     ranks : Ranks
-        Among which each layer's nodes are shared out; all of them call this and get all logits. Not
-        together with ``scratch``.
+        Among which each layer's nodes are shared out; all of them call this and get all outputs.
+        Not together with ``scratch``.
 
     Returns
     -------
     Tensor
-        Logits, shape [N, num_classes].
+        Outputs, shape [N, widths[-1]].
 
     Raises
     ------

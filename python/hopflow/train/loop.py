@@ -11,24 +11,28 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from hopflow.dataloading import DataLoader
+from hopflow.train.base_task import Step
 from hopflow.train.checkpoint import save_checkpoint
 from hopflow.train.config import TrainConfig
-from hopflow.train.data import accuracy, check_device
+from hopflow.train.data import check_device
 from hopflow.train.export import check_target
 from hopflow.train.ranks import Ranks
-from hopflow.train.sampled import Diverged, sampled_accuracy
-from hopflow.train.task import TypedTask, task_of
+from hopflow.train.records import EpochRecord, Interrupted, Observer, TrainResult, best_of
+from hopflow.train.sampled import Diverged
+from hopflow.train.samplers import KINDS
+from hopflow.train.task import task_of
 from hopflow.train.typed_model import TypedModel
+from hopflow.train.typed_task import TypedTask
+
+__all__ = ["STAGES", "EpochRecord", "Interrupted", "Observer", "TrainResult", "Trainer"]
 
 STAGES = ("sample", "gather", "forward", "backward", "step", "validate")
 # A resumed run may train longer and elsewhere, on more threads; the rest fixes its results.
@@ -36,55 +40,6 @@ STAGES = ("sample", "gather", "forward", "backward", "step", "validate")
 # torchrun hands a Ctrl-C on to processes that have had it from the terminal.
 _ONE_CTRL_C = 5.0
 _MAY_CHANGE = {"epochs", "device", "num_workers", "root", "data", "memory", "edges"}
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One epoch: mean training loss and accuracies in [0, 1]."""
-
-    epoch: int
-    loss: float
-    train_accuracy: float
-    valid_accuracy: float
-    test_accuracy: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """A finished run. Accuracies are of the epoch with the best validation accuracy."""
-
-    best_epoch: int
-    valid_accuracy: float
-    test_accuracy: float
-    history: list[EpochRecord]
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-class Observer:
-    """What a run tells while it goes on; every method does nothing unless overridden."""
-
-    def start_epoch(self, epoch: int, num_batches: int, first_batch: int) -> None:
-        """An epoch starts at a batch (not 0 after a resume)."""
-
-    def batch(self, loss: float, num_nodes: int, nodes_per_second: float) -> None:
-        """A batch of that many training nodes is done."""
-
-    def end_epoch(self, record: EpochRecord, is_best: bool) -> None:
-        """An epoch is done and validated."""
-
-
-class Interrupted(Exception):
-    """The run was asked to stop (Ctrl-C); a checkpoint is at ``path``."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"interrupted; continue with --resume {path}")
-        self.path = path
-
-
-def _score(record: EpochRecord) -> float:
-    """What the best epoch has most of; without validation nodes the last epoch is the best."""
-    return float(record.epoch) if math.isnan(record.valid_accuracy) else record.valid_accuracy
 
 
 def _spare_path() -> Path:
@@ -97,7 +52,8 @@ def _spare_path() -> Path:
 
 
 class Trainer:
-    """Trains a model by neighbour sampling: GraphSAGE, or on several types a :class:`TypedModel`.
+    """Trains a model on batches of a graph: a model of layers, or on several types a
+    :class:`TypedModel`.
 
     Parameters
     ----------
@@ -146,7 +102,12 @@ class Trainer:
         self.device = device = check_device(config.device)
         self.ranks = Ranks.now()
         self.task = task_of(config, dataset)
-        self.graph, self.split = self.task.graph, self.task.split
+        self.graph = self.task.graph
+        if self.ranks.count > 1 and not KINDS[config.sampler].has_seeds:
+            raise ValueError(
+                f"sampler: {config.sampler} draws subgraphs of no given nodes, which several"
+                " processes do not share out; expected neighbor, labor or shadow, or one process"
+            )
         self._rng: dict[str, Tensor] = {}
         with self._own_randomness():
             self.model = self.task.model(self.task.sizes()).to(device)
@@ -155,23 +116,23 @@ class Trainer:
                 torch.manual_seed(config.seed + 0x9E3779B97F4A7C15 * self.ranks.rank % 2**63)
         self.optimizers = self.task.optimizers(self.model)
         self._parallel = self._in_parallel()
+        loading = self.task.loading()
         self.loader = DataLoader(
             self.graph,
-            self.task.seeds(),
-            self.task.sampler(),
+            loading.indices,
+            loading.sampler,
             device=device,
-            batch_size=config.batch_size,
+            batch_size=loading.batch_size,
             shuffle=True,
             num_workers=config.num_workers,
             seed=config.seed,
             use_ddp=self.ranks.count > 1,
         )
-        seeds = sum(ids.numel() for ids in self._seeds())
-        self.num_batches = -(-seeds // config.batch_size)  # of an epoch, of all ranks
+        self.num_batches = loading.num_batches  # of an epoch, of all ranks
         self.history: list[EpochRecord] = []
         self.best_model: dict[str, Tensor] = {}
         self.seconds = dict.fromkeys(STAGES, 0.0)
-        # Of the epoch under way: batches done, sums over their nodes, time.
+        # Of the epoch under way: batches done, sums over their nodes or edges, time.
         self.progress = self._no_progress()
         self._stop = False
         if resume is not None:
@@ -193,13 +154,9 @@ class Trainer:
         # A batch may be without a relation's edges, and then without gradients for its weights.
         return DistributedDataParallel(self.model, find_unused_parameters=several)
 
-    def _seeds(self) -> list[Tensor]:
-        seeds = self.task.seeds()
-        return list(seeds.values()) if isinstance(seeds, dict) else [seeds]
-
-    @staticmethod
-    def _no_progress() -> dict[str, float]:
-        return {"batches": 0, "loss": 0.0, "correct": 0.0, "nodes": 0, "seconds": 0.0}
+    def _no_progress(self) -> dict[str, float]:
+        own = dict.fromkeys(self.task.sum_names, 0.0)
+        return {"batches": 0, "loss": 0.0, **own, "nodes": 0, "seconds": 0.0}
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -209,7 +166,7 @@ class Trainer:
             "best_model": self.best_model,
             "optimizer": self.optimizers[0].state_dict(),
             "more_optimizers": [optimizer.state_dict() for optimizer in self.optimizers[1:]],
-            "history": [asdict(record) for record in self.history],
+            "history": [record.to_dict() for record in self.history],
             "progress": self.progress,
             "seconds": self.seconds,
             "loader": self.loader.state_dict(),
@@ -262,7 +219,7 @@ class Trainer:
         for optimizer, own in zip(self.optimizers, states):
             optimizer.load_state_dict(own)
         self.best_model = state["best_model"]
-        self.history = [EpochRecord(**record) for record in state["history"]]
+        self.history = [EpochRecord.from_dict(record) for record in state["history"]]
         self.progress = dict(state["progress"])
         self.seconds.update(state.get("seconds", {}))
         self.loader.load_state_dict(state["loader"])
@@ -289,18 +246,16 @@ class Trainer:
                 observer.start_epoch(epoch, self.num_batches, int(self.progress["batches"]))
                 self._train_epoch(observer)
                 record = self._validate(epoch)
-                is_best = all(_score(record) > _score(r) for r in self.history)
+                self.history.append(record)
+                is_best = best_of(self.history, self.task.metrics[0]) is record
                 if is_best:
                     self.best_model = deepcopy(self.model.state_dict())
-                self.history.append(record)
                 self.progress = self._no_progress()
                 if self.save is not None:
                     self._write(self.save)
                 observer.end_epoch(record, is_best)
-        best = max(self.history, key=lambda r: (_score(r), -r.epoch))
-        return TrainResult(
-            best.epoch, best.valid_accuracy, best.test_accuracy, self.history, self.seconds
-        )
+        best = best_of(self.history, self.task.metrics[0])
+        return TrainResult.of(best, self.history, self.seconds)
 
     def _write(self, path: Path) -> None:
         """Write a checkpoint, once for all ranks."""
@@ -326,27 +281,19 @@ class Trainer:
             seconds["sample"] += sampled - begin
             if batch is None:
                 return
-            _, _, blocks = batch
-            x, labels = self.task.inputs(self.model, blocks), self.task.batch_labels(blocks)
+            step = self.task.read(self.model, batch)
             gathered = time.perf_counter()
-            logits = self._parallel(blocks, x)
-            loss = functional.cross_entropy(logits, labels)
-            forward = time.perf_counter()
-            for optimizer in self.optimizers:
-                optimizer.zero_grad()
-            weighted = loss * blocks[-1].loss_weight if ranks.count > 1 else loss
-            weighted.backward()
-            backward = time.perf_counter()
-            for optimizer in self.optimizers:
-                optimizer.step()
-            own = 0 if blocks[-1].is_padding else labels.shape[0]
-            right = int((logits.argmax(1) == labels).sum())
+            loss, sums = self._step(step, gathered)
+            stepped = time.perf_counter()
+            last = step.blocks[-1]
+            own = 0 if last.is_padding else step.count
             # Of all ranks; whoever was asked to stop stops all after the same batch.
-            total, correct, counted, stop = ranks.sums(
-                [loss.item() * own if own else 0.0, right if own else 0, own, float(self._stop)],
+            total, counted, stop, *sums = ranks.sums(
+                [loss * own if own else 0.0, own, float(self._stop)]
+                + [x if own else 0.0 for x in sums],
                 self.device,
             )
-            num_nodes, value = int(counted), total / counted
+            num_nodes, value = int(counted), total / counted if counted else 0.0
             if not math.isfinite(value):
                 raise Diverged(
                     f"epoch {len(self.history) + 1}, batch {int(progress['batches']) + 1}: the loss"
@@ -354,13 +301,12 @@ class Trainer:
                 )
             done = time.perf_counter()
             seconds["gather"] += gathered - sampled
-            seconds["forward"] += forward - gathered
-            seconds["backward"] += backward - forward
-            seconds["step"] += done - backward
+            seconds["step"] += done - stepped
             batches_done = progress["batches"] + ranks.count
             progress["batches"] = min(batches_done, self.num_batches)
             progress["loss"] += total
-            progress["correct"] += correct
+            for name, more in zip(self.task.sum_names, sums):
+                progress[name] += more
             progress["nodes"] += num_nodes
             progress["seconds"] += done - begin
             observer.batch(value, num_nodes, progress["nodes"] / progress["seconds"])
@@ -369,10 +315,32 @@ class Trainer:
                 self._write(path)
                 raise Interrupted(path)
 
+    def _step(self, step: Step, begin: float) -> tuple[float, list[float]]:
+        """Learn from a batch: its loss, and the sums of its nodes or edges."""
+        if not step.count:  # a subgraph without a training node
+            return 0.0, [0.0] * len(self.task.sum_names)
+        seconds = self.seconds
+        out = self._parallel(step.blocks, step.x)
+        loss = self.task.loss(out, step)
+        forward = time.perf_counter()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        weighted = loss * step.blocks[-1].loss_weight if self.ranks.count > 1 else loss
+        weighted.backward()  # type: ignore[no-untyped-call]
+        backward = time.perf_counter()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        sums = self.task.sums(out.detach(), step)
+        value = loss.item()
+        seconds["forward"] += forward - begin
+        seconds["backward"] += backward - forward
+        seconds["step"] += time.perf_counter() - backward
+        return value, sums
+
     def _validate(self, epoch: int) -> EpochRecord:
         begin = time.perf_counter()
         try:
-            valid, test = self._accuracies()
+            scores = self.task.evaluate(self.model, self.ranks)
         except Diverged as error:
             raise Diverged(
                 f"epoch {epoch}: {error}; try a lower lr than {self.config.lr:g}, or"
@@ -380,31 +348,20 @@ class Trainer:
             ) from None
         spent = time.perf_counter() - begin
         self.seconds["validate"] += spent
-        nodes = max(self.progress["nodes"], 1)
-        return EpochRecord(
+        progress = self.progress
+        sums, count = [progress[name] for name in self.task.sum_names], progress["nodes"]
+        own = self.task.training_scores(sums, count)
+        return EpochRecord.of(
             epoch,
-            self.progress["loss"] / nodes,
-            self.progress["correct"] / nodes,
-            valid,
-            test,
-            self.progress["seconds"] + spent,
+            progress["loss"] / max(count, 1),
+            {**{f"train_{name}": value for name, value in own.items()}, **scores},
+            progress["seconds"] + spent,
         )
 
     def _accuracies(self) -> tuple[float, float]:
-        """Of the nodes to validate and to test."""
-        if self.config.evaluation == "sampled":
-            valid, test = (
-                sampled_accuracy(self.task, self.model, part, self.device)
-                for part in ("valid", "test")
-            )
-            return valid, test
-        logits = self.task.predict(self.model, ranks=self.ranks)
-        if not bool(logits.isfinite().all()):
-            raise Diverged("the model's outputs are no longer finite")
-        labels = self.task.labels
-        assert labels is not None  # or there was nothing to train on
-        valid, test = (accuracy(logits, labels, self.split[part]) for part in ("valid", "test"))
-        return valid, test
+        """Of the nodes to validate and to test, where labels are classes."""
+        scores = self.task.evaluate(self.model, self.ranks)
+        return scores["valid_accuracy"], scores["test_accuracy"]
 
     @contextmanager
     def _ctrl_c(self) -> Iterator[None]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from torch.nn import functional
-
 from hopflow.dataloading import TrainingPlan, plan
 from hopflow.train.loop import Trainer
 
@@ -21,9 +19,8 @@ def plan_run(trainer: Trainer, *, num_batches: int = 5) -> TrainingPlan:
     model.train()
 
     def step(batch: Any) -> None:
-        _, _, blocks = batch
-        logits = model(blocks, task.inputs(model, blocks))
-        loss = functional.cross_entropy(logits, task.batch_labels(blocks))
+        read = task.read(model, batch)
+        loss = task.loss(model(read.blocks, read.x), read)
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hopflow.train.loop import TrainResult
+from hopflow.train.records import PARTS, TrainResult
+from hopflow.train.targets import ACCURACY, Metric
 
 
 def _new_figure() -> Any:
@@ -27,8 +28,15 @@ def check_plot(path: Path) -> None:
         )
 
 
-def plot_curves(result: TrainResult, path: Path, title: str) -> None:
-    """Draw loss and accuracies over the epochs into an image file.
+def plot_curves(
+    result: TrainResult,
+    path: Path,
+    title: str,
+    *,
+    metric: Metric = ACCURACY,
+    loss_name: str = "cross-entropy",
+) -> None:
+    """Draw loss and scores over the epochs into an image file.
 
     Raises
     ------
@@ -41,21 +49,23 @@ def plot_curves(result: TrainResult, path: Path, title: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
     epochs = [record.epoch for record in result.history]
-    loss, accuracy = figure.subplots(1, 2)
+    factor, unit = (100, " (%)") if metric.is_share else (1, "")
+    loss, score = figure.subplots(1, 2)
     loss.plot(epochs, [r.loss for r in result.history], color="tab:gray", marker=".")
-    loss.set(xlabel="epoch", ylabel="training loss (cross-entropy)", title="Loss")
-    for name, color in (("train", "tab:gray"), ("valid", "tab:blue"), ("test", "tab:orange")):
-        values = [100 * getattr(r, f"{name}_accuracy") for r in result.history]
-        accuracy.plot(epochs, values, color=color, marker=".", label=name)
-    accuracy.axvline(result.best_epoch, color="tab:blue", linestyle=":", linewidth=1)
-    accuracy.set(xlabel="epoch", ylabel="accuracy (%)", title="Accuracy")
-    accuracy.legend(loc="lower right")
-    for axes in (loss, accuracy):
+    loss.set(xlabel="epoch", ylabel=f"training loss ({loss_name})", title="Loss")
+    for name, color in zip(PARTS, ("tab:gray", "tab:blue", "tab:orange")):
+        values = [factor * record.score(name, metric.key) for record in result.history]
+        if name != "train" or any(value == value for value in values):
+            score.plot(epochs, values, color=color, marker=".", label=name)
+    score.axvline(result.best_epoch, color="tab:blue", linestyle=":", linewidth=1)
+    short = metric.title.split(" among ")[0]
+    score.set(xlabel="epoch", ylabel=metric.title + unit, title=short[:1].upper() + short[1:])
+    score.legend(loc="upper right" if metric.is_error else "lower right")
+    for axes in (loss, score):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     # Over the whole width: over one panel it would be cut off.
-    figure.suptitle(
-        f"{title}: test {100 * result.test_accuracy:.1f} % at the best validation"
-        f" (epoch {result.best_epoch})"
-    )
+    test = result.to_dict()[f"test_{metric.key}"]
+    told = f"{100 * test:.1f} %" if metric.is_share else f"{test:.4g}"
+    figure.suptitle(f"{title}: test {told} at the best validation (epoch {result.best_epoch})")
     figure.savefig(path, dpi=120)

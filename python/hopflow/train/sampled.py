@@ -1,16 +1,17 @@
-"""Accuracies over sampled neighbourhoods, which take no pass over a whole graph."""
+"""Outputs and scores over sampled neighbourhoods, which take no pass over a whole graph."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hopflow.dataloading import DataLoader
 
 if TYPE_CHECKING:
-    from hopflow.train.task import Task
+    from hopflow.train.node_task import NodeTask
 
 
 class Diverged(RuntimeError):
@@ -18,8 +19,48 @@ class Diverged(RuntimeError):
 
 
 @torch.no_grad()
-def sampled_accuracy(task: Task, model: nn.Module, part: str, device: torch.device) -> float:
-    """Share of right predictions among the labelled nodes of a part of the split; NaN without any.
+def sampled_rows(
+    model: nn.Module,
+    loader: DataLoader,
+    keep: Callable[[Any], Tensor],
+) -> list[Tensor]:
+    """What is kept of each batch's outputs, with the model in evaluation mode meanwhile.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The model; its mode is restored afterwards.
+    loader : DataLoader
+        The batches.
+    keep : callable
+        ``keep(batch)`` computes a batch's outputs and returns rows of them.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        return [keep(batch) for batch in loader]
+    finally:
+        model.train(was_training)
+        loader.close()
+
+
+def finite(out: Tensor) -> Tensor:
+    """The outputs, which must be finite.
+
+    Raises
+    ------
+    Diverged
+        One is not.
+    """
+    if not bool(out.isfinite().all()):
+        raise Diverged("the model's outputs are no longer finite")
+    return out
+
+
+def sampled_scores(
+    task: NodeTask, model: nn.Module, part: str, device: torch.device
+) -> dict[str, float]:
+    """Scores of the labelled nodes of a part of the split; NaN without any.
 
     Neighbourhoods are sampled as in training, the same in every epoch.
 
@@ -28,25 +69,24 @@ def sampled_accuracy(task: Task, model: nn.Module, part: str, device: torch.devi
     Diverged
         An output that is not finite.
     """
-    config, nodes = task.config, task.split[part]
-    assert task.labels is not None
-    nodes = nodes[task.labels[nodes] >= 0]
+    config, nodes = task.config, task.labelled(part)
     if not nodes.numel():
-        return float("nan")
+        return task.target.nothing()
     loader = DataLoader(
         task.graph, task.seeds_of(nodes), task.sampler(), device=device,
         batch_size=config.batch_size, num_workers=config.num_workers, seed=config.seed,
     )  # fmt: skip
-    was_training = model.training
-    model.eval()
-    right = 0
-    try:
-        for _, _, blocks in loader:
-            logits = model(blocks, task.inputs(model, blocks))
-            if not bool(logits.isfinite().all()):
-                raise Diverged("the model's outputs are no longer finite")
-            right += int((logits.argmax(1) == task.batch_labels(blocks)).sum())
-    finally:
-        model.train(was_training)
-        loader.close()
-    return right / nodes.numel()
+
+    def keep(batch: Any) -> Tensor:
+        step = task.read(model, batch)
+        out = finite(step.counted(model(step.blocks, step.x)))
+        return task.target.kept(out).to(nodes.device)
+
+    kept = torch.cat(sampled_rows(model, loader, keep))
+    assert task.labels is not None
+    return task.target.scores(kept, task.labels[nodes])
+
+
+def sampled_accuracy(task: NodeTask, model: nn.Module, part: str, device: torch.device) -> float:
+    """:func:`sampled_scores` of classes: the share of right predictions."""
+    return sampled_scores(task, model, part, device)["accuracy"]

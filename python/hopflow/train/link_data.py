@@ -1,0 +1,186 @@
+"""Edges to train on and edges held out, and pairs without an edge to compare these with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import hopflow as hf
+import hopflow.ops as ops
+from hopflow.graphs.graph import Graph
+from hopflow.train.config import TrainConfig
+from hopflow.train.data import feature_column, prepare_features, stays_in_folder
+
+HELD_OUT = 0.1
+"""Share of the edges in each of the parts to validate and to test."""
+
+MOST_HELD_OUT = 10_000
+"""Edges in each of these parts at most."""
+
+NUM_NEGATIVES = 100
+"""Pairs that a held-out edge is ranked among."""
+
+# Coordinates of the keys of what is drawn here: the same for every seed of a run.
+_SPLIT, _NEGATIVES = -2, -3
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Edges of a part, and for each some pairs of its source and another node.
+
+    Attributes
+    ----------
+    src, dst : Tensor
+        Ends of the edges, int64, shape [n].
+    others : Tensor
+        Nodes in place of ``dst``, int64, shape [n, NUM_NEGATIVES].
+    counts : Tensor
+        Which of these pairs are no edge of any part, bool, shape [n, NUM_NEGATIVES]; a pair of a
+        node and itself is none that counts.
+    """
+
+    src: Tensor
+    dst: Tensor
+    others: Tensor
+    counts: Tensor
+
+
+@dataclass(frozen=True)
+class LinkData:
+    """What a run on edges works on.
+
+    Attributes
+    ----------
+    graph : Graph
+        The training edges alone, both ways if the run is undirected; features as "feat".
+    seeds : Tensor
+        Ids of the edges to train on, each pair once if the run is undirected.
+    reverse : Tensor
+        The id of each edge's reverse, -1 where there is none, shape [E].
+    held_out : dict
+        The parts "valid" and "test".
+    """
+
+    graph: Graph
+    seeds: Tensor
+    reverse: Tensor
+    held_out: dict[str, HeldOut]
+
+
+def prepare_links(config: TrainConfig, dataset: Any) -> LinkData:
+    """Split the edges of a data set, its own way if it has one (``get_edge_split``).
+
+    Parallel edges are one and self-loops are left out; undirected, so are the two directions of an
+    edge. A tenth of the edges, but at most 10,000, is held out to validate and as much to test,
+    drawn alike for every seed of the run.
+
+    Raises
+    ------
+    ValueError
+        A graph folder whose edges are not in memory; too few edges; no features.
+    """
+    graph, _ = dataset[0]
+    if stays_in_folder(dataset) and config.edges != "memory":
+        raise ValueError(
+            f"task: link splits the edges in memory, those of {config.data} stay in its folder;"
+            " expected --edges memory"
+        )
+    num_nodes = graph.num_nodes()
+    whole = prepare_features(config, dataset)
+    src, dst = graph.edges()
+    pairs = _numbers(src, dst, num_nodes, config.undirected)
+    given = getattr(dataset, "get_edge_split", None)
+    parts = _drawn(config.data, pairs) if given is None else _given(config, given(), num_nodes)
+    train = parts["train"]
+    every = torch.unique(torch.cat([pairs, *parts.values()]))
+    u, v = _ends(train, num_nodes)
+    count = train.shape[0]
+    if config.undirected:
+        made = hf.graph((torch.cat([u, v]), torch.cat([v, u])), num_nodes=num_nodes)
+        reverse = torch.arange(2 * count).roll(count)
+    else:
+        made = hf.graph((u, v), num_nodes=num_nodes)
+        reverse = _places(train, v * num_nodes + u)
+    made.node_frames()[made.ntypes[0]]["feat"] = feature_column(whole)
+    held_out = {
+        part: _with_others(parts[part], every, num_nodes, config.undirected, number)
+        for number, part in enumerate(("valid", "test"))
+    }
+    return LinkData(made, torch.arange(count), reverse, held_out)
+
+
+def _numbers(src: Tensor, dst: Tensor, num_nodes: int, undirected: bool) -> Tensor:
+    """A number for each pair, rising; each once, without those of a node and itself."""
+    u, v = src.long().cpu(), dst.long().cpu()
+    if undirected:
+        u, v = torch.minimum(u, v), torch.maximum(u, v)
+    found: Tensor = torch.unique((u * num_nodes + v)[u != v])
+    return found
+
+
+def _ends(numbers: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
+    return torch.div(numbers, num_nodes, rounding_mode="floor"), numbers % num_nodes
+
+
+def _drawn(data: str, pairs: Tensor) -> dict[str, Tensor]:
+    count = pairs.shape[0]
+    held = min(int(HELD_OUT * count), MOST_HELD_OUT)
+    if held == 0:
+        least = -(-1 // HELD_OUT)
+        raise ValueError(
+            f"{data}: expected at least {least:.0f} edges to hold some out, got {count}"
+        )
+    key = ops.stream_key(0, 0, _SPLIT, 0)
+    generator = torch.Generator().manual_seed(key % 2**63)
+    order = torch.randperm(count, generator=generator)
+    valid, test, train = order[:held], order[held : 2 * held], order[2 * held :]
+    # Training edges in rising order: batches shuffle them.
+    return {"train": pairs[train.sort().values], "valid": pairs[valid], "test": pairs[test]}
+
+
+def _given(
+    config: TrainConfig, split: Mapping[str, Mapping[str, Any]], num_nodes: int
+) -> dict[str, Tensor]:
+    """The parts of a split as OGB's data sets of links have it: ``{part: {"edge": [n, 2]}}``."""
+    found = {}
+    for part in ("train", "valid", "test"):
+        edges = torch.as_tensor(split[part]["edge"]).long().cpu()
+        if edges.dim() != 2 or edges.shape[1] != 2 or not edges.shape[0]:
+            raise ValueError(
+                f"{config.data}: expected edges [n, 2] of the part {part}, got shape"
+                f" {list(edges.shape)}"
+            )
+        if int(edges.min()) < 0 or int(edges.max()) >= num_nodes:
+            raise ValueError(
+                f"{config.data}: expected edges between the {num_nodes:,} nodes in the part {part}"
+            )
+        found[part] = _numbers(edges[:, 0], edges[:, 1], num_nodes, config.undirected)
+    return found
+
+
+def _places(rising: Tensor, wanted: Tensor) -> Tensor:
+    """Where each wanted number stands among rising ones; -1 where it does not."""
+    if not rising.numel():
+        return torch.full_like(wanted, -1)
+    at = torch.searchsorted(rising, wanted).clamp(max=rising.shape[0] - 1)
+    return torch.where(rising[at] == wanted, at, -1)
+
+
+def _with_others(
+    numbers: Tensor, every: Tensor, num_nodes: int, undirected: bool, part: int
+) -> HeldOut:
+    src, dst = _ends(numbers, num_nodes)
+    key = ops.stream_key(0, part, _NEGATIVES, 0)
+    generator = np.random.Generator(np.random.Philox(key=key % 2**64))
+    drawn = generator.integers(num_nodes, size=(len(numbers), NUM_NEGATIVES), dtype=np.int64)
+    others = torch.from_numpy(drawn)
+    u, v = src[:, None].expand_as(others), others
+    if undirected:
+        u, v = torch.minimum(u, v), torch.maximum(u, v)
+    counts = (_places(every, (u * num_nodes + v).flatten()) < 0).view_as(others)
+    return HeldOut(src, dst, others, counts & (others != src[:, None]))

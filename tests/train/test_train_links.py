@@ -1,0 +1,218 @@
+"""Predicting links: which edges are held out, what batches are of, what is reported, and runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import chain
+
+import pytest
+import torch
+from groups import Given, classes, groups
+from test_train import StopAfter, results
+
+import hopflow as hf
+from hopflow.train import TrainConfig, Trainer, load_checkpoint
+from hopflow.train import link_data as links
+from hopflow.train.link_data import HeldOut, prepare_links
+from hopflow.train.link_task import link_scores
+from hopflow.train.loop import Interrupted
+from hopflow.train.task import task_of
+
+CONFIG = TrainConfig(
+    data="mine", task="link", epochs=3, batch_size=200, hidden=16, fanout=(5,), lr=0.02
+)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return Given(groups()[0], None, None)
+
+
+def pairs_of(src, dst, directed):
+    found = zip(src.tolist(), dst.tolist())
+    return {(u, v) if directed else (min(u, v), max(u, v)) for u, v in found if u != v}
+
+
+@pytest.mark.parametrize("undirected", [True, False])
+def test_edges_are_split_once_and_alike(dataset, undirected):
+    config = replace(CONFIG, undirected=undirected)
+    data = prepare_links(config, dataset)
+    graph, count = data.graph, len(data.seeds)
+    src, dst = graph.edges()
+    parts = [pairs_of(src[:count], dst[:count], not undirected)]
+    parts += [pairs_of(held.src, held.dst, not undirected) for held in data.held_out.values()]
+    everything = pairs_of(*dataset.graph.edges(), not undirected)
+    assert set.union(*parts) == everything
+    assert sum(map(len, parts)) == len(everything)
+    assert [len(part) for part in parts[1:]] == [int(0.1 * len(everything))] * 2
+    # The reverse of every edge, if it is there.
+    there = {pair: i for i, pair in enumerate(zip(src.tolist(), dst.tolist()))}
+    expected = [there.get((v, u), -1) for u, v in zip(src.tolist(), dst.tolist())]
+    assert data.reverse.tolist() == expected
+    assert graph.num_edges() == (2 * count if undirected else count)
+    other = prepare_links(replace(config, seed=5), dataset)  # a split is not of a run's seed
+    assert torch.equal(other.held_out["test"].others, data.held_out["test"].others)
+    assert torch.equal(other.graph.edges()[0], src)
+
+
+@pytest.mark.parametrize("undirected", [True, False])
+def test_what_an_edge_is_ranked_among_is_no_edge(dataset, undirected):
+    data = prepare_links(replace(CONFIG, undirected=undirected), dataset)
+    everything = pairs_of(*dataset.graph.edges(), not undirected)
+    for held in data.held_out.values():
+        assert held.others.shape == (len(held.src), links.NUM_NEGATIVES)
+        assert 0 <= int(held.others.min()) <= int(held.others.max()) < 400
+        for u, row, counts in zip(held.src.tolist(), held.others.tolist(), held.counts.tolist()):
+            for v, is_counted in zip(row, counts):
+                pair = (u, v) if not undirected else (min(u, v), max(u, v))
+                assert is_counted == (u != v and pair not in everything)
+    valid, test = (data.held_out[part].others for part in ("valid", "test"))
+    assert not torch.equal(valid, test)
+
+
+@pytest.mark.parametrize("undirected", [True, False])
+@pytest.mark.parametrize("sampler", ["neighbor", "shadow"])
+def test_blocks_have_no_edge_of_the_batch(dataset, undirected, sampler):
+    config = replace(CONFIG, undirected=undirected, sampler=sampler, negatives=3)
+    trainer = Trainer(config, dataset)
+    seen = []
+    for batch in trainer.loader:
+        _, positive, negative, made = batch
+        graph = made if sampler == "shadow" else made[-1]
+        eids = positive.edata[hf.EID]
+        reverse = trainer.task.data.reverse[eids]
+        assert not set(graph.edata[hf.EID].tolist()) & {*eids.tolist(), *reverse.tolist()}
+        assert negative.num_edges() == 3 * positive.num_edges()
+        nodes = positive.ndata[hf.NID]
+        src, dst = positive.edges()
+        u, v = trainer.graph.find_edges(eids)
+        assert torch.equal(nodes[src], u)
+        assert torch.equal(nodes[dst], v)
+        known = graph.ndata if sampler == "shadow" else graph.dstdata
+        assert torch.equal(known[hf.NID][: len(nodes)], nodes)
+        seen += eids.tolist()
+    assert sorted(seen) == trainer.task.data.seeds.tolist()
+
+
+def test_scores_are_those_of_a_plain_loop():
+    torch.manual_seed(0)
+    rows = torch.randint(-2, 3, (30, 3)).float()  # with ties
+    n, k = 17, 12
+    src, dst, others = torch.randint(30, (n,)), torch.randint(30, (n,)), torch.randint(30, (n, k))
+    counts = torch.rand(n, k) < 0.8
+    reciprocal, hits, right, total = [], [], 0.0, 0
+    positives = [float(rows[u] @ rows[v]) for u, v in zip(src, dst)]
+    negatives = [
+        [float(rows[u] @ rows[v]) for v, c in zip(row, counted) if c]
+        for u, row, counted in zip(src, others, counts)
+    ]
+    for own, among in zip(positives, negatives):
+        rank = 1 + sum(x > own for x in among) + sum(x == own for x in among) / 2
+        reciprocal.append(1 / rank)
+        hits.append(rank <= 10)
+    for own in positives:
+        for x in chain.from_iterable(negatives):
+            right, total = right + (own > x) + (own == x) / 2, total + 1
+    found = link_scores(rows, HeldOut(src, dst, others, counts))
+    assert found["mrr"] == pytest.approx(sum(reciprocal) / n)
+    assert found["hits@10"] == pytest.approx(sum(hits) / n)
+    assert found["roc_auc"] == pytest.approx(right / total)
+
+
+@pytest.mark.parametrize(
+    ("options", "least"),
+    [
+        ({}, 0.7), ({"sampler": "labor", "model": "gcn"}, 0.7), ({"negatives": 4}, 0.65),
+        ({"sampler": "shadow", "layers": 2}, 0.65), ({"undirected": False}, 0.65),
+    ],
+)  # fmt: skip
+def test_learns_alike_on_any_number_of_workers_and_goes_on(dataset, tmp_path, options, least):
+    config, path = replace(CONFIG, **options), tmp_path / "model.pt"
+    whole = Trainer(config, dataset).run()
+    assert whole.scores["test_roc_auc"] > least  # by chance 0.5
+    assert whole.scores["test_mrr"] > 0.08  # by chance 0.052, the mean of 1 / k up to 101
+    assert whole.scores["valid_mrr"] == max(r.score("valid", "mrr") for r in whole.history)
+    trainer = Trainer(replace(config, num_workers=2), dataset, save=path)
+    with pytest.raises(Interrupted):
+        trainer.run(StopAfter(trainer, len(trainer.loader) + 2))
+    resumed = Trainer(config, dataset, resume=load_checkpoint(path)).run()
+    assert results(resumed.history) == results(whole.history)
+
+
+def test_sampled_evaluation_over_all_neighbours_is_the_full_one(dataset):
+    trainer = Trainer(replace(CONFIG, epochs=1), dataset)
+    trainer.run()
+    config = replace(CONFIG, fanout=(-1,), evaluation="sampled")
+    task = task_of(config, dataset)
+    found, full = (one.evaluate(trainer.model) for one in (task, trainer.task))
+    assert found == pytest.approx(full, rel=1e-3)
+
+
+def test_labels_make_no_difference():
+    labelled = classes()
+    first = Trainer(CONFIG, labelled).run()
+    second = Trainer(CONFIG, Given(labelled.graph, None, None)).run()
+    assert results(first.history) == results(second.history)
+
+
+class Split(Given):
+    """With a split of edges, as OGB's data sets of links have it."""
+
+    def get_edge_split(self):
+        return self.split
+
+
+def test_a_split_of_the_data_set_is_taken():
+    graph, _ = groups()
+    src, dst = graph.edges()
+    edges = torch.stack([src, dst], 1)[src != dst]
+    split = {
+        "train": {"edge": edges[:1800]}, "valid": {"edge": edges[1800:1900]},
+        "test": {"edge": edges[1900:2000]},
+    }  # fmt: skip
+    data = prepare_links(replace(CONFIG, undirected=False), Split(graph, None, split))
+    found = pairs_of(data.held_out["test"].src, data.held_out["test"].dst, True)
+    assert found == pairs_of(*edges[1900:2000].T, True)
+    assert pairs_of(*data.graph.edges(), True) == pairs_of(*edges[:1800].T, True)
+    for wrong, match in (
+        ({"edge": edges[:0]}, r"expected edges \[n, 2\] of the part test, got shape \[0, 2\]"),
+        ({"edge": edges + 300}, "expected edges between the 400 nodes in the part test"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            prepare_links(CONFIG, Split(graph, None, {**split, "test": wrong}))
+
+
+def test_at_most_so_many_are_held_out(dataset, monkeypatch):
+    monkeypatch.setattr(links, "MOST_HELD_OUT", 30)
+    data = prepare_links(CONFIG, dataset)
+    assert [len(held.src) for held in data.held_out.values()] == [30, 30]
+
+
+def test_what_cannot_be_is_refused(dataset, tmp_path):
+    for change, match in (
+        ({"sampler": "saint"}, "sampler: expected one of neighbor, labor, shadow for task link"),
+        ({"target": "classes"}, "target: expected none for task link, which predicts edges"),
+        ({"negatives": 0}, "negatives: expected at least 1, got 0"),
+        ({"task": "node", "negatives": 2}, "negatives: expected none for task node"),
+        ({"task": "graph"}, "task: expected node or link, got 'graph'"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            replace(CONFIG, **change)
+    few = hf.graph(([0, 1], [1, 2]), num_nodes=3)
+    few.ndata["feat"] = torch.ones(3, 1)
+    with pytest.raises(ValueError, match="expected at least 10 edges to hold some out, got 2"):
+        Trainer(CONFIG, Given(few, None, None))
+    bare = Given(hf.graph(dataset.graph.edges(), num_nodes=400), None, None)
+    with pytest.raises(ValueError, match="expected node features, got none"):
+        Trainer(CONFIG, bare)
+
+
+def two(rank):
+    dataset = Given(groups()[0], None, None)
+    return results(Trainer(replace(CONFIG, epochs=2), dataset).run().history)
+
+
+def test_several_ranks_share_out_edges(ranks):
+    first, second = ranks.run(two, num=2)
+    assert first == second
+    assert first[-1]["scores"]["test_roc_auc"] > 0.7
