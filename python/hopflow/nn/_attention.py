@@ -12,7 +12,13 @@ import hopflow.ops as ops
 from hopflow.function import sum as fn_sum
 from hopflow.function import u_dot_v, u_mul_e
 from hopflow.graphs.graph import Graph
-from hopflow.nn._checks import ChecksInDegrees, require_in_degrees
+from hopflow.nn._checks import (
+    ChecksInDegrees,
+    autocast_state,
+    is_compiling,
+    is_plain,
+    require_in_degrees,
+)
 from hopflow.nn._pairs import Features, as_pair
 
 GAIN = nn.init.calculate_gain("relu")
@@ -83,6 +89,54 @@ def weighted_edge_sum(graph: Graph, rows: Tensor, attention: Tensor) -> Tensor:
     )
 
 
+# What reading a number of a source row for an edge costs, and using it for each head, in
+# multiplications of a dense product (benchmarks/bench_attention.py; compare _aggregate.py).
+_NUMBER, _USE = 8, 2
+
+
+def sums_inputs(graph: Graph, source: Tensor, num_heads: int, out_feats: int) -> bool:
+    """Whether attention is best given to the sources' rows as they came.
+
+    The weighted sum is linear, so that the projection may follow it: then there is a product for
+    each destination and not for each source, of which a sampled block has several times as many,
+    and edges carry rows of the input's width, once for all heads. Not where a gradient flows back
+    to the rows: it would come from a sum for every head.
+    """
+    if source.dim() != 2 or (source.requires_grad and torch.is_grad_enabled()):
+        return False
+    in_feats, width = source.shape[1], num_heads * out_feats
+    if is_compiling():  # sizes differ from batch to batch: each answer would be compiled
+        return in_feats <= width
+    num_edges, product = graph.num_edges(), in_feats * width
+    before = graph.num_src_nodes() * product + num_edges * width * (_NUMBER + _USE)
+    after = graph.num_dst_nodes() * product + num_edges * in_feats * (_NUMBER + _USE * num_heads)
+    return after < before
+
+
+def folds(layer: nn.Module, x: Tensor) -> bool:
+    """Whether a projection of ``x`` is no more than a product, which others may be folded into.
+
+    Not of 16-bit types, nor under autocast: the folded vector would be rounded once more.
+    """
+    return (
+        is_plain(layer, nn.Linear)
+        and getattr(layer, "bias", None) is None
+        and x.dtype in (torch.float32, torch.float64)
+        and not autocast_state(x.device.type)[0]
+    )
+
+
+def head_scores(x: Tensor, layer: nn.Module, attn: Tensor) -> Tensor:
+    """Each head's product of ``attn`` [1, H, D] with the projection of ``x``, [N, ..., H, 1].
+
+    The projection's weight is multiplied with ``attn`` first, so that nothing of the size
+    N x H x D is written, forward or backward.
+    """
+    weight: Any = layer.weight
+    folded = (weight.view(*attn.shape[1:], weight.shape[1]) * attn[0].unsqueeze(-1)).sum(1)
+    return nn.functional.linear(x, folded).unsqueeze(-1)
+
+
 class AttentionConv(ChecksInDegrees):
     """What the attention layers do alike, before and after each computes its scores."""
 
@@ -121,8 +175,19 @@ class AttentionConv(ChecksInDegrees):
         return split_heads(x, self._num_heads)
 
     def _attend(self, graph: Graph, source: Tensor, own: Tensor, attention: Tensor) -> Tensor:
-        """The attention's sum of the sources' rows, and the residual."""
-        out = weighted_sum(graph, source, attention)
+        """The attention's sum of the sources' rows [U, ..., H, D], and the residual."""
+        return self._with_residual(weighted_sum(graph, source, attention), own)
+
+    def _attend_inputs(
+        self, graph: Graph, layer: nn.Module, source: Tensor, own: Tensor, attention: Tensor
+    ) -> Tensor:
+        """:meth:`_attend` to rows [U, in], whose sums ``layer`` projects."""
+        sums = weighted_sum(graph, source.unsqueeze(1), attention)
+        weight: Any = layer.weight
+        matrices = weight.view(self._num_heads, self._out_feats, weight.shape[1]).mT
+        return self._with_residual(ops.head_mm(sums, matrices), own)
+
+    def _with_residual(self, out: Tensor, own: Tensor) -> Tensor:
         return out if self.res_fc is None else out + self._heads(self.res_fc(own))
 
     def _result(
