@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from hopflow.function import u_add_v
 from hopflow.graphs.graph import Graph
@@ -12,8 +13,8 @@ from hopflow.nn._attention import (
     Activation,
     AttentionConv,
     as_sizes,
+    folded,
     folds,
-    head_scores,
     reset_linear,
     sums_inputs,
 )
@@ -156,8 +157,15 @@ class GATConv(AttentionConv):
         by_inputs = is_linear and sums_inputs(graph, source, self._num_heads, self._out_feats)
         feat_src = source if by_inputs else self._heads(src_layer(source))
         if is_linear:
-            left = head_scores(source, src_layer, self.attn_l)
-            right = head_scores(own, dst_layer, self.attn_r)
+            to_left, to_right = folded(src_layer, self.attn_l), folded(dst_layer, self.attn_r)
+            if is_one:
+                # One product for both ends: its gradient fills the rows' once.
+                both = linear(source, torch.cat([to_left, to_right])).unsqueeze(-1)
+                left = both[..., : self._num_heads, :]
+                right = both[: graph.num_dst_nodes(), ..., self._num_heads :, :]
+            else:
+                left = linear(source, to_left).unsqueeze(-1)
+                right = linear(own, to_right).unsqueeze(-1)
         else:
             is_first = is_one and src_layer is dst_layer
             feat_dst = (
