@@ -111,12 +111,16 @@ template <typename T, typename Id>
   if (position + kPrefetchMessages >= m.indptr[m.num_dst]) return;
   const auto prefetch = [&](const MessageOperand<T>& operand) {
     if (operand.side != Side::kSource) return;
+    const bool is_shared = operand.outer_stride == 0;
+    if (is_shared && head > 0) return;  // all heads read what the first has asked for
     const std::int64_t row = m.indices[position + kPrefetchMessages];
     const char* from =
         reinterpret_cast<const char*>(operand.data + row * operand.row_stride +
                                       head * operand.outer_stride + column * operand.inner_stride);
     // At most what a row has: a prefetch behind its end would only cost.
-    const std::int64_t bytes = num * static_cast<std::int64_t>(sizeof(T)) * operand.inner_stride;
+    const std::int64_t elements = is_shared && num > m.inner - column ? m.inner - column : num;
+    const std::int64_t bytes =
+        elements * static_cast<std::int64_t>(sizeof(T)) * operand.inner_stride;
     for (std::int64_t b = 0; b <= bytes; b += 64) Prefetch(from + b);
   };
   prefetch(m.lhs);

@@ -11,7 +11,12 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.func import jvp, vmap
 
-from hopflow.ops.segment_mm import segment_mm, segment_mm_reference
+from hopflow.ops.segment_mm import (
+    head_mm,
+    head_mm_reference,
+    segment_mm,
+    segment_mm_reference,
+)
 
 LENGTHS = {"some": [0, 4, 0, 1, 6, 0], "one": [11], "none": [0, 0], "no types": []}
 FORMS = list(product(LENGTHS, (None, 2), (False, True)))
@@ -111,3 +116,38 @@ def test_errors() -> None:
         given = {"indptr": indptr, "x": x, "weight": weight, "rows": rows} | change
         with pytest.raises(error, match=match):
             segment_mm(given["indptr"], given["x"], given["weight"], rows=given["rows"])
+
+
+@pytest.mark.parametrize("shape", [(7, 2, 3, 5), (7, 1, 1, 1), (0, 2, 3, 5), (7, 2, 0, 5)])
+def test_a_matrix_for_each_head(shape: tuple[int, int, int, int]) -> None:
+    rows, heads, inner, outer = shape
+    x = torch.randn(rows, heads, inner, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(heads, outer, inner, dtype=torch.float64, requires_grad=True)
+    out = head_mm(x, weight.mT)
+    assert out.is_contiguous()
+    torch.testing.assert_close(out, head_mm_reference(x, weight.mT))
+    assert gradcheck(lambda x, w: head_mm(x, w.mT), (x, weight))
+    assert gradgradcheck(lambda x, w: head_mm(x, w.mT), (x, weight))
+    batch = torch.stack([x, -x])
+    torch.testing.assert_close(
+        vmap(lambda x: head_mm(x, weight.mT))(batch), torch.stack([out, -out])
+    )
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_heads_dtypes(dtype: torch.dtype) -> None:
+    x, weight = torch.randn(9, 2, 4).to(dtype), torch.randn(2, 4, 3).to(dtype)
+    want = head_mm_reference(x.double(), weight.double())
+    tolerance = {torch.bfloat16: 5e-2, torch.float16: 5e-3}.get(dtype, 1e-5)
+    out = head_mm(x, weight)
+    assert out.dtype == dtype
+    torch.testing.assert_close(out.double(), want, rtol=tolerance, atol=tolerance)
+
+
+def test_bad_heads() -> None:
+    x = torch.rand(4, 2, 3)
+    for weight in (torch.rand(3, 3, 5), torch.rand(2, 2, 5), torch.rand(3, 5)):
+        with pytest.raises(ValueError, match=r"expected shapes \[N, H, I\] and \[H, I, O\]"):
+            head_mm(x, weight)
+    with pytest.raises(TypeError, match="weight: expected the dtype of x, float32, got float64"):
+        head_mm(x, torch.rand(2, 3, 5).double())

@@ -69,6 +69,23 @@ def test_gradients_are_differentiable_too(op, reduce):
         assert torch.autograd.gradgradcheck(function, (lhs, rhs))
 
 
+@pytest.mark.parametrize("ids", IDS)
+@pytest.mark.parametrize("reduce", ["sum", "mean"])
+def test_gradients_of_a_row_that_all_heads_share(reduce, ids):
+    csc = random_csc(5, 6, 12, dtype=ids)
+    for eids in (None, csc.eids):
+        rows, factors = operands(csc, ("u", "e"), ((1, 3), (2, 1)))
+
+        def function(rows, factors, eids=eids):
+            return ops.spmm_binary(
+                csc.indptr, csc.indices, "mul", rows, factors, reduce=reduce, eids=eids
+            )
+
+        operands_with = (rows.requires_grad_(), factors.requires_grad_())
+        assert torch.autograd.gradcheck(function, operands_with)
+        assert torch.autograd.gradgradcheck(function, operands_with)
+
+
 @pytest.mark.cpu_only
 @pytest.mark.parametrize("reduce", ops.REDUCERS)
 @pytest.mark.parametrize("op", [*OPS, "dot"])

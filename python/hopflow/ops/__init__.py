@@ -110,7 +110,12 @@ from hopflow.ops.sample_weighted import (
 )
 from hopflow.ops.sddmm import sddmm, sddmm_reference
 from hopflow.ops.sddmm_binary import sddmm_binary, sddmm_binary_reference
-from hopflow.ops.segment_mm import segment_mm, segment_mm_reference
+from hopflow.ops.segment_mm import (
+    head_mm,
+    head_mm_reference,
+    segment_mm,
+    segment_mm_reference,
+)
 from hopflow.ops.spmm import (
     REDUCERS,
     spmm,
@@ -190,6 +195,8 @@ __all__ = [
     "gather_rows_reference",
     "gatv2_scores",
     "gatv2_scores_reference",
+    "head_mm",
+    "head_mm_reference",
     "id_dtype",
     "induced_edges",
     "induced_edges_reference",

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from hopflow.ops._messages import sum_to
-from hopflow.ops._place import mark
-from hopflow.ops._shapes import accumulator_dtype, as_columns
+from hopflow.ops._place import mark, mark_csc
+from hopflow.ops._shapes import accumulator_dtype, as_columns, id_dtype
 from hopflow.ops._transforms import added
 from hopflow.ops.csc import Transpose, transpose_for_backward
 
@@ -146,10 +146,37 @@ def from_destinations(
         other = other.to(wide)
         at_nodes = at_nodes * other if factor.op == "mul" else at_nodes / other
         return sum_to(sum_of_sources(t, at_nodes), shape).to(dtype)
+    is_shared = shape[1] == 1 and grad.shape[1] == other.shape[1] > 1 and other.shape[2] == 1
+    if is_shared and factor.op == "mul":
+        return sum_to(_sum_of_heads(t, grad, other), shape)
     out, _ = torch.ops.hopflow.spmm_binary(
         factor.op, grad, "u", other, "e", t.indptr, t.indices, t.eids, "sum", None, None, None
     )
     return sum_to(out, shape)
+
+
+def _sum_of_heads(edges: Edges, x: Tensor, weight: Tensor) -> Tensor:
+    """Sum over in-edges and heads of the sources' rows [U, H, D] times weights [E, H, 1].
+
+    Each head of an edge is an edge by itself, which brings its own row: nothing of the size of the
+    destinations' rows times heads is written.
+    """
+    num_heads = x.shape[1]
+    num_rows = max(x.shape[0], weight.shape[0]) * num_heads
+    dtype = torch.promote_types(edges.indices.dtype, id_dtype(num_rows))
+
+    def each(ids: Tensor) -> Tensor:
+        heads = torch.arange(num_heads, dtype=dtype, device=ids.device)
+        return (ids.to(dtype).unsqueeze(1) * num_heads + heads).view(-1)
+
+    indptr, indices = edges.indptr * num_heads, each(edges.indices)
+    eids = None if edges.eids is None else each(edges.eids)
+    mark_csc(indptr, indices, eids, x.shape[0] * num_heads)
+    out, _ = torch.ops.hopflow.spmm_binary(
+        "mul", x.reshape(-1, 1, x.shape[2]), "u", weight.reshape(-1, 1, 1), "e", indptr, indices,
+        eids, "sum", None, None, None,
+    )  # fmt: skip
+    return out  # type: ignore[no-any-return]
 
 
 def from_edges(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from hopflow.function import u_add_v
 from hopflow.graphs.graph import Graph
@@ -12,7 +13,10 @@ from hopflow.nn._attention import (
     Activation,
     AttentionConv,
     as_sizes,
+    folded,
+    folds,
     reset_linear,
+    sums_inputs,
 )
 from hopflow.nn._checks import require_edge_numbers
 from hopflow.nn._pairs import Features
@@ -27,7 +31,10 @@ class GATConv(AttentionConv):
         \alpha_{uv} = softmax_u(LeakyReLU(a_l^T W h_u + a_r^T W h_v))
 
     Scores and weights are one number an edge and head; the weighted sum is one kernel, so that
-    nothing of the size E x H x D is written.
+    nothing of the size E x H x D is written. Scores come from the inputs, by the projection's
+    weight folded with the vectors of attention. Where that is less work, and no gradient flows to
+    the inputs, the weighted sum is one of inputs too, and projected afterwards. A projection with
+    hooks, or one that is no ``nn.Linear``, is called with every row as in DGL.
 
     Parameters
     ----------
@@ -145,20 +152,38 @@ class GATConv(AttentionConv):
         if edge_weight is not None:
             require_edge_numbers("edge_weight", edge_weight, graph.num_edges())
         src_layer = self.fc_src if hasattr(self, "fc_src") else self.fc
-        feat_src = self._heads(src_layer(source))
-        if is_one and src_layer is getattr(self, "fc", None):
-            feat_dst = feat_src[: graph.num_dst_nodes()]
+        dst_layer = self.fc_dst if hasattr(self, "fc_dst") else self.fc
+        is_linear = folds(src_layer, source) and folds(dst_layer, own)
+        by_inputs = is_linear and sums_inputs(graph, source, self._num_heads, self._out_feats)
+        feat_src = source if by_inputs else self._heads(src_layer(source))
+        if is_linear:
+            to_left, to_right = folded(src_layer, self.attn_l), folded(dst_layer, self.attn_r)
+            if is_one:
+                # One product for both ends: its gradient fills the rows' once.
+                both = linear(source, torch.cat([to_left, to_right])).unsqueeze(-1)
+                left = both[..., : self._num_heads, :]
+                right = both[: graph.num_dst_nodes(), ..., self._num_heads :, :]
+            else:
+                left = linear(source, to_left).unsqueeze(-1)
+                right = linear(own, to_right).unsqueeze(-1)
         else:
-            feat_dst = self._heads((self.fc_dst if hasattr(self, "fc_dst") else self.fc)(own))
+            is_first = is_one and src_layer is dst_layer
+            feat_dst = (
+                feat_src[: graph.num_dst_nodes()] if is_first else self._heads(dst_layer(own))
+            )
+            left = (feat_src * self.attn_l).sum(-1, keepdim=True)
+            right = (feat_dst * self.attn_r).sum(-1, keepdim=True)
         with graph.local_scope():
-            graph.srcdata["el"] = (feat_src * self.attn_l).sum(-1, keepdim=True)
-            graph.dstdata["er"] = (feat_dst * self.attn_r).sum(-1, keepdim=True)
+            graph.srcdata["el"], graph.dstdata["er"] = left, right
             graph.apply_edges(u_add_v("el", "er", "e"))
             scores = self.leaky_relu(graph.edata["e"])
         attention = self.attn_drop(edge_softmax(graph, scores))
         if edge_weight is not None:
             attention = attention * edge_weight.view(-1, *[1] * (attention.dim() - 1))
-        out = self._attend(graph, feat_src, own, attention)
+        if by_inputs:
+            out = self._attend_inputs(graph, src_layer, feat_src, own, attention)
+        else:
+            out = self._attend(graph, feat_src, own, attention)
         if self.bias is not None:
             out = out + self.bias.view(self._num_heads, self._out_feats)
         return self._result(out, attention, get_attention)
