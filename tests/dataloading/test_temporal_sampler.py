@@ -20,6 +20,7 @@ from hopflow.dataloading import (
     audit_times,
     negative_sampler,
 )
+from hopflow.distributed import PartitionedGraph, part_of
 
 NUM_NODES, NUM_EDGES = 120, 1500
 
@@ -448,6 +449,23 @@ def test_bad_arguments_are_refused():
     g.ndata["seed_time"] = torch.zeros(NUM_NODES)
     with pytest.raises(ValueError, match="'seed_time' is what blocks keep"):
         TemporalNeighborSampler([2], "t", input_time="asked").sample(g, [1])
+
+
+def test_a_graph_in_parts_is_refused():
+    g = graph()
+    parts = PartitionedGraph(part_of(g, {"_N": torch.zeros(NUM_NODES, dtype=torch.int16)}, 0, 1))
+    sampler = TemporalNeighborSampler([2], "t", node_time=torch.ones(NUM_NODES))
+    with pytest.raises(TypeError, match="in one piece, got a graph in parts"):
+        next(iter(DataLoader(parts, torch.arange(3), sampler)))
+    parts.close()
+
+
+def test_a_batch_without_edges_of_any_type_is_empty():
+    g = graph(dtype=torch.float64)
+    sampler = as_edge_prediction_sampler(TemporalNeighborSampler([2], "t"))
+    input_nodes, pair_graph, (block,) = sampler.sample(g, {})
+    assert input_nodes.shape == (0,)
+    assert pair_graph.num_edges() == block.num_edges() == 0
 
 
 def test_nothing_to_sample():

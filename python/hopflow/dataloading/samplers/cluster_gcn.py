@@ -56,7 +56,8 @@ class ClusterGCNSampler(Sampler):
     Raises
     ------
     HopflowError
-        The file holds no clusters, or those of a graph with other edges, of another number or balance.
+        The file holds no clusters, or those of a graph with other edges, of another number or
+        balance.
 
     References
     ----------

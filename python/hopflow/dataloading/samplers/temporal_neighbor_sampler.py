@@ -158,15 +158,7 @@ class TemporalNeighborSampler(BlockSampler):
         TypeError, ValueError
             Not one time an edge or node, a time that is NaN, or bad weights.
         """
-        if not isinstance(g, Graph) or g.is_block:
-            what = "a graph in parts" if isinstance(g, GraphInParts) else type(g).__name__
-            raise TypeError(f"g: expected a hopflow.Graph in one piece, got {what}")
-        for ntype in g.schema.ntypes:
-            if SEED_TIME in g.node_frame(ntype):
-                raise ValueError(
-                    f"g: the node column {SEED_TIME!r} is what blocks keep the times of rows in;"
-                    " give the graph's own another name"
-                )
+        _check_graph(g)
         return temporal_pools(g, self.edge_time, self.node_time, self.prob, self.mask)
 
     def sample(self, g: Graph, seed_nodes: Any, exclude_eids: Any = None) -> MiniBatch:
@@ -225,6 +217,7 @@ class TemporalNeighborSampler(BlockSampler):
 
     def seeds_of(self, g: Graph, indices: Any) -> tuple[Any, Any]:
         """The nodes that a batch's indices stand for, and their times."""
+        _check_graph(g)
         if self.input_nodes is not None:
             return self._rows_of_table(indices, g.device)
         name = "node_time" if self.input_time is None else "input_time"
@@ -248,6 +241,7 @@ class TemporalNeighborSampler(BlockSampler):
 
     def edge_times_of(self, g: Graph, edges: Mapping[Relation, Tensor]) -> dict[Relation, Tensor]:
         """The time of each edge of a batch of edges."""
+        _check_graph(g)
         if self.input_nodes is not None:
             raise ValueError("input_nodes: expected none for batches of edges")
         name = "edge_time" if self.input_time is None else "input_time"
@@ -317,6 +311,19 @@ class TemporalNeighborSampler(BlockSampler):
             f" temporal_strategy={self.temporal_strategy!r}, strict={self.strict},"
             f" replace={self.replace})"
         )
+
+
+def _check_graph(g: Any) -> None:
+    """Raise unless it is a graph that can be sampled in time."""
+    if not isinstance(g, Graph) or g.is_block:
+        what = "a graph in parts" if isinstance(g, GraphInParts) else type(g).__name__
+        raise TypeError(f"g: expected a hopflow.Graph in one piece, got {what}")
+    for ntype in g.schema.ntypes:
+        if SEED_TIME in g.node_frame(ntype):
+            raise ValueError(
+                f"g: the node column {SEED_TIME!r} is what blocks keep the times of rows in;"
+                " give the graph's own another name"
+            )
 
 
 def _by_type(name: str, value: Any, as_tensor: Callable[[str, Any], Tensor]) -> Any:
