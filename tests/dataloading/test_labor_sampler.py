@@ -115,6 +115,11 @@ def test_batches_that_depend_on_each_other(graph):
     always = LaborSampler([2], batch_dependency=0)
     always.set_seed(3)
     assert kept(always, graph) == kept(always, graph)
+    in_loader = DataLoader(
+        graph, torch.zeros(3, dtype=torch.int64), LaborSampler([2], batch_dependency=0), seed=3
+    )
+    epochs = [[b[0].edata[hf.EID].tolist() for _, _, b in in_loader] for _ in range(2)]
+    assert epochs[0] == epochs[1] == [epochs[0][0]] * 3
     slowly = LaborSampler([2], batch_dependency=4)
     found = [kept(slowly, graph) for _ in range(9)]
 
@@ -177,6 +182,13 @@ def test_several_types():
         graph, {"b": [0]}
     )
     assert blocks[-1].edges["y"].data["edge_weights"].shape == (0,)
+    # What is left out has weights of the dtype that it would have.
+    graph.edges["y"].data["w"] = torch.ones(40, dtype=torch.float64)
+    _, _, blocks = sampler.sample(graph, {"b": [0]})
+    for block, of_y in zip(blocks, (40, 0)):
+        weights = block.edges["y"].data["edge_weights"]
+        assert weights.dtype == torch.float64
+        assert (len(weights) > 0) == (of_y > 0)
     loader = DataLoader(graph, {"b": torch.arange(4)}, sampler, batch_size=2, num_workers=1)
     assert len(list(loader)) == 2
 

@@ -180,6 +180,32 @@ def test_a_file_without_the_clusters_is_named(small_graph, tmp_path, kind):
         ClusterGCNSampler(small_graph, 4, file)
 
 
+@pytest.mark.parametrize("kind", ["edges", "balance", "no balance", "parts", "about"])
+def test_a_file_of_other_clusters_of_as_many_nodes_is_refused(small_graph, tmp_path, kind):
+    file, kinds = tmp_path / "clusters.npz", torch.arange(200) % 2
+    made, balance, wanted = small_graph, None, None
+    if kind == "edges":
+        src, dst = small_graph.edges()
+        made = hf.graph(((src + 1) % 200, (dst + 1) % 200), num_nodes=200)
+    elif kind == "balance":
+        wanted = kinds
+    elif kind == "no balance":
+        balance = kinds
+    ClusterGCNSampler(made, 4, file, balance_ntypes=balance)
+    if kind in ("parts", "about"):
+        with np.load(file) as found:
+            parts, about = found["parts"], found["about"]
+        np.savez(file, parts=parts + 1, about=about if kind == "parts" else np.array(4))
+    with pytest.raises(hf.HopflowError, match=r"clusters\.npz"):
+        ClusterGCNSampler(small_graph, 4, file, balance_ntypes=wanted)
+
+
+def test_a_file_of_clusters_is_read_for_ids_of_either_width(small_graph, tmp_path):
+    wide = ClusterGCNSampler(small_graph, 4, tmp_path / "c.npz")
+    narrow = ClusterGCNSampler(small_graph.int(), 4, tmp_path / "c.npz")
+    assert torch.equal(wide.partition_node_ids, narrow.partition_node_ids)
+
+
 def test_clusters_refuse_what_they_are_not_of(small_graph):
     sampler = ClusterGCNSampler(small_graph, 4, None)
     with pytest.raises(IndexError, match="4"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -19,6 +20,7 @@ from hopflow.dataloading import (
     audit_times,
     negative_sampler,
 )
+from hopflow.distributed import PartitionedGraph, part_of
 
 NUM_NODES, NUM_EDGES = 120, 1500
 
@@ -164,6 +166,26 @@ def test_seeds_of_a_table_and_of_a_column_are_the_same():
     assert outputs.tolist() == [7] * 100
     early = torch.sort(g.edata["t"][g.edges()[1] == 7]).values
     assert block.in_degrees().tolist() == [int((early <= t).sum()) for t in range(100)]
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_times_in_plain_numbers_are_not_rounded(kind):
+    # float32 has 1.6e9 and 1.6e9 + 128, nothing between: 65 would become 128.
+    start = 1.6e9
+    g = hf.graph(([0, 1, 2, 3], [4] * 4), num_nodes=5)
+    g.edata["t"] = torch.tensor([0, 10, 70, 120], dtype=torch.float64) + start
+    asked = kind([start + 65])
+    by_time = TemporalNeighborSampler([-1], "t").sample_at(g, [4], asked)
+    table = TemporalNeighborSampler([-1], "t", input_nodes=[4], input_time=asked)
+    function = hf.sampling.temporal_sample_neighbors(g, [4], asked, -1, edge_time="t")
+    for found in (by_time[2][0], table.sample(g, [0])[2][0], function):
+        assert found.edata[hf.EID].tolist() == [0, 1]
+    assert by_time[2][0].dstdata["seed_time"].tolist() == [start + 65]
+
+
+def test_a_table_has_both_its_columns_in_one_form():
+    with pytest.raises(TypeError, match="both by type, or neither"):
+        TemporalNeighborSampler([1], "t", input_nodes={"item": [1]}, input_time=torch.ones(1))
 
 
 def test_two_hops_have_their_law():
@@ -408,7 +430,7 @@ def test_bad_arguments_are_refused():
          TemporalNeighborSampler([2], "t", input_time=torch.ones(3))),
         (TypeError, "expected integers, as the graph's times are",
          TemporalNeighborSampler([2], "t", input_time=torch.ones(NUM_NODES))),
-        (ValueError, "input_time: expected one time for each of 2 input_nodes, got 1",
+        (ValueError, "input_time: expected one time for each of 2 input_nodes, got shape .1.",
          TemporalNeighborSampler([2], "t", input_nodes=[1, 2], input_time=[3])),
         (IndexError, "expected rows of input_nodes",
          TemporalNeighborSampler([2], "t", input_nodes=[1], input_time=[3])),
@@ -427,6 +449,23 @@ def test_bad_arguments_are_refused():
     g.ndata["seed_time"] = torch.zeros(NUM_NODES)
     with pytest.raises(ValueError, match="'seed_time' is what blocks keep"):
         TemporalNeighborSampler([2], "t", input_time="asked").sample(g, [1])
+
+
+def test_a_graph_in_parts_is_refused():
+    g = graph()
+    parts = PartitionedGraph(part_of(g, {"_N": torch.zeros(NUM_NODES, dtype=torch.int16)}, 0, 1))
+    sampler = TemporalNeighborSampler([2], "t", node_time=torch.ones(NUM_NODES))
+    with pytest.raises(TypeError, match="in one piece, got a graph in parts"):
+        next(iter(DataLoader(parts, torch.arange(3), sampler)))
+    parts.close()
+
+
+def test_a_batch_without_edges_of_any_type_is_empty():
+    g = graph(dtype=torch.float64)
+    sampler = as_edge_prediction_sampler(TemporalNeighborSampler([2], "t"))
+    input_nodes, pair_graph, (block,) = sampler.sample(g, {})
+    assert input_nodes.shape == (0,)
+    assert pair_graph.num_edges() == block.num_edges() == 0
 
 
 def test_nothing_to_sample():

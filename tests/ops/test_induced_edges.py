@@ -62,6 +62,8 @@ def test_bad_operands():
         ops.induced_edges(indptr, indices, torch.tensor([50]), nodes)
     with pytest.raises(TypeError):
         ops.induced_edges(indptr, indices, nodes.float(), nodes)
+    with pytest.raises(IndexError, match=r"src\[1\] is 4294967296"):  # 0 in 32 bits
+        ops.induced_edges(indptr, indices.int(), nodes, torch.tensor([1, 2**32]))
     if ops.on_cuda(nodes):
         return
     with pytest.raises(IndexError, match=r"src\[1\] is -1"):

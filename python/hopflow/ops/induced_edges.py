@@ -7,7 +7,7 @@ from torch import Tensor
 
 import hopflow._native as _native
 from hopflow.ops._place import on_cuda
-from hopflow.ops._shapes import require_ids
+from hopflow.ops._shapes import INT32_MAX, require_ids
 from hopflow.ops.pool import empty
 
 
@@ -40,7 +40,7 @@ def induced_edges(
     Raises
     ------
     IndexError
-        A destination is not a node, or a source negative.
+        A destination is not a node, or a source negative or too large for ``indices``' dtype.
     ValueError
         A source is given twice (on CUDA the last one counts), or ``indptr`` is no CSC index at a
         destination.
@@ -48,7 +48,7 @@ def induced_edges(
         Not int32 or int64 ids.
     """
     indptr, indices = require_ids("indptr", indptr), require_ids("indices", indices)
-    dst, src = require_ids("dst", dst).long(), require_ids("src", src).to(indices.dtype)
+    dst, src = require_ids("dst", dst).long(), _narrow(require_ids("src", src), indices)
     device = dst.device
     out_indptr = torch.empty(dst.shape[0] + 1, dtype=torch.int64, device=device)
     rows = kept = None
@@ -61,6 +61,17 @@ def induced_edges(
     positions = empty((total,), torch.int64, device)
     _native.induced_edges(indptr, indices, dst, src, rows, kept, out_indptr, sources, positions)
     return out_indptr, sources, positions
+
+
+def _narrow(src: Tensor, indices: Tensor) -> Tensor:
+    """Sources in the dtype of ``indices``, which may be too narrow for ids that no edge has."""
+    if src.dtype == torch.int64 and indices.dtype == torch.int32:
+        # Cut to 32 bits they could be those of other nodes.
+        is_wrong = (src < 0) | (src > INT32_MAX)
+        if bool(is_wrong.any()):
+            at = int(is_wrong.nonzero()[0])
+            raise IndexError(f"src[{at}] is {int(src[at])}, expected 0 <= id <= {INT32_MAX}")
+    return src.to(indices.dtype)
 
 
 def induced_edges_reference(

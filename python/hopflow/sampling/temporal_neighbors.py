@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -119,6 +120,31 @@ def _at_one_time(ids: Tensor, times: Tensor, ntypes: Any, ntype: str) -> tuple[T
     return distinct, found
 
 
+def exact_times(name: str, value: Any) -> Tensor:
+    """Times as a tensor; of floats in Python float64, which alone holds them as they are.
+
+    torch would round them to float32, in which times of today are two minutes apart.
+
+    Parameters
+    ----------
+    name : str
+        The operand, for messages.
+    value : Tensor, numpy array or sequence of numbers
+        The times; a tensor is returned as it is.
+
+    Raises
+    ------
+    TypeError
+        No numbers.
+    """
+    if isinstance(value, Tensor):
+        return value
+    try:
+        return torch.as_tensor(np.asarray(value))
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise TypeError(f"{name}: expected times, got {error}") from None
+
+
 def times_of(
     given: Mapping[str, Tensor], name: str, value: Any, dtype: torch.dtype, is_by_type: bool
 ) -> dict[str, Tensor]:
@@ -146,14 +172,11 @@ def times_of(
     found = {}
     for ntype, ids in given.items():
         what = f"{name}[{ntype!r}]" if is_by_type else name
-        try:
-            as_given = values[ntype]
-            if not isinstance(as_given, Tensor):
-                as_given = torch.as_tensor(as_given, device=ids.device)
-                if as_given.numel() == 0:
-                    as_given = as_given.to(dtype)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise TypeError(f"{what}: expected times, got {error}") from None
+        as_given = exact_times(what, values[ntype])
+        if not isinstance(values[ntype], Tensor):
+            as_given = as_given.to(ids.device)
+            if as_given.numel() == 0:
+                as_given = as_given.to(dtype)
         times = ops.as_times(what, as_given)
         if times.dtype != dtype:
             raise TypeError(

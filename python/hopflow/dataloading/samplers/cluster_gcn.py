@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from hopflow.partitioning.metis import metis_partition_assignment
 from hopflow.structure.graph_base import require_graph, require_here
 from hopflow.structure.ids import as_node_ids
 from hopflow.transforms.subgraph import induced_subgraph
+
+_CHUNK = 1 << 22  # ids looked at at a time
 
 
 class ClusterGCNSampler(Sampler):
@@ -53,7 +56,8 @@ class ClusterGCNSampler(Sampler):
     Raises
     ------
     HopflowError
-        The file holds no clusters, or those of another graph or of another number.
+        The file holds no clusters, or those of a graph with other edges, of another number or
+        balance.
 
     References
     ----------
@@ -80,12 +84,13 @@ class ClusterGCNSampler(Sampler):
             prefetch_ndata, prefetch_edata, ("prefetch_ndata", "prefetch_edata")
         )
         file = None if cache_path is None else Path(cache_path)
+        about = [] if file is None else _about(g, k, balance_ntypes)
         if file is not None and file.is_file():
-            parts = _read(file, g, k)
+            parts = _read(file, about)
         else:
             parts = metis_partition_assignment(g, k, balance_ntypes, balance_edges, mode)
             if file is not None:
-                _write(file, g, k, parts)
+                _write(file, about, parts)
         self.partition_node_ids = torch.argsort(parts, stable=True)
         counts = torch.bincount(parts, minlength=k)
         self.partition_offset = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
@@ -137,31 +142,53 @@ class ClusterGCNSampler(Sampler):
         return f"{type(self).__name__}({self.partition_offset.shape[0] - 1} clusters)"
 
 
-def _read(file: Path, g: Graph, k: int) -> Tensor:
+def _about(g: Graph, k: int, balance_ntypes: Any) -> list[int]:
+    """What clusters depend on: their number, the graph's sizes, its edges and what is balanced."""
+    edges = g.adjacency.full()
+    of_edges = 0
+    for ids in (edges.indptr, edges.indices):
+        for chunk in torch.split(ids, _CHUNK):  # int32 or int64, the clusters are the same
+            of_edges = zlib.crc32(chunk.long().cpu().numpy().tobytes(), of_edges)
+    balanced = -1
+    if balance_ntypes is not None:
+        balanced = zlib.crc32(torch.as_tensor(balance_ntypes).long().cpu().numpy().tobytes())
+    return [k, g.num_nodes(), g.num_edges(), of_edges, balanced]
+
+
+def _read(file: Path, wanted: list[int]) -> Tensor:
+    k, num_nodes, num_edges = wanted[:3]
     try:
         with np.load(file, allow_pickle=False) as found:
-            parts, about = found["parts"], found["about"].tolist()
+            parts, about = found["parts"], found["about"]
+        if about.shape != (len(wanted),) or parts.dtype.kind != "i":
+            raise ValueError("it is of another form")
+        if bool(((parts < 0) | (parts >= about[0])).any()):
+            raise ValueError("a cluster is none of them")
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ops.HopflowError(
             f"cache_path: {file} holds no clusters of hopflow's ({error}); remove it, or name"
             " another file"
         ) from None
-    if about != [k, g.num_nodes(), g.num_edges()] or parts.shape != (g.num_nodes(),):
+    if about[:3].tolist() != wanted[:3] or parts.shape != (num_nodes,):
         raise ops.HopflowError(
             f"cache_path: {file} holds {about[0]} clusters of a graph of {about[1]} nodes and"
-            f" {about[2]} edges, expected {k} of {g.num_nodes()} and {g.num_edges()}; remove it, or"
-            " name another file"
+            f" {about[2]} edges, expected {k} of {num_nodes} and {num_edges}; remove it, or name"
+            " another file"
+        )
+    if about.tolist() != wanted:
+        what = "of a graph with other edges" if about[3] != wanted[3] else "balanced otherwise"
+        raise ops.HopflowError(
+            f"cache_path: {file} holds clusters {what}; remove it, or name another file"
         )
     return torch.from_numpy(parts).long()
 
 
-def _write(file: Path, g: Graph, k: int, parts: Tensor) -> None:
+def _write(file: Path, about: list[int], parts: Tensor) -> None:
     """Write the file whole or not at all."""
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as out:
-            about = np.array([k, g.num_nodes(), g.num_edges()])
-            np.savez(out, parts=parts.to(torch.int16).numpy(), about=about)
+            np.savez(out, parts=parts.to(torch.int16).numpy(), about=np.array(about))
         part.replace(file)
     finally:
         part.unlink(missing_ok=True)

@@ -51,7 +51,8 @@ class LaborSampler(NeighborSampler):
     batch_dependency : int
         From 2 on, so many batches share most of their random numbers, replaced node by node, for
         rows that were gathered lately to be needed again. 1: every batch has its own; 0 or less:
-        all batches have the same.
+        all batches of an epoch have the same, and those of all epochs where the loader has a
+        ``seed`` or the sampler one by :meth:`set_seed`. (A loader without draws one each epoch.)
     prefetch_node_feats, prefetch_labels, prefetch_edge_feats : sequence of str, optional
         As in :class:`BlockSampler`.
     output_device : str or torch.device, optional
@@ -213,7 +214,10 @@ class LaborSampler(NeighborSampler):
             for r, part in enumerate(block.relations.values()):
                 of_edges = weights.get((hop, r))
                 if of_edges is None and (self.importance_sampling or pools[r].weights is not None):
-                    of_edges = torch.empty(0, device=block.device)  # of a relation left out
+                    # Of a relation left out.
+                    prepared = pools[r].weights
+                    dtype = torch.float32 if prepared is None else prepared.weights.dtype
+                    of_edges = torch.empty(0, dtype=dtype, device=block.device)
                 if of_edges is not None:
                     part.edge_frame["edge_weights"] = of_edges
 

@@ -50,7 +50,7 @@ class TemporalEdgePredictionSampler(EdgePredictionSampler):
             for relation, ends in pairs.items()
         }
         none = torch.empty(0, dtype=torch.int64, device=g.device)
-        rows = _Rows(g, [*times.values()])
+        rows = _Rows(g, [*times.values()], self.sampler.edges_of(g).dtype)
         positive: dict[Relation, SomeEdges] = {}
         for relation, one in g.relations.items():
             eids = edges.get(relation, none)
@@ -94,9 +94,9 @@ def _spread(relation: Relation, times: Tensor | None, num_pairs: int) -> Tensor:
 class _Rows:
     """Distinct pairs of a node and a time, numbered by type in order of first appearance."""
 
-    def __init__(self, g: Graph, times: list[Tensor]) -> None:
+    def __init__(self, g: Graph, times: list[Tensor], dtype: torch.dtype) -> None:
         none = torch.empty(0, dtype=torch.int64, device=g.device)
-        every = [ops.as_times("edge times", x) for x in times] or [none]
+        every = [ops.as_times("edge times", x) for x in times] or [none.to(dtype)]
         self._distinct = torch.unique(torch.cat(every))
         self._bits = max(1, *(g.num_nodes(ntype).bit_length() for ntype in g.schema.ntypes))
         self._rows = dict.fromkeys(g.schema.ntypes, none)

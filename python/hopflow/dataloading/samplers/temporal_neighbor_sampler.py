@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ from hopflow.dataloading.samplers.temporal_edge_prediction import TemporalEdgePr
 from hopflow.graphs.block import Parent
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
-from hopflow.sampling.temporal_neighbors import times_of
+from hopflow.sampling.temporal_neighbors import exact_times, times_of
 from hopflow.sampling.temporal_pools import TemporalPools, edge_times, node_times, temporal_pools
 from hopflow.structure.by_type import nodes_by_type
 from hopflow.structure.frame import SEED_TIME
@@ -141,6 +141,10 @@ class TemporalNeighborSampler(BlockSampler):
         self.prob, self.mask, self.replace = prob, mask, bool(replace)
         self.input_nodes = input_nodes
         if input_nodes is not None:
+            if isinstance(input_nodes, Mapping) != isinstance(input_time, Mapping):
+                raise TypeError("input_nodes, input_time: expected both by type, or neither")
+            self.input_nodes = _by_type("input_nodes", input_nodes, as_ids)
+            self.input_time = _by_type("input_time", input_time, exact_times)
             # Rows of the table, not nodes.
             self.index_kind = None  # type: ignore[assignment, misc]
 
@@ -154,15 +158,7 @@ class TemporalNeighborSampler(BlockSampler):
         TypeError, ValueError
             Not one time an edge or node, a time that is NaN, or bad weights.
         """
-        if not isinstance(g, Graph) or g.is_block:
-            what = "a graph in parts" if isinstance(g, GraphInParts) else type(g).__name__
-            raise TypeError(f"g: expected a hopflow.Graph in one piece, got {what}")
-        for ntype in g.schema.ntypes:
-            if SEED_TIME in g.node_frame(ntype):
-                raise ValueError(
-                    f"g: the node column {SEED_TIME!r} is what blocks keep the times of rows in;"
-                    " give the graph's own another name"
-                )
+        _check_graph(g)
         return temporal_pools(g, self.edge_time, self.node_time, self.prob, self.mask)
 
     def sample(self, g: Graph, seed_nodes: Any, exclude_eids: Any = None) -> MiniBatch:
@@ -221,8 +217,9 @@ class TemporalNeighborSampler(BlockSampler):
 
     def seeds_of(self, g: Graph, indices: Any) -> tuple[Any, Any]:
         """The nodes that a batch's indices stand for, and their times."""
+        _check_graph(g)
         if self.input_nodes is not None:
-            return self._rows_of_table(indices)
+            return self._rows_of_table(indices, g.device)
         name = "node_time" if self.input_time is None else "input_time"
         value = getattr(self, name)
         if value is None:
@@ -244,6 +241,7 @@ class TemporalNeighborSampler(BlockSampler):
 
     def edge_times_of(self, g: Graph, edges: Mapping[Relation, Tensor]) -> dict[Relation, Tensor]:
         """The time of each edge of a batch of edges."""
+        _check_graph(g)
         if self.input_nodes is not None:
             raise ValueError("input_nodes: expected none for batches of edges")
         name = "edge_time" if self.input_time is None else "input_time"
@@ -262,18 +260,18 @@ class TemporalNeighborSampler(BlockSampler):
             times[relation] = ops.gather_rows(column, eids)
         return times
 
-    def _rows_of_table(self, indices: Any) -> tuple[Any, Any]:
+    def _rows_of_table(self, indices: Any, device: torch.device) -> tuple[Any, Any]:
         """What some rows of the table of seeds hold."""
         if isinstance(self.input_nodes, Mapping) != isinstance(indices, Mapping):
             raise TypeError("seed_nodes: expected rows by type if and only if input_nodes are so")
         if not isinstance(indices, Mapping):
-            return _rows("", self.input_nodes, self.input_time, indices)
+            return _rows("", self.input_nodes, self.input_time, indices, device)
         nodes, times = {}, {}
         for ntype, rows in indices.items():
             if ntype not in self.input_nodes or ntype not in self.input_time:
                 raise ValueError(f"input_nodes, input_time: expected such of {ntype!r}, got none")
             nodes[ntype], times[ntype] = _rows(
-                f"[{ntype!r}]", self.input_nodes[ntype], self.input_time[ntype], rows
+                f"[{ntype!r}]", self.input_nodes[ntype], self.input_time[ntype], rows, device
             )
         return nodes, times
 
@@ -315,14 +313,35 @@ class TemporalNeighborSampler(BlockSampler):
         )
 
 
-def _rows(where: str, input_nodes: Any, input_time: Any, rows: Any) -> tuple[Tensor, Tensor]:
-    """Some rows of a table of seeds."""
+def _check_graph(g: Any) -> None:
+    """Raise unless it is a graph that can be sampled in time."""
+    if not isinstance(g, Graph) or g.is_block:
+        what = "a graph in parts" if isinstance(g, GraphInParts) else type(g).__name__
+        raise TypeError(f"g: expected a hopflow.Graph in one piece, got {what}")
+    for ntype in g.schema.ntypes:
+        if SEED_TIME in g.node_frame(ntype):
+            raise ValueError(
+                f"g: the node column {SEED_TIME!r} is what blocks keep the times of rows in;"
+                " give the graph's own another name"
+            )
+
+
+def _by_type(name: str, value: Any, as_tensor: Callable[[str, Any], Tensor]) -> Any:
+    """A table's column as a tensor, or by type."""
+    if not isinstance(value, Mapping):
+        return as_tensor(name, value)
+    return {ntype: as_tensor(f"{name}[{ntype!r}]", column) for ntype, column in value.items()}
+
+
+def _rows(
+    where: str, input_nodes: Tensor, times: Tensor, rows: Any, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Some rows of a table of seeds; O(their number)."""
     nodes = as_ids(f"input_nodes{where}", input_nodes)
-    times = ops.as_times(f"input_time{where}", torch.as_tensor(input_time))
     if times.shape != nodes.shape:
         raise ValueError(
             f"input_time{where}: expected one time for each of {nodes.shape[0]} input_nodes, got"
-            f" {times.shape[0]}"
+            f" shape {list(times.shape)}"
         )
     at = as_ids("seed_nodes", rows)
     outside = (at < 0) | (at >= nodes.shape[0])
@@ -332,7 +351,7 @@ def _rows(where: str, input_nodes: Any, input_time: Any, rows: Any) -> tuple[Ten
             f"seed_nodes: expected rows of input_nodes{where}, 0 <= row < {nodes.shape[0]}, got"
             f" {row}"
         )
-    return nodes[at.to(nodes.device)], times[at.to(times.device)]
+    return nodes[at.to(nodes.device)].to(device), times[at.to(times.device)].to(device)
 
 
 def _note_times(blocks: Blocks, ntypes: Sequence[str], row_times: Sequence[Tensor]) -> None:
