@@ -182,6 +182,7 @@ _SAME = {
     "is_all": "hopflow.structure.types:is_all",
 }
 _FILES = "hopflow.as_dgl.files"
+_INFO = "hopflow.as_dgl.info"
 _TRANSFORM_OBJECTS = "hopflow.transforms.modules"
 _FUNCTIONAL = ("hopflow.functional", "hopflow.nn.functional", "hopflow.nn")
 
@@ -212,6 +213,6 @@ MODULES: dict[str, DglNames] = {
     "dgl.sampling": DglNames(public=_SAMPLING, sources=("hopflow", "hopflow.sampling")),
     "dgl.transforms": DglNames(public=_TRANSFORMS, sources=("hopflow", _TRANSFORM_OBJECTS)),
     "dgl.data": DglNames(public=_DATA, sources=("hopflow.as_dgl.data", _FILES)),
-    "dgl.data.utils": DglNames(public=_DATA_UTILS, sources=("hopflow.as_dgl.data", _FILES)),
+    "dgl.data.utils": DglNames(public=_DATA_UTILS, sources=("hopflow.as_dgl.data", _FILES, _INFO)),
 }
 """Every module that :func:`hopflow.as_dgl.install` puts in place."""
