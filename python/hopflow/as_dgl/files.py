@@ -253,9 +253,9 @@ def _converted(found: GraphInFile) -> Graph:
     """A graph of DGL's."""
     if list(found.edges) == list(ONE_TYPE.relations):
         (edges,), (num_nodes,) = found.edges.values(), found.num_nodes.values()
-        made = graph(tuple(edges), num_nodes=num_nodes, idtype=found.idtype)
+        made = graph((edges.form, edges.arrays), num_nodes=num_nodes, idtype=found.idtype)
     else:
-        edges_of = {name: tuple(edges) for name, edges in found.edges.items()}
+        edges_of = {name: (one.form, one.arrays) for name, one in found.edges.items()}
         made = assembled(found.num_nodes, edges_of, found.idtype)
     for ntype, columns in found.ndata.items():
         made.node_frame(ntype).update(columns)

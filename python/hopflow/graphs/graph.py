@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from hopflow.messages import propagate
 from hopflow.messages.passing import MessagePassing
 from hopflow.sampling import negatives, neighbors
 from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.frame import Frame
-from hopflow.transforms import around, by_type, edges, export, simple
+from hopflow.transforms import around, by_type, edges, export, neighborhoods, reorder, simple
 from hopflow.transforms import subgraph as parts
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Graph(MessagePassing):
     add_self_loop = edges.add_self_loop
     remove_self_loop = edges.remove_self_loop
     to_simple = simple.to_simple
+    reorder_graph = reorder.reorder_graph
 
     # --- parts ---
 
@@ -78,6 +80,13 @@ class Graph(MessagePassing):
     edge_subgraph = parts.edge_subgraph
     in_subgraph = around.in_subgraph
     out_subgraph = around.out_subgraph
+    khop_in_subgraph = neighborhoods.khop_in_subgraph
+    khop_out_subgraph = neighborhoods.khop_out_subgraph
+
+    # --- messages in an order ---
+
+    prop_nodes = propagate.prop_nodes
+    prop_edges = propagate.prop_edges
 
     # --- drawn ---
 
