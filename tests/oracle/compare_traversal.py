@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from traversal_cases import answers, difference
+from traversal_cases import answers, difference, unpack
 
 import hopflow as hf
 
@@ -31,8 +31,9 @@ def main() -> int:
         program = Path(__file__).with_name("traversal_cases.py")
         command = [arguments.dgl, program, path, str(arguments.first), str(arguments.worlds)]
         subprocess.run(command, check=True)
-        theirs = dict(np.load(path))
-    print(f"against {theirs.pop('versions')}")
+        recorded = np.load(path)
+    print(f"against {recorded['versions']}")
+    theirs = unpack(recorded)
     ours, wrong = answers(hf, arguments.first, arguments.worlds), 0
     for name in sorted(ours.keys() | theirs.keys()):
         if name not in ours or name not in theirs:

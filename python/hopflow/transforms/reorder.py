@@ -112,8 +112,11 @@ def _node_order(g: GraphT, order: str | None, config: Mapping[str, Any]) -> Tens
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import reverse_cuthill_mckee
 
-    src, dst = (x.cpu().numpy() for x in g.adjacency.coo())
-    matrix = csr_array((np.ones(len(src)), (src, dst)), shape=(g.num_nodes(),) * 2)
+    # A repeated edge is there repeatedly, as in DGL: it counts in a node's degree.
+    every = torch.arange(g.num_nodes(), device=g.device)
+    indptr, others, _ = (x.cpu().numpy() for x in g.adjacency.out_edges(every))
+    shape = (g.num_nodes(), g.num_nodes())
+    matrix = csr_array((np.ones(len(others), np.int8), others, indptr), shape=shape)
     found = np.array(reverse_cuthill_mckee(matrix), dtype=np.int64)
     return torch.from_numpy(found).to(g.device)
 
