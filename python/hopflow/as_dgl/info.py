@@ -7,6 +7,7 @@ read with ``weights_only``: tensors, numpy arrays, numbers, texts and containers
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import pickle
 import tempfile
@@ -96,7 +97,9 @@ def load_info(path: PathLike) -> Any:
         )
     try:
         return _read(path)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError) as error:
+    except PermissionError:
+        raise
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
         raise ValueError(
             f"{path}: not a file of save_info, or damaged ({_first_line(error)})"
         ) from None
@@ -109,7 +112,9 @@ def _read(path: PathLike) -> Any:
     allowed = nullcontext() if safe_globals is None else safe_globals(numpy_globals() + dtypes)
     with warnings.catch_warnings(), allowed:
         warnings.simplefilter("ignore", FutureWarning)
-        return torch.load(path, weights_only=True, map_location="cpu")
+        # From memory: of a damaged archive torch says what the system might say of a file.
+        data = io.BytesIO(Path(path).read_bytes())
+        return torch.load(data, weights_only=True, map_location="cpu")
 
 
 def _first_line(error: BaseException) -> str:
