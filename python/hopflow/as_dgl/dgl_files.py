@@ -159,6 +159,7 @@ class DglFile:
             return _hetero_graph(self._stream)
         stream = self._stream
         csc = EdgesInFile("csc", tuple(stream.tensor() for _ in range(3)))
+        _require_rows(csc.arrays[0], self._num_nodes[i])
         relation: Relation = ("_N", "_E", "_N")
         found = GraphInFile({"_N": self._num_nodes[i]}, {relation: csc}, _idtype([csc]))
         found.ndata["_N"] = _named_tensors(stream)
@@ -369,7 +370,14 @@ def _matrix(
         raise ValueError(f"a matrix of arrays {[(x.dtype, list(x.shape)) for x in arrays]}")
     for _ in range(num_flags):
         stream.u8()
+    if magic == _CSR_MATRIX:
+        _require_rows(arrays[0], rows)
     return (rows, columns), arrays
+
+
+def _require_rows(indptr: Tensor, rows: int) -> None:
+    if indptr.dim() != 1 or indptr.shape[0] != rows + 1:
+        raise ValueError(f"a matrix of {rows} rows, indptr of shape {list(indptr.shape)}")
 
 
 def _idtype(edges: Sequence[EdgesInFile]) -> torch.dtype:
