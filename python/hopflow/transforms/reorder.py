@@ -96,7 +96,7 @@ def reorder_graph(
 
 def _node_order(g: GraphT, order: str | None, config: Mapping[str, Any]) -> Tensor:
     """Old ids in the new order, int64."""
-    if order is None:
+    if order is None or g.num_nodes() == 0:
         return torch.arange(g.num_nodes(), device=g.device)
     if order == "custom":
         return _permutation(config, "nodes_perm", g.num_nodes(), "node", g.device)
