@@ -7,12 +7,14 @@ the neighbours of a node those come first whose edges do, by edge id.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 import hopflow.ops as ops
+from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.graph_base import GraphBase, require_graph
 from hopflow.structure.ids import as_node_ids
 
@@ -214,7 +216,12 @@ def _start(graph: GraphBase, source: Any) -> tuple[GraphBase, Tensor]:
 
 def _neighbors(graph: GraphBase, reverse: bool) -> _Edges:
     """What gives ``(indptr, other ends, eids)`` of the edges that lead on from some nodes."""
-    return graph.adjacency.in_edges if reverse else graph.adjacency.out_edges
+    adjacency = graph.adjacency
+    if reverse:
+        return adjacency.in_edges
+    # The out-edges that a graph keeps are ordered by destination: each frontier's would be sorted.
+    src, dst = adjacency.coo()
+    return Adjacency.from_coo(dst, src, adjacency.num_dst, adjacency.num_src).in_edges
 
 
 def _by_distance(
@@ -245,17 +252,19 @@ def _searched(
     every = torch.arange(graph.num_nodes(), device=graph.device)
     # One step follows from the one before: a loop, on arrays that are quick to read one by one.
     indptr, others, eids = (x.cpu().numpy() for x in _neighbors(graph, reverse)(every))
-    steps: list[tuple[list[int], list[int]]] = []
+    steps: list[list[tuple[int, int]]] = []
     for node in nodes.tolist():
         search = _search(indptr, others, eids, node)
-        for i, (eid, label) in enumerate(one for one in search if one[1] in wanted):
+        for i, step in enumerate(one for one in search if one[1] in wanted):
             if i == len(steps):
-                steps.append(([], []))
-            steps[i][0].append(eid)
-            steps[i][1].append(label)
-    found = tuple(torch.tensor(of_step, dtype=graph.idtype, device="cpu") for of_step, _ in steps)
-    labels = tuple(torch.tensor(of_step, dtype=torch.int64, device="cpu") for _, of_step in steps)
-    return tuple(x.to(graph.device) for x in found), tuple(x.to(graph.device) for x in labels)
+                steps.append([])
+            steps[i].append(step)
+    if not steps:
+        return (), ()
+    flat = torch.tensor(list(chain.from_iterable(steps)), dtype=torch.int64, device="cpu")
+    sizes = [len(step) for step in steps]
+    edges, labels = (x.to(graph.device) for x in flat.unbind(1))
+    return torch.split(edges.to(graph.idtype), sizes), torch.split(labels, sizes)
 
 
 def _search(indptr: Any, others: Any, eids: Any, source: int) -> Iterator[tuple[int, int]]:

@@ -86,10 +86,10 @@ def reorder_graph(
     src, dst = (numbers[x.long()] for x in g.adjacency.coo())
     if edges is None:
         edges = torch.arange(g.num_edges(), device=g.device)
-        if node_permute_algo is not None:
+        if node_permute_algo is not None or edge_permute_algo == "src":
             edges = torch.argsort(src, stable=True)
-        key = (src if edge_permute_algo == "src" else dst)[edges]
-        edges = edges[torch.argsort(key, stable=True)]
+        if edge_permute_algo == "dst":
+            edges = edges[torch.argsort(dst[edges], stable=True)]
     (relation,), (ntype,) = g.schema.relations, g.schema.ntypes
     return parts_of(g, {relation: (src[edges], dst[edges], edges)}, {ntype: nodes}, store_ids)
 
