@@ -28,6 +28,13 @@ from hopflow.graphs.merge import merge
 from hopflow.graphs.random_graphs import rand_bipartite, rand_graph
 from hopflow.graphs.sample_block import sample_neighbors_fused
 from hopflow.graphs.to_block import to_block
+from hopflow.messages.propagate import (
+    prop_edges,
+    prop_edges_dfs,
+    prop_nodes,
+    prop_nodes_bfs,
+    prop_nodes_topo,
+)
 from hopflow.messages.readout import (
     broadcast_edges,
     broadcast_nodes,
@@ -49,6 +56,13 @@ from hopflow.partitioning.metis import metis_partition_assignment
 from hopflow.sampling.neighbors import sample_neighbors
 from hopflow.sampling.random import seed
 from hopflow.structure.frame import EID, ETYPE, NID, NTYPE
+from hopflow.structure.traversal import (
+    bfs_edges_generator,
+    bfs_nodes_generator,
+    dfs_edges_generator,
+    dfs_labeled_edges_generator,
+    topological_nodes_generator,
+)
 from hopflow.transforms.around import in_subgraph, out_subgraph
 from hopflow.transforms.by_type import edge_type_subgraph, node_type_subgraph
 from hopflow.transforms.casts import to_bfloat16, to_double, to_float, to_half
@@ -57,6 +71,7 @@ from hopflow.transforms.distances import double_radius_node_labeling, shortest_d
 from hopflow.transforms.edges import add_reverse_edges, add_self_loop, remove_self_loop, reverse
 from hopflow.transforms.export import to_networkx, to_pyg
 from hopflow.transforms.growing import add_edges, add_nodes
+from hopflow.transforms.halo import metis_partition, partition_graph_with_halo
 from hopflow.transforms.homogeneous import to_heterogeneous, to_homogeneous
 from hopflow.transforms.homophily import (
     adjusted_homophily,
@@ -68,6 +83,7 @@ from hopflow.transforms.homophily import (
 )
 from hopflow.transforms.khop import khop_adj, khop_graph, metapath_reachable_graph
 from hopflow.transforms.line_graphs import line_graph
+from hopflow.transforms.neighborhoods import khop_in_subgraph, khop_out_subgraph
 from hopflow.transforms.positional import (
     lap_pe,
     laplacian_lambda_max,
@@ -76,6 +92,7 @@ from hopflow.transforms.positional import (
     svd_pe,
 )
 from hopflow.transforms.products import adj_product_graph, adj_sum_graph
+from hopflow.transforms.reorder import reorder_graph
 from hopflow.transforms.simple import to_bidirected, to_simple
 from hopflow.transforms.subgraph import (
     edge_subgraph,
@@ -105,6 +122,8 @@ __all__ = [
     "adj_sum_graph",
     "adjusted_homophily",
     "batch",
+    "bfs_edges_generator",
+    "bfs_nodes_generator",
     "bipartite_from_networkx",
     "bipartite_from_scipy",
     "block_to_graph",
@@ -114,6 +133,8 @@ __all__ = [
     "create_block",
     "dataloading",
     "datasets",
+    "dfs_edges_generator",
+    "dfs_labeled_edges_generator",
     "double_radius_node_labeling",
     "edge_homophily",
     "edge_label_informativeness",
@@ -129,6 +150,8 @@ __all__ = [
     "in_subgraph",
     "khop_adj",
     "khop_graph",
+    "khop_in_subgraph",
+    "khop_out_subgraph",
     "lap_pe",
     "laplacian_lambda_max",
     "laplacian_pe",
@@ -140,6 +163,7 @@ __all__ = [
     "mean_nodes",
     "merge",
     "metapath_reachable_graph",
+    "metis_partition",
     "metis_partition_assignment",
     "nn",
     "node_homophily",
@@ -149,7 +173,13 @@ __all__ = [
     "ops",
     "optim",
     "out_subgraph",
+    "partition_graph_with_halo",
     "plan",
+    "prop_edges",
+    "prop_edges_dfs",
+    "prop_nodes",
+    "prop_nodes_bfs",
+    "prop_nodes_topo",
     "rand_bipartite",
     "rand_graph",
     "random_walk_pe",
@@ -158,6 +188,7 @@ __all__ = [
     "remove_edges",
     "remove_nodes",
     "remove_self_loop",
+    "reorder_graph",
     "reverse",
     "sample_neighbors",
     "sample_neighbors_fused",
@@ -185,6 +216,7 @@ __all__ = [
     "to_simple",
     "topk_edges",
     "topk_nodes",
+    "topological_nodes_generator",
     "transforms",
     "udf",
     "unbatch",

@@ -93,7 +93,7 @@ def test_a_write_that_fails_leaves_the_old_file(small_graph, tmp_path, monkeypat
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("hopflow.as_dgl.files._Writer.write", fail)
+    monkeypatch.setattr("hopflow.as_dgl.own_files._Writer.write", fail)
     with pytest.raises(OSError, match="disk full"):
         save_graphs(path, hf.graph(([0], [1])))
     assert path.read_bytes() == before
@@ -111,7 +111,7 @@ def test_foreign_files(tmp_path):
     with pytest.raises(ValueError, match="written by another program"):
         load_graphs(path)
     path.write_bytes(bytes.fromhex("3fa1b446f04f2edd0200000000000000"))
-    with pytest.raises(ValueError, match="written by the real DGL"):
+    with pytest.raises(ValueError, match="damaged"):
         load_graphs(path)
 
 

@@ -188,6 +188,7 @@ _SAME = {
 }
 _FILES = "hopflow.as_dgl.files"
 _DATA_SOURCES = ("hopflow.as_dgl.data", "hopflow.as_dgl.graph_data", _FILES)
+_INFO = "hopflow.as_dgl.info"
 _LAZY_FEATURES = "hopflow.dataloading.lazy_features"
 _TRANSFORM_OBJECTS = "hopflow.transforms"
 _FUNCTIONAL = ("hopflow.functional", "hopflow.nn.functional", "hopflow.nn")
@@ -232,6 +233,6 @@ MODULES: dict[str, DglNames] = {
         sources=("hopflow", _TRANSFORM_OBJECTS),
     ),
     "dgl.data": DglNames(public=_DATA, sources=_DATA_SOURCES),
-    "dgl.data.utils": DglNames(public=_DATA_UTILS, sources=_DATA_SOURCES),
+    "dgl.data.utils": DglNames(public=_DATA_UTILS, sources=(*_DATA_SOURCES, _INFO)),
 }
 """Every module that :func:`hopflow.as_dgl.install` puts in place."""

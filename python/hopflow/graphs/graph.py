@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from hopflow.messages import filters
+from hopflow.messages import filters, propagate
 from hopflow.messages.passing import MessagePassing
 from hopflow.sampling import by_tag, labor, negatives, neighbors, topk
 from hopflow.structure import batch_sizes
@@ -21,6 +21,8 @@ from hopflow.transforms import (
     in_place,
     line_graphs,
     matrices,
+    neighborhoods,
+    reorder,
     simple,
 )
 from hopflow.transforms import subgraph as parts
@@ -90,6 +92,7 @@ class Graph(MessagePassing):
     add_self_loop = edges.add_self_loop
     remove_self_loop = edges.remove_self_loop
     to_simple = simple.to_simple
+    reorder_graph = reorder.reorder_graph
     line_graph = line_graphs.line_graph
 
     # --- changed in place ---
@@ -105,6 +108,13 @@ class Graph(MessagePassing):
     edge_subgraph = parts.edge_subgraph
     in_subgraph = around.in_subgraph
     out_subgraph = around.out_subgraph
+    khop_in_subgraph = neighborhoods.khop_in_subgraph
+    khop_out_subgraph = neighborhoods.khop_out_subgraph
+
+    # --- messages in an order ---
+
+    prop_nodes = propagate.prop_nodes
+    prop_edges = propagate.prop_edges
 
     # --- chosen by a function ---
 
