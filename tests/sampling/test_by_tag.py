@@ -152,3 +152,19 @@ def test_mistakes_of_types():
             graph.sample_etype_neighbors(
                 **{"nodes": range(13), "etype_offset": offsets, "fanout": [1, 1], **options}
             )
+
+
+@pytest.mark.parametrize("tags", [torch.tensor([0, 1, -1]), torch.rand(3), torch.ones(3, 2).long()])
+def test_a_column_that_holds_no_tags_is_refused(tags):
+    g = hf.sort_csc_by_tag(hf.graph(([0, 1, 2], [2, 2, 2])), torch.tensor([0, 1, 1]))
+    g.edata["_TAG_OFFSET"] = tags
+    with pytest.raises(ValueError, match="expected a tag >= 0"):
+        hf.sampling.sample_neighbors_biased(g, [2], 1, [1.0, 2.0])
+
+
+def test_types_of_edges_that_are_not_there_are_refused():
+    g = hf.graph(([0, 1, 2], [2, 2, 2]))
+    with pytest.raises(ValueError, match="at most 3"):
+        hf.sampling.sample_etype_neighbors(g, [2], [0, 4], [1, 1])
+    with pytest.raises(TypeError, match="fanout: expected one number for each type"):
+        hf.sampling.sample_etype_neighbors(g, [2], [0, 1], 3)

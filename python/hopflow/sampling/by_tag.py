@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -109,7 +110,8 @@ def sample_neighbors_biased(
         The graph was not sorted by tag under this name.
     IndexError, TypeError, ValueError
         Nodes that are not in the graph, several types of edges, a bias that is negative, infinite
-        or NaN, fewer of them than tags, or a bad fanout or option.
+        or NaN, fewer of them than tags, a column of that name without tags, or a bad fanout or
+        option.
 
     References
     ----------
@@ -125,7 +127,14 @@ def sample_neighbors_biased(
             f"no edge column {tag_offset_name!r}: sort the graph by sort_csc_by_tag, or for"
             " edge_dir='out' by sort_csr_by_tag, under this name first"
         )
-    tags = frame[tag_offset_name].long()
+    tags = frame[tag_offset_name]
+    is_tag = tags.dim() == 1 and not (tags.is_floating_point() or tags.is_complex())
+    if not is_tag or bool((tags < 0).any()):
+        raise ValueError(
+            f"edge column {tag_offset_name!r}: expected a tag >= 0 for each edge, as"
+            f" sort_csc_by_tag writes them, got {tags.dtype} of shape {list(tags.shape)}"
+        )
+    tags = tags.long()
     given_bias = torch.as_tensor(bias, device=g.device)
     num_tags = int(tags.max()) + 1 if tags.numel() else 0
     if given_bias.dim() != 1 or given_bias.shape[0] < num_tags:
@@ -246,7 +255,9 @@ def _require_one_relation(g: GraphT) -> GraphT:
 def _types_of(g: GraphBase, etype_offset: Any, fanout: Any) -> tuple[Tensor, list[int]]:
     """The first edge of each type and its fanout."""
     starts = as_ids("etype_offset", etype_offset).long().to(g.device)
-    given = fanout.tolist() if isinstance(fanout, Tensor) else list(fanout)
+    given = fanout.tolist() if isinstance(fanout, Tensor) else fanout
+    if not isinstance(given, Iterable):
+        raise TypeError(f"fanout: expected one number for each type of edges, got {fanout!r}")
     fanouts = [check_fanout(f"fanout[{t}]", value) for t, value in enumerate(given)]
     is_ended = starts.shape[0] == len(fanouts) + 1
     if not fanouts or (starts.shape[0] != len(fanouts) and not is_ended):
@@ -255,7 +266,11 @@ def _types_of(g: GraphBase, etype_offset: Any, fanout: Any) -> tuple[Tensor, lis
             f" {len(fanouts)}"
         )
     is_right = int(starts[0]) == 0 and bool((starts.diff() >= 0).all())
-    if not is_right or (is_ended and int(starts[-1]) != g.num_edges()):
+    if (
+        not is_right
+        or int(starts[-1]) > g.num_edges()
+        or (is_ended and int(starts[-1]) != g.num_edges())
+    ):
         raise ValueError(
             "etype_offset: expected the first edge id of each type, rising from 0 to at most"
             f" {g.num_edges()}, got {starts.tolist()}"
