@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 import pytest
 import torch
 
+import hopflow as hf
 from hopflow import as_dgl
 from hopflow.as_dgl.modules import DglModule
 
@@ -60,3 +62,19 @@ def test_a_sampler_that_names_columns(dgl):
         assert [names - {dgl.NID} for names in read] == [{"x"}, {"y"}, {"w"}, {"x"}]
         assert torch.equal(block.srcdata["x"], g.ndata["x"][block.srcdata[dgl.NID]])
         assert torch.equal(part.ndata["x"], g.ndata["x"][part.ndata[dgl.NID]])
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("nn.pytorch.link", "EdgePredictor TransE TransR"),
+        ("nn.pytorch.network_emb", "DeepWalk MetaPath2Vec"),
+        ("nn.pytorch.sparse_emb", "NodeEmbedding"),
+        ("nn.pytorch.utils", "JumpingKnowledge LabelPropagation Sequential WeightBasis"),
+        ("optim.pytorch", "SparseAdagrad SparseAdam"),
+    ],
+)
+def test_names_where_dgls_pages_have_them(dgl, module, names):
+    found = importlib.import_module(f"dgl.{module}")
+    for name in names.split():
+        assert getattr(found, name) is getattr(hf.nn, name, getattr(hf.optim, name, None))

@@ -236,3 +236,8 @@ def test_one_answer_for_any_number_of_threads(threads):
         assert all(torch.equal(call(), x) for call, x in zip(calls, want))
     finally:
         hf.ops.set_num_threads(used)
+
+
+def test_topk_of_rows_without_entries() -> None:
+    values, index = topk_rows(torch.tensor([3, 0, 1]), torch.ones(4, 0), 2)
+    assert values.shape == index.shape == (3, 2, 0)

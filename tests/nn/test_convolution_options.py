@@ -272,3 +272,12 @@ def test_eigenvalues_of_any_kind(small_graph: hf.Graph) -> None:
     for value in ([1.5], torch.tensor([1.5]), torch.tensor([[1.5]]), torch.tensor(1.5)):
         torch.testing.assert_close(layer(small_graph, x, value), wanted)
     assert torch.equal(layer(small_graph, x), layer(small_graph, x, 2))
+
+
+def test_what_twirls_keeps_is_not_handed_out(small_graph: hf.Graph) -> None:
+    x = torch.rand(small_graph.num_nodes(), 4)
+    layer = TWIRLSConv(4, 4, 4, 2, 0, 0)
+    first = layer(small_graph, x)
+    wanted = first.clone()
+    first.zero_()
+    assert torch.equal(layer(small_graph, x), wanted)

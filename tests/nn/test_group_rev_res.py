@@ -208,3 +208,15 @@ def test_wrong_inputs(small_graph: hf.Graph) -> None:
     assert list(GroupRevRes(nn.Linear(2, 2)).state_dict()) == [
         f"gnn_modules.{i}.{name}" for i in (0, 1) for name in ("weight", "bias")
     ]
+
+
+def test_a_backward_pass_after_the_graph_changed_is_of_the_edges_before() -> None:
+    model, x = GroupRevRes(Layer(4), 2), torch.rand(4, 8, requires_grad=True)
+    found = []
+    for changes in (False, True):
+        g = hf.graph(([0, 1, 2], [1, 2, 3]))
+        out = model(g, x).square().sum()
+        if changes:
+            g.add_edges([0, 1, 2, 3], [0, 0, 0, 0])
+        found.append(torch.autograd.grad(out, [x, *model.parameters()]))
+    compare(list(found[1]), list(found[0]))

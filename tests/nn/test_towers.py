@@ -189,3 +189,23 @@ def test_parameters_are_dgls() -> None:
     shapes |= {"mixing_layer.0.weight": (6, 6), "mixing_layer.0.bias": (6,)}
     assert {k: tuple(x.shape) for k, x in layer.state_dict().items()} == shapes
     assert list(layer.state_dict()) == list(shapes)
+
+
+@pytest.mark.parametrize("way", ["half", "half, wide vectors", "autocast"])
+def test_an_even_direction_in_16_bits(way: str) -> None:
+    """Where an eigenvector is the same all round, nothing is divided by a size rounded to 0."""
+    graph = hf.add_self_loop(hf.graph(([0], [1]), num_nodes=3))
+    x, vectors = torch.rand(3, 4, requires_grad=True), torch.rand(3, 2)
+    layer = DGNConv(4, 4, ["dir1-av", "dir2-dx"], SCALERS, DELTA).eval()
+    wanted = layer(graph, x, eig_vec=vectors)
+    if way == "autocast":
+        with torch.autocast("cpu", torch.float16):
+            found = layer(graph, x, eig_vec=vectors)
+    else:
+        vectors = vectors if "wide" in way else vectors.half()
+        found = layer.half()(graph, x.half(), eig_vec=vectors)
+        assert found.dtype == torch.float16
+    torch.testing.assert_close(found.float(), wanted, rtol=0.02, atol=0.02)
+    found.float().sum().backward()
+    assert x.grad is not None
+    assert bool(x.grad.isfinite().all())

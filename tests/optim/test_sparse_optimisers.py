@@ -187,3 +187,52 @@ def test_rows_learn() -> None:
         optimizer.step()
     with torch.no_grad():
         assert torch.equal(rows(ids).argmax(1), labels)
+
+
+def test_any_values_make_a_table_of_its_own() -> None:
+    """Whatever dtype and memory ``init_func`` gives, and whatever mode the table is made in."""
+    given = torch.arange(12.0).view(4, 3)
+    kinds = [given, given.half(), given.double(), given.long(), given[:1].expand(4, 3)]
+    for values in kinds:
+        before = values.clone()
+        with torch.inference_mode():
+            rows = NodeEmbedding(4, 3, "rows", lambda _, x=values: x)
+        assert rows.weight.dtype == torch.float32
+        for kind in (SparseAdagrad, SparseAdam):
+            optimizer = kind([rows], lr=0.5)
+            rows(torch.tensor([1])).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        assert torch.equal(values, before)
+        torch.testing.assert_close(rows.weight[1], before[1].float() - 1)
+        assert torch.equal(rows.weight[2:], before[2:].float())
+
+
+def test_ids_may_be_written_into_after_a_lookup() -> None:
+    rows = NodeEmbedding(6, 3, "rows")
+    optimizer, ids = SparseAdagrad([rows], lr=0.5), torch.tensor([1, 2])
+    x = rows(ids)
+    ids.fill_(5)
+    x.sum().backward()
+    optimizer.step()
+    assert rows.weight[:, 0].tolist() == [0, -0.5, -0.5, 0, 0, 0]
+
+
+@pytest.mark.parametrize("way", ["deepcopy", "pickle", "reset_trace"])
+def test_a_lookup_counts_whatever_became_of_those_before(way: str) -> None:
+    optimizer: Any = SparseAdagrad([NodeEmbedding(6, 3, "rows")], lr=0.5)
+    (rows,) = optimizer._params
+    rows(torch.tensor([1])).sum().backward()
+    optimizer.step()
+    if way == "reset_trace":
+        rows.reset_trace()
+    else:
+        optimizer = (
+            copy.deepcopy(optimizer) if way == "deepcopy" else pickle.loads(pickle.dumps(optimizer))
+        )
+        (rows,) = optimizer._params
+    x = rows(torch.tensor([2]))
+    optimizer.zero_grad()  # between the forward and the backward pass
+    x.sum().backward()
+    optimizer.step()
+    assert rows.weight[:, 0].tolist() == [0, -0.5, -0.5, 0, 0, 0]

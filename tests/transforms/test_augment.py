@@ -176,3 +176,23 @@ def test_refusals():
         AddEdge(-1)
     with pytest.raises(TypeError, match="node_feat_names: expected a list"):
         FeatMask(0.5, "x")
+
+
+@pytest.mark.parametrize("p", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("drop", [DropNode, DropEdge])
+def test_a_batch_stays_a_batch(drop, p):
+    """Each graph of it has what is left of its own nodes and edges."""
+    graphs = [typed_graph(), typed_graph(), typed_graph()]
+    for i, g in enumerate(graphs):
+        for ntype in g.ntypes:
+            g.nodes[ntype].data["of"] = torch.full((g.num_nodes(ntype),), i)
+        for etype in g.canonical_etypes:
+            g.edges[etype].data["of"] = torch.full((g.num_edges(etype),), i)
+    made = drop(p)(hf.batch(graphs))
+    assert made.batch_size == 3
+    for ntype in made.ntypes:
+        counts = torch.bincount(made.nodes[ntype].data["of"], minlength=3)
+        assert torch.equal(made.batch_num_nodes(ntype), counts)
+    for etype in made.canonical_etypes:
+        counts = torch.bincount(made.edges[etype].data["of"], minlength=3)
+        assert torch.equal(made.batch_num_edges(etype), counts)

@@ -118,3 +118,9 @@ def test_refusals():
         hf.adjusted_homophily(g, torch.tensor([0, -1]))
     with pytest.raises(ValueError, match="y: expected at least two classes, got 1"):
         hf.linkx_homophily(g, torch.zeros(2, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("measure", [hf.edge_label_informativeness, hf.node_label_informativeness])
+def test_pairs_of_too_many_classes_are_refused(measure):
+    with pytest.raises(ValueError, match=r"pairs of classes.*shape \[1000001, 1000001\]"):
+        measure(hf.graph(([0], [1])), torch.tensor([0, 10**6]))

@@ -425,6 +425,34 @@ def test_local_scope_ends_with_the_edges_of_before():
         assert g.num_nodes(ntype) == n + 1
 
 
+@pytest.mark.parametrize("change", [lambda g, t: g.add_nodes(1, ntype=t), None])
+@pytest.mark.parametrize("make", [typed, lambda: hf.graph(([0, 1], [1, 2]))])
+def test_local_scope_ends_with_what_was_known_of_these_nodes(make, change):
+    """Nothing that was computed for the graph in between is left, nor is anything lost."""
+
+    class Mine(hf.Graph):
+        @cached_property
+        def total(self):
+            return self.num_nodes() + self.num_edges()
+
+    g = make()
+    g.__class__ = Mine
+    ntype, inverse = g.ntypes[-1], torch.tensor([0, 0, 1])
+    g.seed_inverse = inverse
+    before = g.num_nodes() + g.num_edges()
+    with g.local_scope():
+        if change:
+            change(g, ntype)
+            assert g.seed_inverse is None
+        assert g.total == before + (change is not None)
+    assert g.total == before
+    assert g.seed_inverse is inverse
+    fresh = make()
+    with fresh.local_scope():
+        fresh.add_nodes(1, ntype=ntype)
+    assert fresh.seed_inverse is None
+
+
 def test_pinned_memory_is_let_go(monkeypatch):
     g = hf.graph(([0, 1], [1, 2]))
     held, pins = g.alias(), (object(),)

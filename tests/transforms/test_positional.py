@@ -115,6 +115,21 @@ def test_lambda_max(both, solver, monkeypatch):
     assert found == pytest.approx(float(every[every.abs().argmax()].real), abs=1e-7)
 
 
+def test_lambda_max_of_each_graph_of_a_batch():
+    graphs = [undirected(), graph_form("graph"), hf.graph(([], []), num_nodes=1)]
+    g = hf.batch(graphs)
+    found = hf.laplacian_lambda_max(g)
+    assert found == [pytest.approx(hf.laplacian_lambda_max(one)[0], abs=1e-9) for one in graphs]
+    layer = hf.nn.ChebConv(2, 2, 2)
+    assert layer(g, torch.ones(g.num_nodes(), 2), found).shape == (g.num_nodes(), 2)
+    with pytest.raises(ValueError, match="at least one node, got none in graph 1"):
+        hf.laplacian_lambda_max(hf.batch([graphs[2], hf.graph(([], []), num_nodes=0)]))
+    apart = hf.graph(([0, 1], [1, 0]))
+    apart.set_batch_num_nodes([1, 1])
+    with pytest.raises(ValueError, match="leads from one to another"):
+        hf.laplacian_lambda_max(apart)
+
+
 def test_lambda_max_of_few_nodes():
     assert hf.laplacian_lambda_max(hf.graph(([0, 1], [1, 0]))) == [pytest.approx(2)]
     assert hf.laplacian_lambda_max(hf.graph(([], []), num_nodes=1)) == [pytest.approx(1)]

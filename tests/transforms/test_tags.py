@@ -74,3 +74,14 @@ def test_bipartite_and_no_edges():
 def test_mistakes(options, error, message):
     with pytest.raises(error, match=message):
         hf.sort_csc_by_tag(hf.graph(ENDS), **{"tag": NODE_TAGS, **options})
+
+
+@pytest.mark.parametrize("sort", [hf.sort_csc_by_tag, hf.sort_csr_by_tag])
+def test_a_graph_sorted_in_inference_mode_trains(sort):
+    with torch.inference_mode():
+        graph = sort(hf.graph(ENDS), NODE_TAGS)
+    x = torch.ones(5, 2, requires_grad=True)
+    weight = torch.ones(8, 1, requires_grad=True)
+    hf.functional.u_mul_e_sum(graph, x, weight).sum().backward()
+    assert x.grad[:, 0].tolist() == [5, 3, 0, 0, 0]
+    assert weight.grad.flatten().tolist() == [2] * 8

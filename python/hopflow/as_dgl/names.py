@@ -224,9 +224,23 @@ MODULES: dict[str, DglNames] = {
     "dgl.nn.pytorch": DglNames(public=_CONV + _NN, sources=("hopflow.nn",)),
     "dgl.nn.pytorch.conv": DglNames(public=_CONV, sources=("hopflow.nn",)),
     "dgl.nn.pytorch.glob": DglNames(public=_POOLING, sources=("hopflow.nn",)),
+    "dgl.nn.pytorch.link": DglNames(
+        public=["EdgePredictor", "TransE", "TransR"], sources=("hopflow.nn",)
+    ),
+    "dgl.nn.pytorch.network_emb": DglNames(
+        public=["DeepWalk", "MetaPath2Vec"], sources=("hopflow.nn",)
+    ),
     "dgl.nn.pytorch.softmax": DglNames(public=["edge_softmax"], sources=_FUNCTIONAL),
+    "dgl.nn.pytorch.sparse_emb": DglNames(public=["NodeEmbedding"], sources=("hopflow.nn",)),
+    "dgl.nn.pytorch.utils": DglNames(
+        public=["JumpingKnowledge", "LabelPropagation", "Sequential", "WeightBasis"],
+        sources=("hopflow.nn",),
+    ),
     "dgl.ops": DglNames(public=_OPS, sources=_FUNCTIONAL),
     "dgl.optim": DglNames(public=["SparseAdagrad", "SparseAdam"], sources=("hopflow.optim",)),
+    "dgl.optim.pytorch": DglNames(
+        public=["SparseAdagrad", "SparseAdam"], sources=("hopflow.optim",)
+    ),
     "dgl.sampling": DglNames(public=_SAMPLING, sources=("hopflow", "hopflow.sampling")),
     "dgl.transforms": DglNames(
         public=_TRANSFORMS,

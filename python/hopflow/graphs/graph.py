@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
 from hopflow.messages import filters, propagate
 from hopflow.messages.passing import MessagePassing
 from hopflow.sampling import by_tag, labor, negatives, neighbors, topk
@@ -66,7 +64,6 @@ class Graph(MessagePassing):
 
     is_padding: bool = False
     loss_weight: float = 1.0
-    seed_inverse: Tensor | dict[str, Tensor] | None = None
 
     # --- types ---
 

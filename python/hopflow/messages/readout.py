@@ -79,7 +79,7 @@ def topk_rows(
     found = x.new_zeros(num_graphs * k, width).index_copy(0, slots, rows)
     # Where a graph has too few rows, the number of a row that it does not have.
     index = rank.repeat(num_graphs).unsqueeze(1).repeat(1, keys.shape[1])
-    index[slots] = first - starts[owner[first[:, 0]]].unsqueeze(1)
+    index[slots] = first - starts[slots // k].unsqueeze(1)
     index = index.view(num_graphs, k, -1)
     return found.view(num_graphs, k, width), index if sortby is None else index.squeeze(2)
 

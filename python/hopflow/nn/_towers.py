@@ -14,7 +14,7 @@ import hopflow.functional as over
 from hopflow.graphs.graph import Graph
 from hopflow.nn._checks import is_plain
 
-_TINY = 1e-30  # DGL's: under roots and divisors that may be 0
+_TINY = 1e-30  # DGL's: under roots that may be of 0
 
 
 class Direction(NamedTuple):
@@ -23,7 +23,8 @@ class Direction(NamedTuple):
     Attributes
     ----------
     slope : Tensor
-        The source's value less the destination's, shape [E, 1].
+        The source's value less the destination's, over the sum of the absolute values of these at
+        the destination; 0 where that is 0. Shape [E, 1].
     total, size : Tensor
         The sum of a destination's slopes, and of their absolute values, shape [V, 1].
     """
@@ -35,9 +36,12 @@ class Direction(NamedTuple):
 
 def direction(graph: Graph, source: Tensor, own: Tensor) -> Direction:
     """Of one eigenvector, values of the sources [U, 1] and of the destinations [V, 1]."""
-    slope = over.u_sub_v(graph, source, own)
-    total, size = over.copy_e_sum(graph, slope), over.copy_e_sum(graph, slope.abs())
-    return Direction(slope, total, size + _TINY)
+    # Wide, and divided before anything is weighted with it: 16-bit types round small sizes to 0.
+    wide = torch.promote_types(source.dtype, torch.float32)
+    slope = over.u_sub_v(graph, source.to(wide), own.to(wide))
+    size = over.copy_e_sum(graph, slope.abs())
+    slope = over.e_div_v(graph, slope, size.where(size > 0, size.new_ones(())))
+    return Direction(slope, over.copy_e_sum(graph, slope), over.copy_e_sum(graph, slope.abs()))
 
 
 class Messages:
@@ -146,15 +150,12 @@ class Messages:
 
     def along(self, way: Direction) -> Tensor:
         """The mean weighted by how much the direction falls or rises along each edge."""
-        steepness = way.slope.abs()
-        total = self._reduce(self._rows, "sum", steepness)
-        return self._shifted(total, way.size - _TINY) / way.size.to(total.dtype)
+        return self._shifted(self._reduce(self._rows, "sum", way.slope.abs()), way.size)
 
     def slope(self, way: Direction) -> Tensor:
         """The absolute value of the derivative of the messages in the direction."""
-        total = self._reduce(self._rows, "sum", way.slope)
-        change = self._shifted(total, way.total) - way.total.to(total.dtype) * self.own
-        return (change / way.size.to(total.dtype)).abs()
+        total = self._shifted(self._reduce(self._rows, "sum", way.slope), way.total)
+        return (total - way.total.to(total.dtype) * self.own).abs()
 
     def scaled(self, aggregates: list[Tensor], scalers: list[str], delta: float) -> Tensor:
         """Aggregates one beside the other, once for each scaler; 0 without messages."""

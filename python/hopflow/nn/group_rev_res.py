@@ -98,7 +98,8 @@ class GroupRevRes(nn.Module):
         # Asked in this order: a compiler does not know what a transform's tensor is.
         if not is_recorded or is_compiling() or any(is_a_transforms(leaf) for leaf in leaves):
             return _apply(self._calls(g), x, args)
-        step = _Step(self._calls(g), x, args)
+        # By a graph of its own: the one given may change before the backward pass.
+        step = _Step(self._calls(g.local_var()), x, args)
         before = getattr(x.grad_fn, "step", None)
         parameters = step.parameters()
         out: Tensor = _Reversible.apply(step, x, len(args), *args, *parameters)  # type: ignore[no-untyped-call]

@@ -38,7 +38,7 @@ class NodeEmbedding:
         What the table is called in an optimiser's ``state_dict``.
     init_func : callable, optional
         Given the table, a tensor of zeros, float32, it returns what to begin with, which may be
-        the same tensor, filled. Zeros by default.
+        the same tensor, filled; values of another tensor are copied. Zeros by default.
     device : device, optional
         Where the table is; in memory by default. Rows are handed out on any device.
     partition : None
@@ -84,14 +84,16 @@ class NodeEmbedding:
             )
         self._name = name
         shape = (self._num_embeddings, self._embedding_dim)
-        table = torch.zeros(shape, dtype=torch.float32, device=device or "cpu")
-        if init_func is not None:
-            with torch.no_grad():
-                table = init_func(table)
-            if not isinstance(table, Tensor) or table.shape != shape:
-                got = list(table.shape) if isinstance(table, Tensor) else type(table).__name__
+        # A table outlives the mode that it is made in: it is trained later.
+        with torch.inference_mode(False), torch.no_grad():
+            table = torch.zeros(shape, dtype=torch.float32, device=device or "cpu")
+            made = table if init_func is None else init_func(table)
+            if not isinstance(made, Tensor) or made.shape != shape:
+                got = list(made.shape) if isinstance(made, Tensor) else type(made).__name__
                 raise ValueError(f"init_func: expected a table of shape {list(shape)}, got {got}")
-        self._table = table.detach()
+            if made is not table:
+                table.copy_(made)
+        self._table = table
         self._optm_state: tuple[Tensor, ...] | None = None
         self._trace: list[tuple[Tensor, Tensor]] = []
 
@@ -119,7 +121,8 @@ class NodeEmbedding:
         rows = ops.gather_rows(self._table, ids.to(self._table.device)).to(device)
         if torch.is_grad_enabled():
             rows = rows.detach().requires_grad_()
-            self._trace.append((ids, rows))
+            # A copy: gradients come later, whatever becomes of the caller's ids.
+            self._trace.append((ids.clone(), rows))
         return rows
 
     @property

@@ -40,8 +40,8 @@ class SparseOptimizer(ABC):
         names = [table.name for table in self._params]
         if len(set(names)) < len(names):
             raise ValueError(f"params: expected tables of different names, got {names}")
-        # How many of a table's lookups the last step has seen.
-        self._seen = [0] * len(names)
+        # The lookups of each table that the last step has seen.
+        self._seen: list[list[Tensor]] = [[] for _ in names]
         for table in self._params:
             table.set_optm_state(self._make_state(table))
 
@@ -67,7 +67,7 @@ class SparseOptimizer(ABC):
         """Update the rows whose gradients there are."""
         for i, table in enumerate(self._params):
             used = [(ids, x.grad) for ids, x in table.trace if x.grad is not None]
-            self._seen[i] = len(table.trace)
+            self._seen[i] = [x for _, x in table.trace]
             if not used:
                 continue
             device, state = table.weight.device, table.optm_state
@@ -86,10 +86,17 @@ class SparseOptimizer(ABC):
         and the backward pass too.
         """
         for i, table in enumerate(self._params):
-            rest = [pair for pair in table.trace[self._seen[i] :] if pair[1].grad is None]
-            self._seen[i] = 0
+            seen = {id(x) for x in self._seen[i]}
+            rest = [
+                pair for pair in table.trace if pair[1].grad is None and id(pair[1]) not in seen
+            ]
+            self._seen[i] = []
             table.reset_trace()
             table.trace.extend(rest)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Nor do tables take along the lookups of a pass that is under way.
+        return {**vars(self), "_seen": [[] for _ in self._params]}
 
     def state_dict(self, **kwargs: Any) -> dict[str, Any]:
         """State of every table, by its name, and the options; tensors are the optimiser's own."""

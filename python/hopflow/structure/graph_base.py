@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -222,6 +223,7 @@ class GraphBase(Relations):
                 yield
             finally:
                 if self._relations is not inside._relations:
+                    self._forget_computed()
                     self.__dict__.update(zip(OF_EDGES, outside))
                 self.__dict__.update(saved_types)
             return
@@ -235,8 +237,15 @@ class GraphBase(Relations):
         finally:
             if self._adjacency is not adjacency:  # it was changed in place
                 self._adjacency = adjacency
+                self._forget_computed()
                 self.__dict__.update(zip(OF_EDGES, outside))
             self._src_frame, self._dst_frame, self._edge_frame = saved
+
+    def _forget_computed(self) -> None:
+        """Drop what cached properties computed for other nodes and edges."""
+        for name in [*self.__dict__]:
+            if isinstance(getattr(type(self), name, None), cached_property):
+                del self.__dict__[name]
 
     def local_var(self) -> Self:
         """A graph with the same edges and columns; columns set or deleted on one stay its own."""

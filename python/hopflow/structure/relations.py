@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OF_ONE = ("_adjacency", "_src_frame", "_dst_frame", "_edge_frame")
 OF_SEVERAL = ("_src_frames", "_dst_frames", "_relations")
 # What goes with the edges beside these.
-OF_EDGES = ("_idtype", "_pins", "_batch_num_nodes", "_batch_num_edges")
+OF_EDGES = ("_idtype", "_pins", "_batch_num_nodes", "_batch_num_edges", "seed_inverse")
 
 
 class Relations:
@@ -38,6 +38,8 @@ class Relations:
     # Of a graph made of several: nodes and edges of each, int64 (structure/batch_sizes.py).
     _batch_num_nodes: dict[str, Tensor] | None = None
     _batch_num_edges: dict[Relation, Tensor] | None = None
+    # Of a graph or block of a batch whose seeds held duplicates: the row of each given seed.
+    seed_inverse: Tensor | dict[str, Tensor] | None = None
     _is_of_several = False  # whether this is in the table of a graph of several types
     _schema: Schema = ONE_TYPE
     _idtype: torch.dtype

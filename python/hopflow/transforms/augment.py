@@ -14,6 +14,7 @@ import torch
 import hopflow.ops as ops
 from hopflow.ops.random_stream import next_key, uniform
 from hopflow.structure.adjacency import Adjacency
+from hopflow.structure.batch_sizes import keep_sizes
 from hopflow.structure.frame import Column, Columns
 from hopflow.structure.graph_base import GraphT, require_graph
 from hopflow.structure.types import Relation
@@ -55,7 +56,9 @@ class DropNode(BaseTransform):
             ntype: uniform(ops.relation_key(key, i), g.num_nodes(ntype), g.device) >= self.p
             for i, ntype in enumerate(g.schema.ntypes)
         }
-        return node_subgraph(g, kept, store_ids=False)
+        made = node_subgraph(g, kept, store_ids=False)
+        keep_sizes(made, g, nodes={ntype: x.nonzero().squeeze(1) for ntype, x in kept.items()})
+        return made
 
 
 class DropEdge(BaseTransform):
@@ -84,7 +87,9 @@ class DropEdge(BaseTransform):
             relation: uniform(ops.relation_key(key, i), g.num_edges(relation), g.device) >= self.p
             for i, relation in enumerate(g.schema.relations)
         }
-        return edge_subgraph(g, kept, relabel_nodes=False, store_ids=False)
+        made = edge_subgraph(g, kept, relabel_nodes=False, store_ids=False)
+        keep_sizes(made, g, edges={r: x.nonzero().squeeze(1) for r, x in kept.items()})
+        return made
 
 
 class AddEdge(BaseTransform):

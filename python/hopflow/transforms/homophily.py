@@ -7,7 +7,7 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.structure.graph_base import GraphBase, GraphT, require_graph
-from hopflow.transforms._matrices import ends_of
+from hopflow.transforms._matrices import ends_of, require_dense
 from hopflow.transforms.simple import to_bidirected
 
 
@@ -236,5 +236,6 @@ def _joint(graph: GraphBase, y: Tensor, weight: Tensor) -> Tensor:
     """The weights of edges by the classes of source and destination, float64, shape [C, C]."""
     src, dst = ends_of(graph)
     count = int(y.max()) + 1 if y.numel() else 0
+    require_dense("y: the pairs of classes", count, count, dtype=torch.float64, copies=4)
     flat = torch.bincount(y[src] * count + y[dst], weights=weight, minlength=count * count)
     return flat.view(count, count)

@@ -76,8 +76,8 @@ class GCNNorm(BaseTransform):
     Parameters
     ----------
     eweight_name : str
-        Edge column of weights, shape [E] or [E, 1], and of the result, shape [E]. A relation
-        without it has weights 1.
+        Edge column of weights, shape [E] or [E, 1], and of the result, of the same shape. A
+        relation without it has weights 1, and its result is [E].
 
     References
     ----------
@@ -102,7 +102,10 @@ class GCNNorm(BaseTransform):
             if srctype == dsttype:
                 has_weight = self.eweight_name in one.edge_frame
                 weight = edge_weight(one, self.eweight_name) if has_weight else None
-                one.edge_frame[self.eweight_name] = symmetric_norm(one, weight)
+                norm = symmetric_norm(one, weight)
+                if has_weight:
+                    norm = norm.view_as(one.edge_frame[self.eweight_name])
+                one.edge_frame[self.eweight_name] = norm
         return g
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 import hopflow.ops as ops
 from hopflow.ops.random_stream import next_key, uniform
+from hopflow.structure.batch_sizes import node_sizes, offsets
 from hopflow.structure.graph_base import GraphBase, GraphT, require_graph
 from hopflow.transforms._matrices import edge_weight, ends_of, to_csr
 from hopflow.transforms._spectrum import largest_eigenvalue, smallest_eigenpairs, top_singular
@@ -91,19 +93,19 @@ def laplacian_lambda_max(g: GraphBase) -> list[float]:
     Parameters
     ----------
     g : Graph
-        A graph of one node type and one edge type, with at least one node. Of one that lacks the
-        reverse of an edge, whose eigenvalues may be complex, it is the real part of the one with
-        the largest absolute value.
+        A graph of one node type and one edge type, with at least one node, or a batch of such
+        graphs. Of one that lacks the reverse of an edge, whose eigenvalues may be complex, it is
+        the real part of the one with the largest absolute value.
 
     Returns
     -------
     list of float
-        One number.
+        A number for each graph of a batch; of a single graph one.
 
     Raises
     ------
     ValueError
-        A graph without nodes.
+        A graph without nodes, or a batch with an edge from one of its graphs to another.
     HopflowError
         It was not found.
     ImportError
@@ -114,10 +116,19 @@ def laplacian_lambda_max(g: GraphBase) -> list[float]:
     https://www.dgl.ai/dgl_docs/generated/dgl.laplacian_lambda_max.html
     """
     g = require_graph(g, one_type=True)
-    if g.num_nodes() == 0:
-        raise ValueError("g: expected at least one node, got none")
+    sizes = node_sizes(g)
+    if bool((sizes == 0).any()):
+        which = "" if sizes.shape[0] == 1 else f" in graph {int((sizes == 0).nonzero()[0])}"
+        raise ValueError(f"g: expected at least one node, got none{which}")
     matrix = _normalized(g, "laplacian_lambda_max")
-    return [largest_eigenvalue(matrix, _is_symmetric(matrix), "laplacian_lambda_max")]
+    # No edge leaves a graph of a batch: its rows have its columns alone.
+    parts = [matrix[start:end, start:end] for start, end in pairwise(offsets(sizes).tolist())]
+    if sum(part.nnz for part in parts) < matrix.nnz:
+        raise ValueError(
+            "g: expected a batch each of whose edges is of one of its graphs, got one that leads"
+            " from one to another; set_batch_num_nodes says where they begin"
+        )
+    return [largest_eigenvalue(x, _is_symmetric(x), "laplacian_lambda_max") for x in parts]
 
 
 def _normalized(g: GraphBase, what: str) -> Any:

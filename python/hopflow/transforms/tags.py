@@ -76,6 +76,8 @@ def sort_csr_by_tag(
     return _sort_by_tag(g, tag, tag_offset_name, tag_type, "out")
 
 
+# A graph outlives the mode that it is made in: it must serve a backward pass later.
+@torch.inference_mode(False)
 def _sort_by_tag(g: GraphT, tag: Any, name: str, tag_type: str, edge_dir: str) -> GraphT:
     g = require_graph(g)
     if len(g.schema.relations) > 1:

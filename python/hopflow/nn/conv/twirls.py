@@ -279,7 +279,10 @@ class TWIRLSConv(nn.Module):
         for name, x in (("feat of sources", source), ("feat of destinations", own)):
             require_width(name, x, self.input_d)
         if self.cacheable and isinstance(feat, Tensor):
-            return self._finish(self._from_cache(graph, feat))
+            kept = self._from_cache(graph, feat)
+            result = self._finish(kept)
+            # Without maps after it: what is kept, which callers must not write into.
+            return result.clone() if result is kept else result
         if not isinstance(feat, tuple):
             return self._finish(self._unfold(graph, self._before(feat)))
         return self._finish(self._unfold(graph, (self._before(source), self._before(own))))
