@@ -125,7 +125,7 @@ def patched(name, old, new):
 @pytest.mark.parametrize(
     ("name", "old", "new", "told"),
     [
-        # the version; a tensor of unsigned 64-bit ints; forms as DGL before 0.5 noted them
+        # the version; a tensor of unsigned 64-bit ints; forms without the mark of bit 32
         ("coo", b"\x02" + bytes(7) + b"\x02", b"\x03" + bytes(7) + b"\x02", "version 3"),
         ("tensors", b"\x00\x40\x01\x00", b"\x01\x40\x01\x00", "kind 1 with 1 x 64 bits"),
         ("coo", b"\xf0\x60\x2e\xdd\x01\x00\x00\x00\x01", b"\xf0\x60\x2e\xdd\x01\x00\x00\x00\x00",

@@ -8,7 +8,7 @@ bytes in UTF-8, a *tensor* is::
     i64 each size, i64 bytes, the bytes
 
 and *named tensors* are a list of (text, tensor). A file of graphs begins with ``u64 magic, u64
-version, u64 kind of graph``. Version 2 (DGL 0.5 and later, kind 2) goes on with::
+version, u64 kind of graph``. Version 2 (kind 2), which DGL 2.1 writes, goes on with::
 
     u64 number of graphs; at byte 4096: u64 where the first graph begins, named tensors (labels)
     each graph:
@@ -23,7 +23,7 @@ version, u64 kind of graph``. Version 2 (DGL 0.5 and later, kind 2) goes on with
     a compressed matrix: u64 magic, i64 columns, i64 rows, tensors indptr, indices, ids, u8
     a matrix by edges: u64 magic, i64 columns, i64 rows, tensors rows, columns, ids, u8, u8
 
-where empty ids stand for 0, 1, 2, ...; rows are sources, but in a csc. Version 1 (before 0.5, kind
+where empty ids stand for 0, 1, 2, ...; rows are sources, but in a csc. Version 1 (of old, kind
 1) has graphs of one type. At byte 4096::
 
     u64 number of graphs, lists of u64 where each begins, i64 nodes and i64 edges of each
