@@ -232,3 +232,12 @@ def test_names():
     assert ops.segment_reduce is not HF.segment_reduce
     assert ops.segment_reduce(torch.tensor([0, 2, 2]), torch.ones(2)).tolist() == [2, 0]
     assert not set(HF.__all__) & set(ops.__all__) - kernels
+
+
+def test_a_type_of_edges_may_be_named():
+    g = hf.heterograph({("user", "likes", "song"): ([0, 1, 1], [2, 0, 1]),
+                        ("user", "knows", "user"): ([0], [1])})  # fmt: skip
+    users, songs = torch.randn(2, 3), torch.randn(3, 3)
+    one = g["likes"]
+    assert torch.equal(HF.copy_u(g, users, etype="likes"), users[[0, 1, 1]])
+    assert torch.equal(HF.u_dot_v(g, users, songs, etype="likes"), HF.u_dot_v(one, users, songs))

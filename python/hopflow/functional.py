@@ -230,19 +230,26 @@ def _spmm(op: str, reduce_op: str) -> Callable[[Graph, Tensor, Tensor], Tensor]:
     return function
 
 
-def _copy(target: str) -> Callable[[Graph, Tensor], Tensor]:
-    def function(g: Graph, x: Tensor) -> Tensor:
-        return gsddmm(g, "copy_lhs", x, None, lhs_target=target)
+# As dgl.copy_u and its kin, these take a type of edges too, where there are several.
+def _copy(target: str) -> Callable[..., Tensor]:
+    def function(g: Graph, x: Tensor, etype: Any = None) -> Tensor:
+        one = g if etype is None else g[etype]
+        return gsddmm(one, "copy_lhs", x, None, lhs_target=target)
 
-    function.__doc__ = f"The row of {target} for each edge."
+    function.__doc__ = (
+        f"The row of {target} for each edge, of ``etype`` if there are several types."
+    )
     return function
 
 
-def _sddmm(op: str, lhs: str, rhs: str) -> Callable[[Graph, Tensor, Tensor], Tensor]:
-    def function(g: Graph, x: Tensor, y: Tensor) -> Tensor:
-        return gsddmm(g, op, x, y, lhs_target=lhs, rhs_target=rhs)
+def _sddmm(op: str, lhs: str, rhs: str) -> Callable[..., Tensor]:
+    def function(g: Graph, x: Tensor, y: Tensor, etype: Any = None) -> Tensor:
+        one = g if etype is None else g[etype]
+        return gsddmm(one, op, x, y, lhs_target=lhs, rhs_target=rhs)
 
-    function.__doc__ = f"For each edge the row of {lhs} {op} that of {rhs}."
+    function.__doc__ = (
+        f"For each edge, of ``etype`` or of all, the row of {lhs} {op} that of {rhs}."
+    )
     return function
 
 

@@ -186,6 +186,7 @@ _SAME = {
     "ALL": "hopflow.structure.types:ALL",
     "is_all": "hopflow.structure.types:is_all",
 }
+_EDGEWISE = _words("copy_u copy_v u_add_v u_div_v u_dot_v u_mul_v u_sub_v")
 _FILES = "hopflow.as_dgl.files"
 _DATA_SOURCES = ("hopflow.as_dgl.data", "hopflow.as_dgl.graph_data", _FILES)
 _INFO = "hopflow.as_dgl.info"
@@ -201,6 +202,7 @@ MODULES: dict[str, DglNames] = {
             **_SAME,
             "DGLGraph": "hopflow:Graph",
             "DGLHeteroGraph": "hopflow:Graph",
+            **{name: f"hopflow.functional:{name}" for name in _EDGEWISE},
             **{
                 f"set_{side}_lazy_features": f"{_LAZY_FEATURES}:set_{side}_lazy_features"
                 for side in ("node", "edge", "src", "dst")
