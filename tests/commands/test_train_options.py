@@ -154,7 +154,7 @@ def test_links_of_a_graph_folder(run, files, tmp_path):
     [
         (["--model", "mlp"], "model: expected one of sage, rgcn, hgt, gcn, gat, gatv2, gin"),
         (["--model", "rgcn"], "model: R-GCN is for graphs of several types"),
-        (["--heads", "2"], "heads: GraphSAGE has none (gat, gatv2, hgt have), got 2"),
+        (["--model", "gin", "--heads", "2"], "heads: GIN has none (gat, gatv2, hgt have), got 2"),
         (["--model", "gat", "--aggregator", "sum"], "aggregator: expected none, as GAT has no"),
         (["--model", "gat", "--heads", "3"], "hidden: expected a multiple of heads = 3"),
         (["--sampler", "walk"], "sampler: expected one of neighbor, labor, shadow, cluster, saint"),

@@ -103,7 +103,7 @@ def test_mag_like_at_a_scale(run, tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--model", "gat"], "model: expected one of sage, rgcn, hgt, got 'gat'"),
+        (["--model", "gat"], "model: GAT is for graphs of one type"),
         (["--target-type", "shop"], "expected a node type of {shop}, 'item', 'user', got 'shop'"),
         (["--target-type", "item"], "with labels, 'user', got 'item'"),
         (["--model", "hgt", "--heads", "3"], "hidden: expected a multiple of heads = 3, got 8"),

@@ -202,6 +202,13 @@ class TrainConfig:
         self._check_task(check)
 
     def _check_model(self, check: Check) -> None:
+        # "sage" and "rgcn" have always taken heads without looking at them.
+        has_none = self.model in ONE_TYPE_MODELS and self.model not in (*WITH_HEADS, "sage")
+        if has_none and self.heads != type(self).heads:
+            raise ValueError(
+                f"heads: {MODELS[self.model]} has none ({', '.join(WITH_HEADS)} have), got"
+                f" {self.heads}"
+            )
         if self.aggregator is not None:
             known = AGGREGATORS.get(self.model)
             title, having = MODELS[self.model], " and ".join(AGGREGATORS)

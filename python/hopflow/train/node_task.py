@@ -14,7 +14,7 @@ from hopflow.graphs.block import Block
 from hopflow.graphs.graph import Graph
 from hopflow.structure.table_rows import TableRows
 from hopflow.train.base_task import Step, Task
-from hopflow.train.config import MODELS, ONE_TYPE_MODELS, WITH_HEADS, TrainConfig
+from hopflow.train.config import MODELS, ONE_TYPE_MODELS, TrainConfig
 from hopflow.train.data import feature_column, num_features, prepare_labelled, stays_in_folder
 from hopflow.train.inference import DEFAULT_CHUNK_EDGES, layerwise_inference
 from hopflow.train.models import model_of
@@ -132,6 +132,11 @@ def refuse_typed(config: TrainConfig) -> None:
             f"model: {MODELS[config.model]} is for graphs of several types, {config.data} has"
             f" one; expected {', '.join(ONE_TYPE_MODELS)}"
         )
+    if config.bases is not None:
+        raise ValueError(
+            f"bases: they are for rgcn on graphs of several types, {config.data} has one type;"
+            f" expected none, got {config.bases}"
+        )
     if config.target_type is not None:
         raise ValueError(
             f"target_type: {config.data} has one type, without a name; expected none, got"
@@ -140,16 +145,6 @@ def refuse_typed(config: TrainConfig) -> None:
     if not all(isinstance(fanout, int) for fanout in config.fanout):
         raise ValueError(
             f"fanout: {config.data} has one relation, without a name; expected an int a layer"
-        )
-    if config.heads != TrainConfig.heads and config.model not in WITH_HEADS:
-        raise ValueError(
-            f"heads: {MODELS[config.model]} has none ({', '.join(WITH_HEADS)} have), got"
-            f" {config.heads}"
-        )
-    if config.bases is not None:
-        raise ValueError(
-            f"bases: they are for rgcn on graphs of several types, {config.data} has one type;"
-            f" expected none, got {config.bases}"
         )
 
 
