@@ -32,6 +32,7 @@ def graph(small_graph) -> hf.Graph:
     return small_graph
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize(
     "options", [{}, {"prob": "p"}, {"importance_sampling": 2}, {"edge_dir": "out"}]
 )
@@ -60,6 +61,7 @@ def test_blocks(graph, options):
             torch.testing.assert_close(block.dstdata["n"], block.in_degrees().float())
 
 
+@pytest.mark.cpu_only
 def test_fewer_nodes_than_neighbor_sampling():
     generator = torch.Generator().manual_seed(0)
     graph = hf.graph(tuple(torch.randint(3000, (2, 150_000), generator=generator)), num_nodes=3000)
@@ -77,6 +79,7 @@ def test_fewer_nodes_than_neighbor_sampling():
     assert better < labor
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize(
     "options",
     [
@@ -164,6 +167,7 @@ def test_seeds_of_samplers(graph):
         one.set_seed(0.5)
 
 
+@pytest.mark.cpu_only
 def test_several_types():
     graph = hf.heterograph(
         {("a", "x", "b"): (torch.arange(40) % 10, torch.arange(40) % 4),

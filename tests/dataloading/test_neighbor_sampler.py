@@ -146,6 +146,7 @@ def test_bad_fanouts(fanouts, error, match):
         MultiLayerNeighborSampler(fanouts)
 
 
+@pytest.mark.cpu_only
 def test_output_device_is_the_graphs(small_graph):
     made = {
         NeighborSampler([2], output_device="cpu"): [0, 1],

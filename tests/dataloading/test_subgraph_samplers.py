@@ -135,6 +135,7 @@ def test_shadow_predicts_edges(small_graph):
 # --- Cluster-GCN
 
 
+@pytest.mark.cpu_only
 def test_clusters_are_all_nodes_once(small_graph, tmp_path):
     file = tmp_path / "clusters.npz"
     sampler = ClusterGCNSampler(small_graph, 8, file, prefetch_ndata=["feat"])
@@ -157,6 +158,7 @@ def test_clusters_are_all_nodes_once(small_graph, tmp_path):
     assert [f.name for f in tmp_path.iterdir()] == ["clusters.npz"]
 
 
+@pytest.mark.cpu_only
 def test_clusters_given_twice_and_none(small_graph):
     sampler = ClusterGCNSampler(small_graph, 4, None)
     once, twice = (sampler.sample(small_graph, x) for x in ([2, 1], [2, 1, 2]))
@@ -164,6 +166,7 @@ def test_clusters_given_twice_and_none(small_graph):
     assert sampler.sample(small_graph, []).num_nodes() == 0
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize("kind", ["pickle", "text", "other graph", "other number", "truncated"])
 def test_a_file_without_the_clusters_is_named(small_graph, tmp_path, kind):
     file = tmp_path / "clusters.npz"
@@ -180,6 +183,7 @@ def test_a_file_without_the_clusters_is_named(small_graph, tmp_path, kind):
         ClusterGCNSampler(small_graph, 4, file)
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize("kind", ["edges", "balance", "no balance", "parts", "about"])
 def test_a_file_of_other_clusters_of_as_many_nodes_is_refused(small_graph, tmp_path, kind):
     file, kinds = tmp_path / "clusters.npz", torch.arange(200) % 2
@@ -200,12 +204,14 @@ def test_a_file_of_other_clusters_of_as_many_nodes_is_refused(small_graph, tmp_p
         ClusterGCNSampler(small_graph, 4, file, balance_ntypes=wanted)
 
 
+@pytest.mark.cpu_only
 def test_a_file_of_clusters_is_read_for_ids_of_either_width(small_graph, tmp_path):
     wide = ClusterGCNSampler(small_graph, 4, tmp_path / "c.npz")
     narrow = ClusterGCNSampler(small_graph.int(), 4, tmp_path / "c.npz")
     assert torch.equal(wide.partition_node_ids, narrow.partition_node_ids)
 
 
+@pytest.mark.cpu_only
 def test_clusters_refuse_what_they_are_not_of(small_graph):
     sampler = ClusterGCNSampler(small_graph, 4, None)
     with pytest.raises(IndexError, match="4"):
@@ -221,6 +227,7 @@ def test_clusters_refuse_what_they_are_not_of(small_graph):
 # --- metis_partition_assignment
 
 
+@pytest.mark.cpu_only
 def test_parts_cut_few_edges_and_are_balanced():
     rng = torch.Generator().manual_seed(0)
     block = torch.arange(400) // 100
@@ -311,7 +318,9 @@ def test_saint_refuses_bad_options(small_graph):
         SAINTSampler("node", 5, prefetch_ndata=["nothing"]).sample(small_graph, [0])
 
 
-@pytest.mark.parametrize("kind", ["shadow", "cluster", "saint"])
+@pytest.mark.parametrize(
+    "kind", ["shadow", pytest.param("cluster", marks=pytest.mark.cpu_only), "saint"]
+)
 def test_samplers_are_pickled_and_named(small_graph, kind):
     sampler: Any = {
         "shadow": lambda: ShaDowKHopSampler([3, 2]),

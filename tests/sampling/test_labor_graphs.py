@@ -80,6 +80,7 @@ def test_seeds_and_their_shares(small_graph):
     assert len(half & (drawn(1) | drawn(2))) == len(half)
 
 
+@pytest.mark.cpu_only
 def test_types_share_the_numbers_of_their_sources():
     graph = typed_graph()
     seeds = {"b": range(9), "c": range(5)}
