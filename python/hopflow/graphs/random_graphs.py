@@ -110,8 +110,7 @@ def _pairs(num_src: int, num_dst: int, num_edges: int) -> tuple[Tensor, Tensor]:
         raise ValueError(
             f"expected at most 2^63 - 1 pairs of nodes to draw from, got {num_src} x {num_dst}"
         )
-    # Counter-based, with a key of 64 bits, as in sampling/negatives.py.
-    generator = np.random.Generator(np.random.Philox(key=random.next_key() % 2**64))
+    generator = random.generator()
     drawn = torch.from_numpy(generator.choice(most, size=wanted, replace=False) if wanted else
                              np.empty(0, dtype=np.int64))  # fmt: skip
     src = torch.div(drawn, max(1, num_dst), rounding_mode="floor")

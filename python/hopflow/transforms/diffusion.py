@@ -81,7 +81,7 @@ class _Diffusion(BaseTransform):
 
     def _diffused(self, g: GraphBase, weight: Tensor) -> Tensor:
         """The matrix, shape [N, N], destinations by row."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no _diffused of its own")
 
 
 def _dense(g: GraphBase, weight: Tensor) -> Tensor:
