@@ -1,22 +1,18 @@
-"""hopflow computes on batches of graphs what DGL computes: ``oracle/record_batches.py``."""
+"""hopflow computes on batches of graphs what DGL computes: ``record_batches.py``."""
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import compare_batches
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import compare_batches
 from batch_cases import LAYERS, RECORDED, all_cases, make_world
 from compare_engine import Case, Tensors, load
 
-RECORD = Path(__file__).parent / "batches.npz"
+RECORD = Path(__file__).parent / "records" / "batches.npz"
 
 BY_GROUP: dict[tuple[str, str], list[Case]] = defaultdict(list)
 for case in all_cases(RECORDED):

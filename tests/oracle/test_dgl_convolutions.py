@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from convolution_cases import Conv, convolutions
 from test_dgl_parity import Recorded, assert_near, cotangent
 
 import hopflow as hf
 import hopflow.nn as hfnn
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from convolution_cases import Conv, convolutions
-
-RECORD = Path(__file__).parent / "convolutions.npz"
+RECORD = Path(__file__).parent / "records" / "convolutions.npz"
 CASES: dict[str, tuple[Conv, str]] = {
     f"{spec.cls}/{spec.name}/{form}": (spec, form)
     for spec in convolutions()

@@ -10,7 +10,7 @@ from compare_edge_layers import edge_layer_cases
 from compare_engine import Case, Engine, Tensors, load, make_inputs
 from edge_layer_names import RECORDED, SEED
 
-RECORD = Path(__file__).parent / "edge_layers.npz"
+RECORD = Path(__file__).parent / "records" / "edge_layers.npz"
 CASES = {case.path: case for case in edge_layer_cases() if case.path in RECORDED}
 
 

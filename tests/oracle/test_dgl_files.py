@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from file_cases import columns_differ, difference, files, old_files, tensors
 
 import hopflow as hf
 from hopflow.as_dgl.files import load_graphs, load_labels, load_tensors
 
-from file_cases import columns_differ, difference, files, old_files, tensors  # isort: skip
-
-RECORDED = dict(np.load(Path(__file__).with_name("files.npz")))
+RECORDED = dict(np.load(Path(__file__).parent / "records" / "files.npz"))
 del RECORDED["versions"]
 GRAPHS = {name: x[:2] for name, x in files(hf, 0).items()} | old_files(hf, 0)
 TENSORS = tensors(0)

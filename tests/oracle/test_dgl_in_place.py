@@ -1,22 +1,18 @@
-"""hopflow changes graphs in place as DGL does, and more: ``oracle/record_in_place.py``."""
+"""hopflow changes graphs in place as DGL does, and more: ``record_in_place.py``."""
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 import compare_typed
+import pytest
 from compare_engine import Case, Engine, load, run_all
 from in_place_cases import RECORDED, all_cases
 from typed_worlds import Tensors, make_world
 
-RECORD = Path(__file__).parent / "in_place.npz"
+RECORD = Path(__file__).parent / "records" / "in_place.npz"
 
 BY_GROUP: dict[str, list[Case]] = defaultdict(list)
 for case in all_cases(RECORDED):

@@ -12,7 +12,7 @@ import torch
 import hopflow as hf
 from hopflow import ops
 
-RECORD = np.load(Path(__file__).parent / "labor.npz")
+RECORD = np.load(Path(__file__).parent / "records" / "labor.npz")
 SEEDS = torch.tensor([0, 1, 12])
 # With prob DGL keeps an edge of a node that has no more than the fanout in 99 % of all trials, not
 # always, and what other nodes keep follows from that.

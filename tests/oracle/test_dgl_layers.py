@@ -1,4 +1,4 @@
-"""hopflow's layers compute what DGL's do: results recorded by ``oracle/record_layers.py``."""
+"""hopflow's layers compute what DGL's do: results recorded by ``record_layers.py``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hopflow.nn import (
     SGConv,
 )
 
-RECORD = Path(__file__).parent / "layers.npz"
+RECORD = Path(__file__).parent / "records" / "layers.npz"
 FORMS = ("graph", "block", "pair")
 Make = Callable[[], nn.Module]
 

@@ -1,4 +1,4 @@
-"""hopflow computes what DGL computes: results recorded by ``oracle/record.py``."""
+"""hopflow computes what DGL computes: results recorded by ``record.py``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import hopflow.function as fn
 from hopflow.nn import SAGEConv
 from hopflow.udf import EdgeBatch, NodeBatch
 
-RECORD = Path(__file__).parent / "fixtures.npz"
+RECORD = Path(__file__).parent / "records" / "fixtures.npz"
 MESSAGES = [name for name in fn.__all__ if "_" in name]
 REDUCERS = ("sum", "mean", "max", "min", "edges")
 STEPS = {

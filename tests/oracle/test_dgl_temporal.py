@@ -12,7 +12,7 @@ from torch import Tensor
 import hopflow as hf
 from hopflow.dataloading import TemporalNeighborSampler
 
-RECORD = Path(__file__).with_name("temporal.npz")
+RECORD = Path(__file__).parent / "records" / "temporal.npz"
 COLUMNS = {
     "edges": {"edge_time": "t"},
     "nodes": {"node_time": "born"},

@@ -1,22 +1,18 @@
-"""hopflow's transforms give what DGL's give: ``oracle/record_transforms.py``."""
+"""hopflow's transforms give what DGL's give: ``record_transforms.py``."""
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 import compare_typed
+import pytest
 from compare_engine import Case, load
 from transform_cases import RECORDED, all_cases
 from typed_worlds import Tensors, make_world
 
-RECORD = Path(__file__).parent / "transforms.npz"
+RECORD = Path(__file__).parent / "records" / "transforms.npz"
 
 BY_GROUP: dict[str, list[Case]] = defaultdict(list)
 for case in all_cases(RECORDED):

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from traversal_cases import COUNT, FIRST, answers, difference, unpack
 
 import hopflow as hf
 
-from traversal_cases import COUNT, FIRST, answers, difference, unpack  # isort: skip
-
-RECORDED = unpack(np.load(Path(__file__).with_name("traversals.npz")))
+RECORDED = unpack(np.load(Path(__file__).parent / "records" / "traversals.npz"))
 
 
 @pytest.fixture(scope="module")

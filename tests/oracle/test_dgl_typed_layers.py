@@ -24,7 +24,7 @@ from hopflow.nn import (
     TypedLinear,
 )
 
-RECORD = Path(__file__).parent / "typed_layers.npz"
+RECORD = Path(__file__).parent / "records" / "typed_layers.npz"
 LINEARS = {"plain": (None, None), "basis": ("basis", 2), "bdd": ("bdd", 2)}
 RELATIONS = [("item", "in", "shop"), ("user", "buys", "item"), ("user", "sees", "item"),
              ("user", "knows", "user")]  # fmt: skip

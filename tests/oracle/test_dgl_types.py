@@ -1,22 +1,18 @@
-"""hopflow computes on graphs of several types what DGL computes: ``oracle/record_typed.py``."""
+"""hopflow computes on graphs of several types what DGL computes: ``record_typed.py``."""
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 import compare_typed
+import pytest
 from compare_engine import Case, Engine, load, run_all
 from typed_cases import all_cases
 from typed_worlds import RECORDED, Tensors, make_world
 
-RECORD = Path(__file__).parent / "typed.npz"
+RECORD = Path(__file__).parent / "records" / "typed.npz"
 
 BY_GROUP: dict[tuple[str, int], list[Case]] = defaultdict(list)
 for number in RECORDED:

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from walk_cases import answers, difference
 
 import hopflow as hf
 from hopflow import nn
 
-from walk_cases import answers, difference  # isort: skip
-
-RECORDED = dict(np.load(Path(__file__).with_name("walks.npz")))
+RECORDED = dict(np.load(Path(__file__).parent / "records" / "walks.npz"))
 del RECORDED["versions"]
 
 

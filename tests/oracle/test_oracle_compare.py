@@ -1,16 +1,10 @@
-"""``oracle/compare.py`` without DGL: hopflow in both places, and faults that it must find."""
+"""``compare.py`` without DGL: hopflow in both places, and faults that it must find."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
+import compare
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import compare
 from compare_engine import Case, Engine, load, make_inputs, run_all, save
 
 # A slice of the cases that has every message, every way of passing and every layer.

@@ -2,7 +2,7 @@
 
 Run with an interpreter that has hopflow; DGL lives in another::
 
-    python tests/oracle/compare_typed.py --dgl /path/to/python --worlds 48
+    python tests/oracle/programs/compare_typed.py --dgl /path/to/python --worlds 48
 
 This program runs itself under DGL's interpreter, which never imports hopflow; both make the same
 graphs from the same numbers. What is printed, and the exit status, are as in ``compare.py``.

@@ -2,7 +2,7 @@
 
 Run with an interpreter that has hopflow; DGL lives in another::
 
-    python tests/oracle/compare.py --dgl /path/to/python
+    python tests/oracle/programs/compare.py --dgl /path/to/python
 
 Random inputs, made with numpy from a seed, go to a temporary file; this program runs itself under
 DGL's interpreter, which never imports hopflow, then computes the same with hopflow and prints a

@@ -2,7 +2,7 @@
 
 Run with an interpreter that has DGL; hopflow need not be there::
 
-    python tests/oracle/record_convolutions.py tests/oracle/convolutions.npz
+    python tests/oracle/programs/record_convolutions.py tests/oracle/records/convolutions.npz
 
 The file has the form of ``fixtures.npz``, see ``record.py``. Below a case's path are the ``state``
 of the layer and the ``given`` operands, the results ``out`` and the gradients ``grad`` and

@@ -2,7 +2,7 @@
 
 Run with an interpreter that has DGL; hopflow need not be there::
 
-    python tests/oracle/record_edge_layers.py tests/oracle/edge_layers.npz
+    python tests/oracle/programs/record_edge_layers.py tests/oracle/records/edge_layers.npz
 
 The cases are those of ``compare_edge_layers.py`` in float32, the parameters that DGL's layers were
 given beside the results and gradients; inputs are made from a seed, as ``compare.py`` makes them.

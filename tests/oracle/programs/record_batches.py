@@ -1,10 +1,11 @@
-"""Record what DGL's transforms give, for ``test_dgl_transforms.py`` to compare with.
+r"""Record what DGL computes on batches of graphs, for ``test_dgl_batches.py`` to compare with.
 
 Run with an interpreter that has DGL; hopflow need not be there::
 
-    OMP_NUM_THREADS=1 python tests/oracle/record_transforms.py tests/oracle/transforms.npz
+    OMP_NUM_THREADS=1 python tests/oracle/programs/record_batches.py \
+        tests/oracle/records/batches.npz
 
-Only results are recorded, not inputs: ``typed_worlds.py`` makes those from their numbers.
+Only results are recorded, not inputs: ``batch_cases.py`` makes those from the worlds' numbers.
 """
 
 from __future__ import annotations
@@ -16,16 +17,14 @@ from pathlib import Path
 import dgl
 import numpy as np
 import torch
+from batch_cases import RECORDED, all_cases
 from compare_engine import Engine, run_all, save
-from transform_cases import RECORDED, all_cases
-from typed_worlds import make_world
 
 
 def main() -> None:
     """Record everything into the file that the command line names."""
     found, errors = run_all(all_cases(RECORDED), Engine("dgl", {}))
-    about = {"dgl": dgl.__version__, "torch": torch.__version__, "errors": errors,
-             "worlds": {str(n): make_world(n).checksum() for n in RECORDED}}  # fmt: skip
+    about = {"dgl": dgl.__version__, "torch": torch.__version__, "errors": errors}
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.npz"
         save(plain, found, about)

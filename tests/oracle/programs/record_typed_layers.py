@@ -2,7 +2,7 @@
 
 Run with an interpreter that has DGL; hopflow need not be there::
 
-    python tests/oracle/record_typed_layers.py tests/oracle/typed_layers.npz
+    python tests/oracle/programs/record_typed_layers.py tests/oracle/records/typed_layers.npz
 
 The file has the form of ``fixtures.npz``, see ``record.py``. Below a path such as
 ``rel_graph_conv/basis/block`` are the operands ``given/...``, the ``state``, the result ``out`` and

@@ -2,7 +2,7 @@
 
 Run with an interpreter that has DGL; hopflow need not be there::
 
-    python tests/oracle/record_layers.py tests/oracle/layers.npz
+    python tests/oracle/programs/record_layers.py tests/oracle/records/layers.npz
 
 The file has the form of ``fixtures.npz``, see ``record.py``. Names are paths such as
 ``graph_conv/both/block/weighted/out``; below each are the ``feat``, ``state`` and perhaps

@@ -2,7 +2,7 @@
 
 Run with an interpreter that has hopflow; DGL lives in another::
 
-    python tests/oracle/compare_sampling.py --dgl /path/to/python --worlds 20
+    python tests/oracle/programs/compare_sampling.py --dgl /path/to/python --worlds 20
 
 This program runs itself under DGL's interpreter, which never imports hopflow. Compared are the
 edges of greatest weight, offsets of tags, and samplers that have to keep all edges; laws are

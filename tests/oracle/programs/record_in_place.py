@@ -1,8 +1,9 @@
-"""Record what DGL makes of graphs that change in place, for ``test_dgl_in_place.py``.
+r"""Record what DGL makes of graphs that change in place, for ``test_dgl_in_place.py``.
 
 Run with an interpreter that has DGL, networkx and scipy; hopflow need not be there::
 
-    OMP_NUM_THREADS=1 python tests/oracle/record_in_place.py tests/oracle/in_place.npz
+    OMP_NUM_THREADS=1 python tests/oracle/programs/record_in_place.py \
+        tests/oracle/records/in_place.npz
 
 As with ``record_typed.py`` only results are recorded.
 """

@@ -2,7 +2,7 @@
 
 Run with an interpreter that has hopflow; DGL lives in another::
 
-    python tests/oracle/compare_in_place.py --dgl /path/to/python --worlds 48
+    python tests/oracle/programs/compare_in_place.py --dgl /path/to/python --worlds 48
 
 The cases are those of ``in_place_cases.py``; options, and what is printed, are those of
 ``compare_typed.py``.

@@ -1,6 +1,7 @@
 """Neighbourhoods, traversals, new orders and parts, as code that runs under DGL and under hopflow.
 
-    python tests/oracle/traversal_cases.py FILE.npz [FIRST [COUNT]]    # with DGL's interpreter
+    # with DGL's interpreter
+    python tests/oracle/programs/traversal_cases.py FILE.npz [FIRST [COUNT]]
 
 records DGL's answers on random small graphs, each made from a number. They stay clear of where
 hopflow differs on purpose:

@@ -2,7 +2,7 @@
 
 Run with an interpreter that has hopflow; DGL lives in another::
 
-    python tests/oracle/compare_files.py --dgl /path/to/python --worlds 50 --first 1000
+    python tests/oracle/programs/compare_files.py --dgl /path/to/python --worlds 50 --first 1000
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Run with an interpreter that has DGL; hopflow need not be there::
 
-    python tests/oracle/record.py tests/oracle/fixtures.npz
+    python tests/oracle/programs/record.py tests/oracle/records/fixtures.npz
 
 The file holds one flat array a dtype and an index of names, shapes and offsets, as JSON bytes, so
 that a thousand small tensors cost little more than their numbers. Names are paths such as

@@ -1,6 +1,6 @@
 """Records how often DGL's LABOR keeps each edge of a small graph: see README.md.
 
-python tests/oracle/record_labor.py tests/oracle/labor.npz
+python tests/oracle/programs/record_labor.py tests/oracle/records/labor.npz
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Random walks, as code that runs under DGL and under hopflow: which answers they give.
 
-    python tests/oracle/walk_cases.py FILE.npz      # with DGL's interpreter: records its answers
+    # with DGL's interpreter: records its answers
+    python tests/oracle/programs/walk_cases.py FILE.npz
 
 An answer is exact, or (``law/...``) counts of independent outcomes, to be compared as samples of
 one law. Inputs stay clear of where hopflow differs on purpose:

@@ -1,8 +1,9 @@
-"""Record what GraphBolt samples in time, for ``test_dgl_temporal.py`` to compare with.
+r"""Record what GraphBolt samples in time, for ``test_dgl_temporal.py`` to compare with.
 
 Run with an interpreter that has DGL; hopflow need not be there::
 
-    OMP_NUM_THREADS=1 python tests/oracle/record_temporal.py tests/oracle/temporal.npz
+    OMP_NUM_THREADS=1 python tests/oracle/programs/record_temporal.py \
+        tests/oracle/records/temporal.npz
 
 GraphBolt keeps edges that are strictly earlier than the seed. Where all of them are taken (fanout
 -1) nothing depends on chance; of draws only how many there are is recorded.

@@ -1,7 +1,9 @@
 """Graphs and tensors to be written by DGL and read by hopflow.
 
-    python tests/oracle/file_cases.py FILE.npz                    # with DGL's interpreter: records
-    python tests/oracle/file_cases.py --into FOLDER FIRST COUNT   # writes files of random graphs
+    # with DGL's interpreter: records
+    python tests/oracle/programs/file_cases.py FILE.npz
+    # writes files of random graphs
+    python tests/oracle/programs/file_cases.py --into FOLDER FIRST COUNT
 
 Both engines make the same graphs from a number; what a file must hold is not recorded.
 """

@@ -2,7 +2,7 @@
 
 Run with an interpreter that has DGL; hopflow need not be there::
 
-    OMP_NUM_THREADS=1 python tests/oracle/record_typed.py tests/oracle/typed.npz
+    OMP_NUM_THREADS=1 python tests/oracle/programs/record_typed.py tests/oracle/records/typed.npz
 
 One thread, because with more DGL 2.1's sampler takes another path, which fails on some graphs.
 Only results are recorded, not inputs: ``typed_worlds.py`` makes those from their numbers.
