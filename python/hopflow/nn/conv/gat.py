@@ -32,9 +32,9 @@ class GATConv(AttentionConv):
 
     Scores and weights are one number an edge and head; the weighted sum is one kernel, so that
     nothing of the size E x H x D is written. Scores come from the inputs, by the projection's
-    weight folded with the vectors of attention. Where that is less work, and no gradient flows to
-    the inputs, the weighted sum is one of inputs too, and projected afterwards. A projection with
-    hooks, or one that is no ``nn.Linear``, is called with every row as in DGL.
+    weight folded with the vectors of attention. Where that is less work the weighted sum is one of
+    inputs too, and projected afterwards. A projection with hooks, or one that is no ``nn.Linear``,
+    is called with every row as in DGL.
 
     Parameters
     ----------
