@@ -59,7 +59,12 @@ from hopflow.ops.encoded_rows import EncodedRows
 from hopflow.ops.gather import gather_rows, gather_rows_reference
 from hopflow.ops.gather_decoded import gather_decoded, gather_decoded_reference
 from hopflow.ops.gatv2_scores import gatv2_scores, gatv2_scores_reference
-from hopflow.ops.induced_edges import induced_edges, induced_edges_reference
+from hopflow.ops.induced_edges import (
+    induced_edges,
+    induced_edges_reference,
+    number_by_source,
+    number_by_source_reference,
+)
 from hopflow.ops.labor import (
     LaborEdges,
     labor_chances,
@@ -215,6 +220,8 @@ __all__ = [
     "node_uniforms",
     "node_uniforms_reference",
     "num_threads",
+    "number_by_source",
+    "number_by_source_reference",
     "number_hops",
     "on_cuda",
     "pin_memory",
