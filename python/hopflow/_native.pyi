@@ -34,6 +34,18 @@ def induced_on_cuda(
 def number_by_source(
     indptr: Tensor, indices: Tensor, eids: Tensor, num_src: int
 ) -> tuple[Tensor, Tensor | None, Tensor]: ...
+def breadth_first(
+    indptr: Tensor, indices: Tensor, eids: Tensor | None, sources: Tensor
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def topological(indptr: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]: ...
+def depth_first(
+    indptr: Tensor,
+    indices: Tensor,
+    eids: Tensor | None,
+    sources: Tensor,
+    reverse: bool,
+    nontree: bool,
+) -> tuple[Tensor, Tensor, Tensor]: ...
 def count_sampled_neighbors(
     indptr: Tensor,
     num_edges: int,
