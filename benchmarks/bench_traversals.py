@@ -12,9 +12,9 @@ from hopbench.engines import dgl_like, graph
 from hopbench.shared import share
 from hopbench.workloads import Workloads
 
-CHAIN = 100_000  # nodes
-SIDE = 400  # of the grid
-TREE = 200_000  # nodes
+CHAIN = 20_000  # nodes
+SIDE = 200  # of the grid
+TREE = 50_000  # nodes
 Edges = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -43,9 +43,7 @@ WALKS: dict[str, Callable[[Any, Any], Any]] = {
     "bfs": lambda x, g: x.bfs_nodes_generator(g, 0),
     "bfs-edges": lambda x, g: x.bfs_edges_generator(g, 0),
     "dfs": lambda x, g: x.dfs_edges_generator(g, 0),
-    "dfs-labeled": lambda x, g: x.dfs_labeled_edges_generator(
-        g, 0, has_reverse_edge=True, has_nontree_edge=True
-    ),
+    "dfs-labeled": lambda x, g: x.dfs_labeled_edges_generator(g, 0, has_reverse_edge=True),
     "topological": lambda x, g: x.topological_nodes_generator(g),
 }
 

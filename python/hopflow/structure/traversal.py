@@ -141,7 +141,8 @@ def dfs_edges_generator(graph: GraphBase, source: Any, reverse: bool = False) ->
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.dfs_edges_generator.html
     """
-    return _searched(graph, source, reverse)[0]
+    edges, _, sizes = _searched(graph, source, reverse)
+    return _steps(edges, sizes)
 
 
 def dfs_labeled_edges_generator(
@@ -177,8 +178,9 @@ def dfs_labeled_edges_generator(
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.dfs_labeled_edges_generator.html
     """
-    edges, labels = _searched(graph, source, reverse, has_reverse_edge, has_nontree_edge)
-    return (edges, labels) if return_labels else edges
+    edges, labels, sizes = _searched(graph, source, reverse, has_reverse_edge, has_nontree_edge)
+    steps = _steps(edges, sizes)
+    return (steps, _steps(labels, sizes)) if return_labels else steps
 
 
 def _start(graph: GraphBase, source: Any) -> tuple[GraphBase, Tensor]:
@@ -200,7 +202,7 @@ def _edges_on(graph: GraphBase, reverse: bool) -> tuple[Tensor, Tensor, Tensor |
 def _frontiers(graph: GraphBase, ids: Tensor, offsets: Tensor) -> Frontiers:
     """Ids of nodes or edges as the graph has them, a frontier each; ``offsets`` begin with 0."""
     ids = ids.to(device=graph.device, dtype=graph.idtype)
-    return torch.split(ids, offsets.diff().tolist()) if offsets.shape[0] > 1 else ()
+    return _steps(ids, offsets.diff().tolist())
 
 
 def _searched(
@@ -209,20 +211,24 @@ def _searched(
     reverse: bool,
     has_reverse_edge: bool = False,
     has_nontree_edge: bool = False,
-) -> tuple[Frontiers, Frontiers]:
-    """``(edges, labels)`` of a depth-first search from each source, merged step by step."""
+) -> tuple[Tensor, Tensor, list[int]]:
+    """``(edges, labels, sizes of frontiers)``: a depth-first search from each source, the first
+    steps of all, then the second, and so on."""
     graph, nodes = _start(graph, source)
     edges, labels, searches = ops.depth_first(
         *_edges_on(graph, reverse), nodes, reverse=has_reverse_edge, nontree=has_nontree_edge
     )
-    labels = labels.to(graph.device)
-    edges = edges.to(device=graph.device, dtype=graph.idtype)
-    if not edges.shape[0]:
-        return (), ()
-    if nodes.shape[0] == 1:
-        return torch.split(edges, 1), torch.split(labels, 1)
-    counts = searches.diff()
-    steps = torch.arange(edges.shape[0], device="cpu") - searches[:-1].repeat_interleave(counts)
-    order = torch.argsort(steps, stable=True).to(graph.device)
-    sizes = torch.bincount(steps).tolist()
-    return torch.split(edges[order], sizes), torch.split(labels[order], sizes)
+    sizes = [1] * edges.shape[0]
+    if nodes.shape[0] > 1:
+        every = torch.arange(edges.shape[0], device="cpu")
+        step = every - searches[:-1].repeat_interleave(searches.diff())
+        order = torch.argsort(step, stable=True)
+        edges, labels, sizes = edges[order], labels[order], torch.bincount(step).tolist()
+    return edges.to(device=graph.device, dtype=graph.idtype), labels.to(graph.device), sizes
+
+
+def _steps(ids: Tensor, sizes: list[int]) -> Frontiers:
+    """A tensor for each frontier, none of which is empty: most of the time of a long search."""
+    if len(sizes) == ids.shape[0]:  # one each, which torch cuts in half the time
+        return torch.split(ids, 1) if sizes else ()
+    return torch.split(ids, sizes)
