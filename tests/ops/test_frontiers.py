@@ -6,6 +6,8 @@ from helpers import IDS
 
 from hopflow import ops
 
+pytestmark = pytest.mark.cpu_only  # traversals have no CUDA kernel
+
 
 def made(num_nodes, num_edges, dtype=torch.int64, seed=0, acyclic=False):
     """``(indptr, indices, eids)`` of random edges, their ids in any order."""

@@ -12,6 +12,8 @@ import hopflow as hf
 
 from traversal_cases import COUNT, FIRST, answers, difference, unpack  # isort: skip
 
+pytestmark = pytest.mark.cpu_only  # traversals have no CUDA kernel
+
 RECORDED = unpack(np.load(Path(__file__).with_name("traversals.npz")))
 
 

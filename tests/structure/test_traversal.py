@@ -13,6 +13,8 @@ from helpers import IDS, graph_form
 
 import hopflow as hf
 
+pytestmark = pytest.mark.cpu_only  # traversals have no CUDA kernel
+
 FORMS = ("graph", "sorted", "sampled", "no_edges")
 
 
