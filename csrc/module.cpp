@@ -26,6 +26,7 @@ PYBIND11_MODULE(_native, module) {
   hopflow::BindDevice(module);
   hopflow::BindDiskRows(module);
   hopflow::BindEdgeSoftmax(module);
+  hopflow::BindFrontiers(module);
   hopflow::BindGather(module);
   hopflow::BindGatherDecoded(module);
   hopflow::BindGatv2Scores(module);

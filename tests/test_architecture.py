@@ -176,7 +176,7 @@ ROOMS = [
         "sample",
         "spmm",
     }
-    | {"owners", "partition", "disk_rows", "add_to_sources"},
+    | {"owners", "partition", "disk_rows", "add_to_sources", "frontiers"},
     {
         "blocks",
         "gatv2_scores",
@@ -227,10 +227,11 @@ def operators() -> list[str]:
 
 
 # Operators of host memory, without a CUDA kernel.
-ON_CPU_ONLY = {"add_to_sources", "disk_rows", "owners", "partition"}
+ON_CPU_ONLY = {"add_to_sources", "disk_rows", "frontiers", "owners", "partition"}
 # Operators that are timed as a part of something larger.
 TIMED_WITH = {
     "edge_softmax": "attention",
+    "frontiers": "traversals",
     "gatv2_scores": "attention",
     "induced_edges": "subgraphs",
     "sddmm_binary": "attention",

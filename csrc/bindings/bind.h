@@ -27,6 +27,7 @@ void BindCsc(pybind11::module_& module);
 void BindDevice(pybind11::module_& module);
 void BindDiskRows(pybind11::module_& module);
 void BindEdgeSoftmax(pybind11::module_& module);
+void BindFrontiers(pybind11::module_& module);
 void BindGather(pybind11::module_& module);
 void BindGatherDecoded(pybind11::module_& module);
 void BindGatv2Scores(pybind11::module_& module);

@@ -9,26 +9,43 @@ class HopflowError(RuntimeError): ...
 
 def stream_key(seed: int, epoch: int, batch: int, hop: int) -> int: ...
 def relation_key(key: int, relation: int) -> int: ...
-def count_induced_edges(
+def induced_edges(
+    indptr: Tensor, indices: Tensor, dst: Tensor, src: Tensor
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def count_induced_on_cuda(
     indptr: Tensor,
     indices: Tensor,
     dst: Tensor,
     src: Tensor,
-    rows: Tensor | None,
-    kept: Tensor | None,
+    rows: Tensor,
+    kept: Tensor,
     out_indptr: Tensor,
 ) -> int: ...
-def induced_edges(
+def induced_on_cuda(
     indptr: Tensor,
     indices: Tensor,
     dst: Tensor,
     src: Tensor,
-    rows: Tensor | None,
-    kept: Tensor | None,
-    out_indptr: Tensor,
+    rows: Tensor,
+    kept: Tensor,
     out_indices: Tensor,
     out_positions: Tensor,
 ) -> None: ...
+def number_by_source(
+    indptr: Tensor, indices: Tensor, eids: Tensor, num_src: int
+) -> tuple[Tensor, Tensor | None, Tensor]: ...
+def breadth_first(
+    indptr: Tensor, indices: Tensor, eids: Tensor | None, sources: Tensor
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def topological(indptr: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]: ...
+def depth_first(
+    indptr: Tensor,
+    indices: Tensor,
+    eids: Tensor | None,
+    sources: Tensor,
+    reverse: bool,
+    nontree: bool,
+) -> tuple[Tensor, Tensor, Tensor]: ...
 def count_sampled_neighbors(
     indptr: Tensor,
     num_edges: int,

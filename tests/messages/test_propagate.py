@@ -8,6 +8,8 @@ import torch
 import hopflow as hf
 import hopflow.function as fn
 
+pytestmark = pytest.mark.cpu_only  # traversals have no CUDA kernel
+
 
 @pytest.fixture
 def g():

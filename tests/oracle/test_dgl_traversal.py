@@ -11,6 +11,8 @@ from traversal_cases import COUNT, FIRST, answers, difference, unpack
 
 import hopflow as hf
 
+pytestmark = pytest.mark.cpu_only  # traversals have no CUDA kernel
+
 RECORDED = unpack(np.load(Path(__file__).parent / "records" / "traversals.npz"))
 
 

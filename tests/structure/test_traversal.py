@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import deque
 
 import networkx as nx
@@ -11,6 +12,8 @@ import torch
 from helpers import IDS, graph_form
 
 import hopflow as hf
+
+pytestmark = pytest.mark.cpu_only  # traversals have no CUDA kernel
 
 FORMS = ("graph", "sorted", "sampled", "no_edges")
 
@@ -164,6 +167,30 @@ def test_a_long_way_is_no_recursion():
     n = 20_000
     g = hf.graph((torch.arange(n - 1), torch.arange(1, n)))
     assert len(hf.dfs_edges_generator(g, 0)) == n - 1
+
+
+def test_a_graph_changed_in_place_is_traversed_as_it_is():
+    g = hf.graph(([1, 0, 0], [3, 2, 1]))
+    assert lists(hf.bfs_nodes_generator(g, 0)) == [[0], [2, 1], [3]]
+    assert lists(hf.dfs_edges_generator(g, 0)) == [[1], [2], [0]]
+    g.add_edges([2], [3])
+    assert lists(hf.bfs_edges_generator(g, 0)) == [[1, 2], [3]]
+    assert lists(hf.dfs_edges_generator(g, 0)) == [[1], [3], [2]]
+    g.remove_edges([1])
+    assert lists(hf.bfs_nodes_generator(g, 0)) == [[0], [1], [3]]
+    assert lists(hf.topological_nodes_generator(g)) == [[0, 2], [1], [3]]
+    assert g.successors(0).tolist() == [1]
+
+
+def test_the_edges_by_source_are_kept():
+    g = hf.graph(([1, 0, 0], [3, 2, 1]))
+    assert g.adjacency.eids is not None
+    first = g.adjacency.by_source()
+    hf.bfs_nodes_generator(g, 0)
+    assert g.adjacency.by_source() is first
+    assert [x.tolist() for x in first] == [[0, 2, 3, 3, 3], [2, 1, 3], [1, 2, 0]]
+    again = pickle.loads(pickle.dumps(g))
+    assert lists(hf.bfs_edges_generator(again, 0)) == lists(hf.bfs_edges_generator(g, 0))
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,42 @@ def test_errors(graph, call, error, message):
         call(graph)
 
 
+@pytest.mark.parametrize("ntype", ["a", "b", "c"])
+def test_a_node_given_twice_is_named_with_its_type(ntype):
+    """Of whatever type: that of sources, of destinations alone, or of no edges."""
+    typed = hf.heterograph(
+        {("a", "r", "b"): ([0, 1], [1, 2]), ("a", "s", "a"): ([0], [2])},
+        num_nodes_dict={"a": 4, "b": 4, "c": 4},
+    )
+    nodes = {"a": [0, 1], "b": [1, 2], "c": [3], ntype: [3, 2, 3]}
+    with pytest.raises(
+        ValueError, match=rf"^nodes\['{ntype}'\]: expected each node once, got node 3"
+    ):
+        typed.subgraph(nodes)
+
+
+def test_of_several_types():
+    generator = torch.Generator().manual_seed(0)
+    counts, edges = {"a": 30, "b": 20}, {}
+    for relation in (("a", "r", "b"), ("b", "s", "a"), ("a", "t", "a")):
+        ends_ = (counts[relation[0]], counts[relation[2]])
+        edges[relation] = tuple(torch.randint(n, (200,), generator=generator) for n in ends_)
+    typed = hf.heterograph(edges, num_nodes_dict=counts)
+    nodes = {t: torch.randperm(n, generator=generator)[:12].tolist() for t, n in counts.items()}
+    made = typed.subgraph(nodes)
+    for relation, (src, dst) in edges.items():
+        kept_src, kept_dst = nodes[relation[0]], nodes[relation[2]]
+        expected = sorted(
+            (kept_src.index(u), e, kept_dst.index(v))
+            for e, (u, v) in enumerate(zip(src.tolist(), dst.tolist()))
+            if u in kept_src and v in kept_dst
+        )
+        found_src, found_dst = (x.tolist() for x in made.edges(etype=relation))
+        found = zip(found_src, made.edges[relation].data[hf.EID].tolist(), found_dst)
+        assert list(found) == expected
+        assert len(expected) > 20
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -56,10 +56,23 @@ from hopflow.ops.disk_rows import (
 )
 from hopflow.ops.edge_softmax import edge_softmax, edge_softmax_reference
 from hopflow.ops.encoded_rows import EncodedRows
+from hopflow.ops.frontiers import (
+    breadth_first,
+    breadth_first_reference,
+    depth_first,
+    depth_first_reference,
+    topological,
+    topological_reference,
+)
 from hopflow.ops.gather import gather_rows, gather_rows_reference
 from hopflow.ops.gather_decoded import gather_decoded, gather_decoded_reference
 from hopflow.ops.gatv2_scores import gatv2_scores, gatv2_scores_reference
-from hopflow.ops.induced_edges import induced_edges, induced_edges_reference
+from hopflow.ops.induced_edges import (
+    induced_edges,
+    induced_edges_reference,
+    number_by_source,
+    number_by_source_reference,
+)
 from hopflow.ops.labor import (
     LaborEdges,
     labor_chances,
@@ -173,6 +186,8 @@ __all__ = [
     "as_int",
     "as_times",
     "best_reader",
+    "breadth_first",
+    "breadth_first_reference",
     "cache_bytes",
     "cache_rows_within",
     "check_csc",
@@ -184,6 +199,8 @@ __all__ = [
     "cuda_build_version",
     "cuda_devices",
     "cuda_is_built",
+    "depth_first",
+    "depth_first_reference",
     "destinations",
     "edge_softmax",
     "edge_softmax_reference",
@@ -215,6 +232,8 @@ __all__ = [
     "node_uniforms",
     "node_uniforms_reference",
     "num_threads",
+    "number_by_source",
+    "number_by_source_reference",
     "number_hops",
     "on_cuda",
     "pin_memory",
@@ -265,5 +284,7 @@ __all__ = [
     "stream_key",
     "stream_parts",
     "stream_parts_reference",
+    "topological",
+    "topological_reference",
     "transpose_csc",
 ]

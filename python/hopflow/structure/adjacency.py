@@ -34,8 +34,8 @@ class Adjacency:
     num_src: int
 
     __slots__ = (
-        "__weakref__", "_full", "_positions", "_transpose", "eids", "indices", "indptr",
-        "needs_transpose", "num_dst", "num_src", "rows",
+        "__weakref__", "_by_source", "_full", "_positions", "_transpose", "eids", "indices",
+        "indptr", "needs_transpose", "num_dst", "num_src", "rows",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +50,7 @@ class Adjacency:
         self.indptr, self.indices, self.eids = indptr, indices, eids
         self.num_src, self.num_dst, self.rows = num_src, num_dst, rows
         self._full: Adjacency | None = None
+        self._by_source: tuple[Tensor, Tensor, Tensor | None] | None = None
         self._positions: Tensor | None = None
         self._transpose: ops.Transpose | None = None
         self.needs_transpose = False  # whether anything has asked for it
@@ -176,20 +177,28 @@ class Adjacency:
     def out_edges(self, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``(indptr, destinations, eids)`` of the out-edges of each node, in the order of edge ids.
 
-        Reads the transpose, which is made once and kept.
+        Reads :meth:`by_source`, which is made once and kept.
         """
-        eids = self.full().eids
-        t_indptr, t_rows, t_positions = self.transpose()
-        indptr, dst, at = ops.sample_neighbors(t_indptr, t_rows, nodes, -1, key=0)
-        positions = t_positions[at.long()].long()
-        if eids is None:
-            return indptr, dst, positions
-        found = eids[positions]
-        # Position order is the order of destinations: sort by edge id within each node.
-        order = torch.argsort(found)
-        owner = ops.destinations(indptr, found.shape[0], torch.int64)
-        order = order[torch.argsort(owner[order], stable=True)]
-        return indptr, dst[order], found[order]
+        indptr, dst, eids = self.by_source()
+        return ops.sample_neighbors(indptr, dst, nodes.long(), -1, key=0, eids=eids)
+
+    def by_source(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """``(indptr, destinations, eids)``: of each source the out-edges, by rising edge id.
+
+        Made once and kept. Where edges are stored in the order of their ids it is the transpose;
+        elsewhere that has each source's edges by destination, and this is as much memory again.
+        """
+        if self.eids is None and self.rows is None:
+            return self.transpose()
+        if ops.is_compiling():
+            return self._made_by_source()
+        if self._by_source is None:
+            self._by_source = ops.made_to_last(self._made_by_source)
+        return self._by_source
+
+    def _made_by_source(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        src, dst = self.coo()
+        return ops.coo_to_csc(dst, src, self.num_dst, self.num_src)
 
     def in_edge_order(self, at_positions: Tensor) -> Tensor:
         """Reorder rows given by position, shape [E, ...], into the order of edge ids."""

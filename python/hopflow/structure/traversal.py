@@ -6,30 +6,23 @@ the neighbours of a node those come first whose edges do, by edge id.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import chain
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 import hopflow.ops as ops
-from hopflow.structure.adjacency import Adjacency
 from hopflow.structure.graph_base import GraphBase, require_graph
 from hopflow.structure.ids import as_node_ids
 
 Frontiers: TypeAlias = tuple[Tensor, ...]
 
-FORWARD, REVERSE, NONTREE = range(3)
-"""Labels of :func:`dfs_labeled_edges_generator`."""
-
-_Edges: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
-
 
 def bfs_nodes_generator(graph: GraphBase, source: Any, reverse: bool = False) -> Frontiers:
     """Nodes by their distance from some nodes, nearest first.
 
-    Takes O(nodes + edges reached) time, in a few operations for each frontier.
+    Takes O(nodes + edges reached) time on the CPU, and the first call of a graph the time to sort
+    its edges, which are kept so.
 
     Parameters
     ----------
@@ -58,8 +51,8 @@ def bfs_nodes_generator(graph: GraphBase, source: Any, reverse: bool = False) ->
     https://www.dgl.ai/dgl_docs/generated/dgl.bfs_nodes_generator.html
     """
     graph, source = _start(graph, source)
-    found = [source, *(nodes for nodes, _ in _by_distance(graph, source, reverse))]
-    return tuple(nodes.to(graph.idtype) for nodes in found if nodes.shape[0])
+    nodes, _, offsets = ops.breadth_first(*_edges_on(graph, reverse), source)
+    return _frontiers(graph, nodes, offsets)
 
 
 def bfs_edges_generator(graph: GraphBase, source: Any, reverse: bool = False) -> Frontiers:
@@ -80,7 +73,8 @@ def bfs_edges_generator(graph: GraphBase, source: Any, reverse: bool = False) ->
     https://www.dgl.ai/dgl_docs/generated/dgl.bfs_edges_generator.html
     """
     graph, source = _start(graph, source)
-    return tuple(eids.to(graph.idtype) for _, eids in _by_distance(graph, source, reverse))
+    _, met_over, offsets = ops.breadth_first(*_edges_on(graph, reverse), source)
+    return _frontiers(graph, met_over, offsets[1:] - source.shape[0])
 
 
 def topological_nodes_generator(graph: GraphBase, reverse: bool = False) -> Frontiers:
@@ -110,26 +104,11 @@ def topological_nodes_generator(graph: GraphBase, reverse: bool = False) -> Fron
     https://www.dgl.ai/dgl_docs/generated/dgl.topological_nodes_generator.html
     """
     graph = require_graph(graph, one_type=True)
-    adjacency = graph.adjacency
-    waits_for = (adjacency.out_degrees() if reverse else adjacency.in_degrees()).clone()
-    neighbors = _neighbors(graph, reverse)
-    frontier = (waits_for == 0).nonzero().squeeze(1)
-    frontiers, left = [], graph.num_nodes()
-    while frontier.shape[0]:
-        frontiers.append(frontier.to(graph.idtype))
-        left -= frontier.shape[0]
-        met = neighbors(frontier)[1].long()
-        nodes, _, numbers = ops.compact_ids(met[:0], met)
-        numbers = numbers.long()
-        waits_for[nodes] -= torch.bincount(numbers, minlength=nodes.shape[0])
-        last = torch.zeros_like(nodes)
-        places = torch.arange(met.shape[0], device=met.device)
-        last.scatter_reduce_(0, numbers, places, "amax", include_self=True)
-        is_ready = waits_for[nodes] == 0
-        frontier = nodes[is_ready][last[is_ready].argsort()]
-    if left:
+    indptr, others, _ = _edges_on(graph, reverse)
+    nodes, offsets = ops.topological(indptr, others)
+    if left := graph.num_nodes() - nodes.shape[0]:
         raise ValueError(f"graph: expected no cycle; {left} nodes are in one, or behind one")
-    return tuple(frontiers)
+    return _frontiers(graph, nodes, offsets)
 
 
 def dfs_edges_generator(graph: GraphBase, source: Any, reverse: bool = False) -> Frontiers:
@@ -162,7 +141,8 @@ def dfs_edges_generator(graph: GraphBase, source: Any, reverse: bool = False) ->
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.dfs_edges_generator.html
     """
-    return _searched(graph, source, reverse, {FORWARD})[0]
+    edges, _, sizes = _searched(graph, source, reverse)
+    return _steps(edges, sizes)
 
 
 def dfs_labeled_edges_generator(
@@ -198,94 +178,57 @@ def dfs_labeled_edges_generator(
     ----------
     https://www.dgl.ai/dgl_docs/generated/dgl.dfs_labeled_edges_generator.html
     """
-    wanted = {FORWARD}
-    if has_reverse_edge:
-        wanted.add(REVERSE)
-    if has_nontree_edge:
-        wanted.add(NONTREE)
-    edges, labels = _searched(graph, source, reverse, wanted)
-    return (edges, labels) if return_labels else edges
+    edges, labels, sizes = _searched(graph, source, reverse, has_reverse_edge, has_nontree_edge)
+    steps = _steps(edges, sizes)
+    return (steps, _steps(labels, sizes)) if return_labels else steps
 
 
 def _start(graph: GraphBase, source: Any) -> tuple[GraphBase, Tensor]:
-    """The graph, checked, and the distinct nodes to start from."""
+    """The graph, checked, and the distinct nodes to start from, on the CPU."""
     graph = require_graph(graph, one_type=True)
-    nodes = as_node_ids("source", source, graph.num_nodes(), device=graph.device)
+    nodes = as_node_ids("source", source, graph.num_nodes(), device=torch.device("cpu"))
     return graph, ops.compact_ids(nodes, nodes[:0])[0]
 
 
-def _neighbors(graph: GraphBase, reverse: bool) -> _Edges:
-    """What gives ``(indptr, other ends, eids)`` of the edges that lead on from some nodes."""
-    adjacency = graph.adjacency
-    if reverse:
-        return adjacency.in_edges
-    # The out-edges that a graph keeps are ordered by destination: each frontier's would be sorted.
-    src, dst = adjacency.coo()
-    return Adjacency.from_coo(dst, src, adjacency.num_dst, adjacency.num_src).in_edges
+def _edges_on(graph: GraphBase, reverse: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+    """``(indptr, other ends, eids)`` of the edges that lead on from each node, on the CPU."""
+    edges = graph.adjacency.full()
+    found = (edges.indptr, edges.indices, edges.eids) if reverse else edges.by_source()
+    # One step follows from the one before: nothing for a GPU.
+    indptr, others, eids = found
+    return indptr.cpu(), others.cpu(), None if eids is None else eids.cpu()
 
 
-def _by_distance(
-    graph: GraphBase, frontier: Tensor, reverse: bool
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """``(nodes, edges)``: the nodes of each frontier after the first, and how they were met."""
-    neighbors = _neighbors(graph, reverse)
-    is_new = torch.ones(graph.num_nodes(), dtype=torch.bool, device=graph.device)
-    is_new[frontier] = False
-    while frontier.shape[0]:
-        _, met, eids = neighbors(frontier)
-        counts = is_new[met.long()]
-        met, eids = met[counts].long(), eids[counts]
-        frontier, _, numbers = ops.compact_ids(met[:0], met)
-        is_new[frontier] = False
-        first = torch.full_like(frontier, met.shape[0])
-        places = torch.arange(met.shape[0], device=met.device)
-        first.scatter_reduce_(0, numbers.long(), places, "amin", include_self=True)
-        if frontier.shape[0]:
-            yield frontier, eids[first]
+def _frontiers(graph: GraphBase, ids: Tensor, offsets: Tensor) -> Frontiers:
+    """Ids of nodes or edges as the graph has them, a frontier each; ``offsets`` begin with 0."""
+    ids = ids.to(device=graph.device, dtype=graph.idtype)
+    return _steps(ids, offsets.diff().tolist())
 
 
 def _searched(
-    graph: GraphBase, source: Any, reverse: bool, wanted: set[int]
-) -> tuple[Frontiers, Frontiers]:
-    """``(edges, labels)`` of a depth-first search from each source, merged step by step."""
+    graph: GraphBase,
+    source: Any,
+    reverse: bool,
+    has_reverse_edge: bool = False,
+    has_nontree_edge: bool = False,
+) -> tuple[Tensor, Tensor, list[int]]:
+    """``(edges, labels, sizes of frontiers)``: a depth-first search from each source, the first
+    steps of all, then the second, and so on."""
     graph, nodes = _start(graph, source)
-    every = torch.arange(graph.num_nodes(), device=graph.device)
-    # One step follows from the one before: a loop, on arrays that are quick to read one by one.
-    indptr, others, eids = (x.cpu().numpy() for x in _neighbors(graph, reverse)(every))
-    steps: list[list[tuple[int, int]]] = []
-    for node in nodes.tolist():
-        search = _search(indptr, others, eids, node)
-        for i, step in enumerate(one for one in search if one[1] in wanted):
-            if i == len(steps):
-                steps.append([])
-            steps[i].append(step)
-    if not steps:
-        return (), ()
-    flat = torch.tensor(list(chain.from_iterable(steps)), dtype=torch.int64, device="cpu")
-    sizes = [len(step) for step in steps]
-    edges, labels = (x.to(graph.device) for x in flat.unbind(1))
-    return torch.split(edges.to(graph.idtype), sizes), torch.split(labels, sizes)
+    edges, labels, searches = ops.depth_first(
+        *_edges_on(graph, reverse), nodes, reverse=has_reverse_edge, nontree=has_nontree_edge
+    )
+    sizes = [1] * edges.shape[0]
+    if nodes.shape[0] > 1:
+        every = torch.arange(edges.shape[0], device="cpu")
+        step = every - searches[:-1].repeat_interleave(searches.diff())
+        order = torch.argsort(step, stable=True)
+        edges, labels, sizes = edges[order], labels[order], torch.bincount(step).tolist()
+    return edges.to(device=graph.device, dtype=graph.idtype), labels.to(graph.device), sizes
 
 
-def _search(indptr: Any, others: Any, eids: Any, source: int) -> Iterator[tuple[int, int]]:
-    """``(edge, label)`` for each step of a depth-first search."""
-
-    def leaving(node: int) -> Iterator[tuple[int, int]]:
-        rows = slice(int(indptr[node]), int(indptr[node + 1]))
-        return zip(others[rows].tolist(), eids[rows].tolist())
-
-    seen, way = {source}, [(-1, leaving(source))]
-    while way:
-        came_over, left = way[-1]
-        for node, eid in left:
-            if node in seen:
-                yield eid, NONTREE
-                continue
-            yield eid, FORWARD
-            seen.add(node)
-            way.append((eid, leaving(node)))
-            break
-        else:
-            way.pop()
-            if way:
-                yield came_over, REVERSE
+def _steps(ids: Tensor, sizes: list[int]) -> Frontiers:
+    """A tensor for each frontier, none of which is empty: most of the time of a long search."""
+    if len(sizes) == ids.shape[0]:  # one each, which torch cuts in half the time
+        return torch.split(ids, 1) if sizes else ()
+    return torch.split(ids, sizes)

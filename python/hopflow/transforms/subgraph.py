@@ -69,15 +69,16 @@ def node_subgraph(
     """
     graph = require_graph(graph)
     require_here(graph, output_device)
-    # A copy: columns are gathered later, whatever becomes of the caller's ids.
     kept = _kept_nodes(graph, nodes)
-    edges = {
-        relation: _edges_among(one.adjacency, kept[relation[0]], kept[relation[2]])
-        for relation, one in graph.relations.items()
+    among = {
+        relation: _edges_among(graph, relation, kept[relation[0]], kept[relation[2]])
+        for relation in graph.relations
     }
     if relabel_nodes:
-        return parts_of(graph, edges, kept, store_ids)
-    for relation, (src, dst, eids) in edges.items():
+        return _with_columns(graph, among, _frames_of(graph, kept, store_ids), store_ids)
+    edges: dict[Relation, SomeEdges] = {}
+    for relation, (adjacency, eids) in among.items():
+        src, dst = (x.long() for x in adjacency.coo())
         edges[relation] = kept[relation[0]][src], kept[relation[2]][dst], eids
     return parts_of(graph, edges, None, store_ids)
 
@@ -99,7 +100,7 @@ def induced_subgraph(graph: GraphT, nodes: Any, without: Mapping[Relation, Tenso
     parts: dict[Relation, tuple[Adjacency, Columns | None]] = {}
     for relation, one in graph.relations.items():
         src, dst = kept[relation[0]], kept[relation[2]]
-        indptr, places, eids = _induced(one.adjacency, src, dst)
+        indptr, places, eids = _induced(graph, relation, src, dst)
         gone = without.get(relation)
         if gone is not None and gone.numel():
             stays = torch.isin(eids.long(), gone.long(), invert=True)
@@ -118,28 +119,39 @@ def _kept_nodes(graph: GraphT, nodes: Any) -> dict[str, Tensor]:
     given = {t: ids.clone() for t, ids in nodes_by_type(graph, "nodes", nodes).items()}
     none = torch.empty(0, dtype=torch.int64, device=graph.device)
     kept = {ntype: given.get(ntype, none) for ntype in graph.node_frames()}
+    # Those that edges come from are looked at when these are found.
+    looked_at = set() if ops.on_cuda(none) else {relation[0] for relation in graph.relations}
     for ntype, ids in kept.items():
-        _require_distinct("nodes" if graph.is_homogeneous else f"nodes[{ntype!r}]", ids)
+        if ntype not in looked_at:
+            _require_distinct(graph, ntype, ids)
     return kept
 
 
-def _induced(adjacency: Adjacency, src: Tensor, dst: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _induced(
+    graph: GraphT, relation: Relation, src: Tensor, dst: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """``(indptr, sources, eids)``: the edges between kept nodes by destination, sources as numbers
     among the kept."""
+    adjacency = graph.relation(relation).adjacency
     rows, indptr = adjacency.row_numbers(dst)
-    indptr, places, positions = ops.induced_edges(indptr, adjacency.indices, rows, src)
+    try:
+        indptr, places, positions = ops.induced_edges(indptr, adjacency.indices, rows, src)
+    except ValueError:
+        _require_distinct(graph, relation[0], src)  # says which one is not
+        raise
     eids = positions if adjacency.eids is None else adjacency.eids[positions]
     return indptr, places, eids
 
 
-def _edges_among(adjacency: Adjacency, sources: Tensor, destinations: Tensor) -> SomeEdges:
-    """The edges between kept nodes, by source and then by id; ends as numbers among the kept."""
-    indptr, src, eids = _induced(adjacency, sources, destinations)
-    dst = ops.destinations(indptr, src.shape[0], torch.int64)
-    src, eids = src.long(), eids.long()
-    by_source = torch.argsort(eids)
-    by_source = by_source[torch.argsort(src[by_source], stable=True)]
-    return src[by_source], dst[by_source], eids[by_source]
+def _edges_among(
+    graph: GraphT, relation: Relation, src: Tensor, dst: Tensor
+) -> tuple[Adjacency, Tensor]:
+    """The edges between kept nodes, by source and then by id; and these ids."""
+    # A graph outlives the mode that it is made in: it must serve a backward pass later.
+    with torch.inference_mode(False):
+        indptr, places, eids = _induced(graph, relation, src, dst)
+        places, numbers, eids = ops.number_by_source(indptr, places, eids, src.shape[0])
+        return Adjacency(indptr, places, numbers, src.shape[0], dst.shape[0]), eids
 
 
 def edge_subgraph(
@@ -281,12 +293,13 @@ def remove_nodes(g: GraphT, nids: Any, ntype: Any = None, store_ids: bool = Fals
     return made
 
 
-def _require_distinct(name: str, nodes: Tensor) -> None:
+def _require_distinct(graph: GraphT, ntype: str, nodes: Tensor) -> None:
     """Raise if one of the nodes is there twice."""
     if ops.compact_ids(nodes, nodes[:0])[0].shape == nodes.shape:
         return
     in_order = nodes.sort().values
     node = int(in_order[int((in_order[1:] == in_order[:-1]).nonzero()[0])])
+    name = "nodes" if graph.is_homogeneous else f"nodes[{ntype!r}]"
     raise ValueError(f"{name}: expected each node once, got node {node} more than once")
 
 
@@ -317,15 +330,25 @@ def parts_of(
         Note the ids in ``graph`` of edges and, if not all are kept, of nodes.
     """
     frames = _frames_of(graph, kept, store_ids)
-    eid = EID if store_ids else None
-    parts: dict[Relation, tuple[Adjacency, Columns | None]] = {}
+    made: dict[Relation, tuple[Adjacency, Tensor]] = {}
     for relation, (src, dst, eids) in edges.items():
         num_src, num_dst = frames[relation[0]].num_rows, frames[relation[2]].num_rows
+        made[relation] = Adjacency.from_coo(src, dst, num_src, num_dst), eids
+    return _with_columns(graph, made, frames, store_ids)
+
+
+def _with_columns(
+    graph: GraphT,
+    edges: Mapping[Relation, tuple[Adjacency, Tensor]],
+    frames: dict[str, Frame],
+    store_ids: bool,
+) -> GraphT:
+    """The graph of some edges, of each relation with their ids in ``graph``, and of some nodes."""
+    eid = EID if store_ids else None
+    parts: dict[Relation, tuple[Adjacency, Columns | None]] = {}
+    for relation, (adjacency, eids) in edges.items():
         columns = graph.relation(relation).edge_frame.snapshot()
-        parts[relation] = (
-            Adjacency.from_coo(src, dst, num_src, num_dst),
-            rows_of(columns, eids, eid, graph.idtype),
-        )
+        parts[relation] = adjacency, rows_of(columns, eids, eid, graph.idtype)
     made = type(graph).of_types(graph.schema, frames, parts, graph.idtype, like=graph)
     for relation, one in made.relations.items():
         one.edge_frame.fill_as(graph.relation(relation).edge_frame)
