@@ -77,6 +77,7 @@ from hopflow.ops.owners import (
 from hopflow.ops.partition import StreamedEdges, stream_parts, stream_parts_reference
 from hopflow.ops.pinned import Pin, RowCache, is_pinned, pin_memory, require_fit
 from hopflow.ops.pool import PoolUsage, empty, pool_usage, pooled, set_pool_limit, set_pool_pinned
+from hopflow.ops.ppr_neighbors import PPRNeighbors, ppr_neighbors, ppr_neighbors_reference
 from hopflow.ops.quantize import quantize_by_column, quantize_by_row
 from hopflow.ops.random_walk import (
     WalkEdges,
@@ -148,6 +149,7 @@ __all__ = [
     "LaborEdges",
     "LoadedBatch",
     "LoadedTypedBatch",
+    "PPRNeighbors",
     "Pin",
     "PoolUsage",
     "Relation",
@@ -220,6 +222,8 @@ __all__ = [
     "pin_memory",
     "pool_usage",
     "pooled",
+    "ppr_neighbors",
+    "ppr_neighbors_reference",
     "quantize_by_column",
     "quantize_by_row",
     "random_walk",
