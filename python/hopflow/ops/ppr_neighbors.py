@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import NamedTuple
 
@@ -12,6 +13,9 @@ import hopflow._native as _native
 from hopflow.ops._library import Spec, define
 from hopflow.ops._shapes import as_int, optional_ids, require_ids
 from hopflow.ops.sample_weighted import RowWeights, require_rising
+
+# As in ppr_neighbors_bind.cpp.
+_LEAST_ALPHA, _LEAST_EPSILON = 1e-6, 1e-15
 
 
 class PPRNeighbors(NamedTuple):
@@ -155,19 +159,40 @@ def ppr_neighbors(
     seeds, excluded = require_ids("seeds", seeds).long(), optional_ids("excluded", excluded)
     if excluded is not None:
         excluded = require_rising("excluded", excluded.long(), indices.shape[0])
-    k = as_int("k", k)
+    k, alpha, epsilon = check_ppr(k, alpha, epsilon)
     values = None if weights is None else weights.weights.contiguous()
     found = _ppr_neighbors(
-        indptr, indices, values, excluded, seeds, _at_most(k, indptr.shape[0] - 1), float(alpha),
-        float(epsilon),
+        indptr, indices, values, excluded, seeds, max(0, min(k, indptr.shape[0] - 1)), alpha,
+        epsilon,
     )  # fmt: skip
     return PPRNeighbors(*found)
 
 
-def _at_most(k: int, num_nodes: int) -> int:
-    if k < 0:
-        raise ValueError(f"k: expected at least 0, got {k}")
-    return min(k, max(0, num_nodes))
+def check_ppr(
+    k: object, alpha: object, epsilon: object, *, k_name: str = "k"
+) -> tuple[int, float, float]:
+    """The numbers of :func:`ppr_neighbors`, or a TypeError or ValueError that names the wrong one.
+
+    ``k_name`` is what the caller calls ``k``.
+    """
+    most = as_int(k_name, k)
+    if most < 0:
+        raise ValueError(f"{k_name}: expected at least 0, got {most}")
+    end, least = _as_float("alpha", alpha), _as_float("epsilon", epsilon)
+    if not _LEAST_ALPHA <= end <= 1:  # also NaN
+        raise ValueError(f"alpha: expected a number from {_LEAST_ALPHA:g} to 1, got {end}")
+    if not _LEAST_EPSILON <= least < math.inf:
+        raise ValueError(
+            f"epsilon: expected a finite number of at least {_LEAST_EPSILON:g}, got {least}"
+        )
+    return most, end, least
+
+
+def _as_float(name: str, value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}") from None
 
 
 def ppr_neighbors_reference(
