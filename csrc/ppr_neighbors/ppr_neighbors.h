@@ -13,7 +13,8 @@
 //
 //   0 <= pi_s(t) - p(t) <= epsilon sum_v d(v) pi_v(t),
 //
-// which is epsilon d(t) where edges go both ways and weigh the same: d(v) pi_v(t) = d(t) pi_t(v).
+// which is epsilon d(t) where edges go both ways and all weigh the same: then d(v) pi_v(t) is
+// d(t) pi_t(v), and all pi_t(v) sum to 1.
 // A push of v costs d(v) and moves at least alpha epsilon d(v) of the mass, 1 in all, to p: so all
 // pushes of a seed cost 1 / (alpha epsilon) at most, whatever the graph's size and k.
 //

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -104,8 +105,8 @@ def ppr_neighbors(
 
         0 <= pi_s(t) - p(t) <= epsilon * sum_v d(v) * pi_v(t)
 
-    which is ``epsilon * d(t)`` where every edge has its reverse, of the same weight. The work is at
-    most 1 / (alpha * epsilon) edges a seed, whatever ``k`` and the size of the graph; only nodes
+    which is ``epsilon * d(t)`` where every edge has its reverse and there are no weights. The work
+    is at most 1 / (alpha * epsilon) edges a seed, whatever ``k`` and the size of the graph; only nodes
     that hold ``epsilon`` for each of their in-edges at some time have a score. A seed of more than
     1 / epsilon in-edges has none but itself, with ``alpha``.
 
@@ -208,14 +209,13 @@ def ppr_neighbors_reference(
 ) -> PPRNeighbors:
     """What :func:`ppr_neighbors` computes, bit for bit, with dicts and a queue."""
     barred = set() if excluded is None else set(excluded.tolist())
+    begins, sources = indptr.tolist(), indices.tolist()
+    values = [1.0] * len(sources) if weights is None else weights.weights.tolist()
 
+    @cache
     def row_of(node: int) -> list[tuple[int, float]]:
-        positions = range(int(indptr[node]), int(indptr[node + 1]))
-        return [
-            (int(indices[e]), 1.0 if weights is None else float(weights.weights[e]))
-            for e in positions
-            if e not in barred
-        ]
+        positions = range(begins[node], begins[node + 1])
+        return [(sources[e], values[e]) for e in positions if e not in barred]
 
     most = min(k, indptr.shape[0] - 1)
     neighbors = torch.full((len(seeds), most), -1, dtype=indices.dtype)
