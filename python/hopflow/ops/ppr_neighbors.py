@@ -106,9 +106,9 @@ def ppr_neighbors(
         0 <= pi_s(t) - p(t) <= epsilon * sum_v d(v) * pi_v(t)
 
     which is ``epsilon * d(t)`` where every edge has its reverse and there are no weights. The work
-    is at most 1 / (alpha * epsilon) edges a seed, whatever ``k`` and the size of the graph; only nodes
-    that hold ``epsilon`` for each of their in-edges at some time have a score. A seed of more than
-    1 / epsilon in-edges has none but itself, with ``alpha``.
+    is at most 1 / (alpha * epsilon) edges a seed, whatever ``k`` and the size of the graph. Only
+    nodes that hold ``epsilon`` for each of their in-edges at some time have a score. A seed of more
+    than 1 / epsilon in-edges has none but itself, with ``alpha``.
 
     The result does not depend on threads. Scores are computed in float64.
 
