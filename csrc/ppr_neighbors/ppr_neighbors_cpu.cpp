@@ -18,8 +18,8 @@ namespace {
 
 // Seeds that a thread takes at a time: their work differs too much to be dealt out beforehand.
 constexpr std::int64_t kSeedsATurn = 4;
-// Edges ahead of which the table is asked for a neighbour's bucket.
-constexpr std::int64_t kAhead = 16;
+// Edges whose sources' memory is asked for at once.
+constexpr std::int64_t kGroup = 64;
 
 // The pushes from one seed after another, in memory that is kept.
 template <typename Id, typename W>
@@ -188,30 +188,26 @@ class Push {
     });
   }
 
-  // Calls f(e) for the edges of a row that are not excluded.
+  // Calls f(e) for the edges of a row that are not excluded, in groups: what f reads for their
+  // sources is asked for before it is first needed, in short rows too.
   template <typename F>
   void ForEdges(const Row& row, F&& f) {
-    const auto prefetch = [&](std::int64_t e) {
-      if (e + kAhead >= row.last) return;
-      const Id id = args_.indices[e + kAhead];
-      Prefetch(table_.data() + Home(id));
-      if (0 <= id && id < args_.num_nodes) Prefetch(args_.indptr + id);
-    };
-    if (row.degree == row.last - row.first) {
-      for (std::int64_t e = row.first; e < row.last; ++e) {
-        prefetch(e);
-        f(e);
+    const std::int64_t* gone = args_.excluded + args_.num_excluded;
+    const std::int64_t* const end = gone;
+    if (row.degree != row.last - row.first) gone = ExcludedFrom(row.first);
+    for (std::int64_t group = row.first; group < row.last; group += kGroup) {
+      const std::int64_t group_end = std::min(group + kGroup, row.last);
+      for (std::int64_t e = group; e < group_end; ++e) {
+        const Id id = args_.indices[e];
+        Prefetch(table_.data() + Home(id));
+        if (0 <= id && id < args_.num_nodes) Prefetch(args_.indptr + id);
       }
-      return;
-    }
-    const std::int64_t* gone = ExcludedFrom(row.first);
-    const std::int64_t* const end = args_.excluded + args_.num_excluded;
-    for (std::int64_t e = row.first; e < row.last; ++e) {
-      prefetch(e);
-      if (gone != end && *gone == e) {
-        ++gone;
-      } else {
-        f(e);
+      for (std::int64_t e = group; e < group_end; ++e) {
+        if (gone != end && *gone == e) {
+          ++gone;
+        } else {
+          f(e);
+        }
       }
     }
   }
