@@ -34,6 +34,7 @@ PYBIND11_MODULE(_native, module) {
   hopflow::BindLabor(module);
   hopflow::BindOwners(module);
   hopflow::BindPartition(module);
+  hopflow::BindPprNeighbors(module);
   hopflow::BindRandomWalk(module);
   hopflow::BindSample(module);
   hopflow::BindSampleTemporal(module);

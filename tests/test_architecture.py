@@ -176,7 +176,7 @@ ROOMS = [
         "sample",
         "spmm",
     }
-    | {"owners", "partition", "disk_rows", "add_to_sources", "frontiers"},
+    | {"owners", "partition", "ppr_neighbors", "disk_rows", "add_to_sources", "frontiers"},
     {
         "blocks",
         "gatv2_scores",
@@ -227,13 +227,16 @@ def operators() -> list[str]:
 
 
 # Operators of host memory, without a CUDA kernel.
-ON_CPU_ONLY = {"add_to_sources", "disk_rows", "frontiers", "owners", "partition"}
+ON_CPU_ONLY = {
+    "add_to_sources", "disk_rows", "frontiers", "owners", "partition", "ppr_neighbors",
+}  # fmt: skip
 # Operators that are timed as a part of something larger.
 TIMED_WITH = {
     "edge_softmax": "attention",
     "frontiers": "traversals",
     "gatv2_scores": "attention",
     "induced_edges": "subgraphs",
+    "ppr_neighbors": "ppr",
     "sddmm_binary": "attention",
     "sample_temporal": "temporal",
 }

@@ -35,6 +35,7 @@ void BindInducedEdges(pybind11::module_& module);
 void BindLabor(pybind11::module_& module);
 void BindOwners(pybind11::module_& module);
 void BindPartition(pybind11::module_& module);
+void BindPprNeighbors(pybind11::module_& module);
 void BindRandomWalk(pybind11::module_& module);
 void BindSample(pybind11::module_& module);
 void BindSampleTemporal(pybind11::module_& module);

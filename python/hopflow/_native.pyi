@@ -178,6 +178,19 @@ def stream_parts(
     only_full: bool,
     parts: Tensor,
 ) -> None: ...
+def ppr_neighbors(
+    indptr: Tensor,
+    indices: Tensor,
+    weights: Tensor | None,
+    excluded: Tensor | None,
+    seeds: Tensor,
+    k: int,
+    alpha: float,
+    epsilon: float,
+    neighbors: Tensor,
+    scores: Tensor,
+    counts: Tensor,
+) -> None: ...
 def compact_ids(
     seeds: Tensor,
     neighbors: Tensor,

@@ -167,6 +167,15 @@ def segment_outer() -> Iterator[tuple[Any, ...]]:
         yield x.requires_grad_(), y.requires_grad_(), bounds, places
 
 
+def ppr_neighbors() -> Iterator[tuple[Any, ...]]:
+    square, seeds = random_csc(9, 9, 40), torch.tensor([3, 0, 8, 3])
+    weights, excluded = torch.rand(40) + 0.1, torch.tensor([2, 7, 30])
+    for indices, values, gone in product(
+        (square.indices, square.indices.long()), (None, weights), (None, excluded)
+    ):
+        yield square.indptr, indices, values, gone, seeds, 4, 0.15, 1e-3
+
+
 EXAMPLES = {
     make.__name__: make
     for make in (
@@ -177,6 +186,7 @@ EXAMPLES = {
         gatv2_scores,
         gatv2_scores_backward,
         inverse_degrees,
+        ppr_neighbors,
         reduce_integers,
         scatter_rows,
         sddmm_binary,

@@ -71,14 +71,14 @@ def test_what_an_edge_is_ranked_among_is_no_edge(dataset, undirected):
 
 
 @pytest.mark.parametrize("undirected", [True, False])
-@pytest.mark.parametrize("sampler", ["neighbor", "shadow"])
+@pytest.mark.parametrize("sampler", ["neighbor", "shadow", "ppr"])
 def test_blocks_have_no_edge_of_the_batch(dataset, undirected, sampler):
     config = replace(CONFIG, undirected=undirected, sampler=sampler, negatives=3)
     trainer = Trainer(config, dataset)
     seen = []
     for batch in trainer.loader:
         _, positive, negative, made = batch
-        graph = made if sampler == "shadow" else made[-1]
+        graph = made[-1] if sampler == "neighbor" else made
         eids = positive.edata[hf.EID]
         reverse = trainer.task.data.reverse[eids]
         assert not set(graph.edata[hf.EID].tolist()) & {*eids.tolist(), *reverse.tolist()}
@@ -88,7 +88,7 @@ def test_blocks_have_no_edge_of_the_batch(dataset, undirected, sampler):
         u, v = trainer.graph.find_edges(eids)
         assert torch.equal(nodes[src], u)
         assert torch.equal(nodes[dst], v)
-        known = graph.ndata if sampler == "shadow" else graph.dstdata
+        known = graph.dstdata if sampler == "neighbor" else graph.ndata
         assert torch.equal(known[hf.NID][: len(nodes)], nodes)
         seen += eids.tolist()
     assert sorted(seen) == trainer.task.data.seeds.tolist()
@@ -190,7 +190,10 @@ def test_at_most_so_many_are_held_out(dataset, monkeypatch):
 
 def test_what_cannot_be_is_refused(dataset, tmp_path):
     for change, match in (
-        ({"sampler": "saint"}, "sampler: expected one of neighbor, labor, shadow for task link"),
+        (
+            {"sampler": "saint"},
+            "sampler: expected one of neighbor, labor, shadow, ppr for task",
+        ),
         ({"target": "classes"}, "target: expected none for task link, which predicts edges"),
         ({"negatives": 0}, "negatives: expected at least 1, got 0"),
         ({"task": "node", "negatives": 2}, "negatives: expected none for task node"),

@@ -38,7 +38,7 @@ def test_learns_alike_on_any_number_of_workers_and_goes_on(dataset, tmp_path, sa
     assert results(other.history) != results(whole.history)
 
 
-@pytest.mark.parametrize("sampler", ["shadow", "cluster", "saint"])
+@pytest.mark.parametrize("sampler", ["shadow", "ppr", "cluster", "saint"])
 def test_training_nodes_of_a_subgraph_are_learned_from(dataset, sampler):
     config = replace(CONFIG, sampler=sampler)
     trainer = Trainer(config, dataset)
@@ -53,7 +53,7 @@ def test_training_nodes_of_a_subgraph_are_learned_from(dataset, sampler):
         assert torch.equal(step.target, labels[ids[rows]])
         assert step.count == len(rows)
         own = set(ids[rows].tolist())
-        if sampler == "shadow":
+        if sampler in ("shadow", "ppr"):
             assert own == set(batch[1].tolist())
         else:
             assert own == train & set(ids.tolist())
@@ -107,10 +107,26 @@ def test_shadow_has_layers_of_its_own_and_its_own_evaluation(dataset):
     assert results(again.history) == results(sampled.history)
 
 
+def test_ppr_takes_its_numbers_and_any_number_of_layers(dataset):
+    plain = Trainer(replace(CONFIG, sampler="ppr"), dataset).loader.graph_sampler
+    assert (plain.num_neighbors, plain.alpha, plain.epsilon) == (32, 0.15, 1e-4)
+    config = replace(
+        CONFIG, sampler="ppr", layers=3, ppr_neighbors=6, ppr_alpha=0.3, ppr_epsilon=1e-3
+    )
+    trainer = Trainer(config, dataset)
+    sampler = trainer.loader.graph_sampler
+    assert (sampler.num_neighbors, sampler.alpha, sampler.epsilon) == (6, 0.3, 1e-3)
+    assert len(trainer.model.layers) == 3
+    assert Trainer(replace(config, evaluation="sampled"), dataset).run().test_accuracy > 0.7
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"sampler": "some"}, "sampler: expected one of neighbor, labor, shadow, cluster, saint"),
+        (
+            {"sampler": "some"},
+            "sampler: expected one of neighbor, labor, shadow, ppr, cluster",
+        ),
         ({"clusters": 5}, "clusters: expected none with sampler neighbor; it is for cluster"),
         ({"budget": (5,)}, "budget: expected none with sampler neighbor; it is for saint"),
         ({"sampler": "cluster", "saint_mode": "node"}, "saint_mode: expected none with sampler"),
@@ -124,6 +140,10 @@ def test_shadow_has_layers_of_its_own_and_its_own_evaluation(dataset):
             {"sampler": "saint", "saint_mode": "node", "budget": (5, 2)},
             "budget: expected one number >= 1 for saint_mode node",
         ),
+        ({"ppr_alpha": 0.2}, "ppr_alpha: expected none with sampler neighbor; it is for ppr"),
+        ({"sampler": "ppr", "ppr_neighbors": 0}, "ppr_neighbors: expected at least 1, got 0"),
+        ({"sampler": "ppr", "ppr_alpha": 0.0}, "ppr_alpha: expected a number from 1e-06 to 1"),
+        ({"sampler": "ppr", "ppr_epsilon": 0.0}, "ppr_epsilon: expected a finite number of at"),
         ({"layers": 3}, "layers: expected as many as fanouts, 2, for sampler neighbor, got 3"),
         (
             {"sampler": "saint", "evaluation": "sampled"},

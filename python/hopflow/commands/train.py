@@ -31,7 +31,7 @@ from hopflow.dataloading import NeighborSampler
 from hopflow.dataloading.kept_rows import disk_columns
 from hopflow.storage.sizes import size_text
 from hopflow.train import TrainConfig, Trainer, load_checkpoint
-from hopflow.train.config import MODELS, WHOLE_SUBGRAPHS, Fanout
+from hopflow.train.config import MODELS, NO_FANOUTS, Fanout
 from hopflow.train.data import check_device
 from hopflow.train.export import check_distinct, check_target
 from hopflow.train.plan import plan_run
@@ -93,9 +93,22 @@ def train(
         str,
         typer.Option(
             help="neighbor or labor: neighbours layer by layer; shadow: the subgraph around seeds;"
-            " cluster: that of some clusters; saint: that of nodes drawn."
+            " ppr: that of their nodes of largest PageRank; cluster: that of some clusters; saint:"
+            " that of nodes drawn."
         ),
     ] = DEFAULTS.sampler,
+    ppr_neighbors: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Of ppr: the most nodes around a seed.  [default: 32]"),
+    ] = DEFAULTS.ppr_neighbors,
+    ppr_alpha: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Of ppr: near 1 these nodes are near.  [default: 0.15]"),
+    ] = DEFAULTS.ppr_alpha,
+    ppr_epsilon: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Of ppr: error of scores; halved, twice the work.  [default: 0.0001]"),
+    ] = DEFAULTS.ppr_epsilon,
     clusters: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(help="Of cluster: how many.  [default: 10 for each batch]"),
@@ -175,8 +188,8 @@ def train(
     Under torchrun its processes train together: torchrun --nproc-per-node 2 -m hopflow train
     """
     with readable_errors(debug):
-        is_free = sampler == "shadow" or sampler in WHOLE_SUBGRAPHS
-        if sampler in WHOLE_SUBGRAPHS and fanout is not None:
+        is_free = sampler == "shadow" or sampler in NO_FANOUTS
+        if sampler in NO_FANOUTS and fanout is not None:
             raise ValueError(
                 f"--fanout: sampler {sampler} takes all edges of its subgraphs; expected --layers"
             )
@@ -185,6 +198,7 @@ def train(
             "target": target, "negatives": negatives, "model": model, "aggregator": aggregator,
             "sampler": sampler, "clusters": clusters, "saint_mode": saint_mode,
             "budget": _budget_of(budget), "layers": layers if is_free else None,
+            "ppr_neighbors": ppr_neighbors, "ppr_alpha": ppr_alpha, "ppr_epsilon": ppr_epsilon,
             "target_type": target_type, "undirected": undirected,
             "normalize_features": normalize_features,
             "fanout": _fanout_of(fanout, None if is_free else layers),

@@ -20,6 +20,7 @@ from hopflow.dataloading.samplers.neighbor_sampler import (
     MultiLayerNeighborSampler,
     NeighborSampler,
 )
+from hopflow.dataloading.samplers.ppr_sampler import PPRSampler
 from hopflow.dataloading.samplers.saint import SAINTSampler
 from hopflow.dataloading.samplers.sampler import BlockSampler, Sampler
 from hopflow.dataloading.samplers.shadow import ShaDowKHopSampler
@@ -42,6 +43,7 @@ __all__ = [
     "MultiLayerFullNeighborSampler",
     "MultiLayerNeighborSampler",
     "NeighborSampler",
+    "PPRSampler",
     "SAINTSampler",
     "Sampler",
     "ShaDowKHopSampler",

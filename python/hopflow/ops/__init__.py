@@ -90,6 +90,12 @@ from hopflow.ops.owners import (
 from hopflow.ops.partition import StreamedEdges, stream_parts, stream_parts_reference
 from hopflow.ops.pinned import Pin, RowCache, is_pinned, pin_memory, require_fit
 from hopflow.ops.pool import PoolUsage, empty, pool_usage, pooled, set_pool_limit, set_pool_pinned
+from hopflow.ops.ppr_neighbors import (
+    PPRNeighbors,
+    check_ppr,
+    ppr_neighbors,
+    ppr_neighbors_reference,
+)
 from hopflow.ops.quantize import quantize_by_column, quantize_by_row
 from hopflow.ops.random_walk import (
     WalkEdges,
@@ -161,6 +167,7 @@ __all__ = [
     "LaborEdges",
     "LoadedBatch",
     "LoadedTypedBatch",
+    "PPRNeighbors",
     "Pin",
     "PoolUsage",
     "Relation",
@@ -191,6 +198,7 @@ __all__ = [
     "cache_bytes",
     "cache_rows_within",
     "check_csc",
+    "check_ppr",
     "compact_ids",
     "compact_ids_reference",
     "coo_to_csc",
@@ -239,6 +247,8 @@ __all__ = [
     "pin_memory",
     "pool_usage",
     "pooled",
+    "ppr_neighbors",
+    "ppr_neighbors_reference",
     "quantize_by_column",
     "quantize_by_row",
     "random_walk",

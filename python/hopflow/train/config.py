@@ -24,11 +24,14 @@ WITH_HEADS = ("gat", "gatv2", "hgt")
 AGGREGATORS = {"sage": ("mean", "gcn", "pool", "lstm"), "gin": ("sum", "mean", "max")}
 """How models may combine neighbours, the default first; other models have no choice."""
 
-SAMPLERS = ("neighbor", "labor", "shadow", "cluster", "saint")
+SAMPLERS = ("neighbor", "labor", "shadow", "ppr", "cluster", "saint")
 """What makes batches, by the names that options have for them."""
 
 WHOLE_SUBGRAPHS = ("cluster", "saint")
 """Samplers whose batches are of no given seeds: all training nodes of a subgraph count."""
+
+NO_FANOUTS = ("ppr", *WHOLE_SUBGRAPHS)
+"""Samplers that take no fanouts; what they have is for any number of layers."""
 
 SAINT_MODES = ("walk", "node", "edge")
 """How GraphSAINT draws nodes."""
@@ -92,11 +95,16 @@ class TrainConfig:
         In-edges kept a node, one number a layer from input to output; -1 keeps all. Of several
         types so many of each relation, or a dict of numbers by the name of a relation or
         ``"source/name/destination"``, with ``"*"`` for all others.
-    sampler : {"neighbor", "labor", "shadow", "cluster", "saint"}
+    sampler : {"neighbor", "labor", "shadow", "ppr", "cluster", "saint"}
         What makes batches (:mod:`hopflow.train.samplers`).
     layers : int, optional
-        Layers of the model, where a batch is one subgraph ("shadow", "cluster", "saint"); as many
-        as ``fanout`` has numbers by default. Elsewhere a layer has a fanout.
+        Layers of the model, where a batch is one subgraph ("shadow", "ppr", "cluster", "saint"); as
+        many as ``fanout`` has numbers by default. Elsewhere a layer has a fanout.
+    ppr_neighbors : int, optional
+        For "ppr": the most nodes around a seed, by personalised PageRank; 32 by default.
+    ppr_alpha, ppr_epsilon : float, optional
+        For "ppr": where walks end, and how exactly scores are computed, as in
+        :class:`hopflow.dataloading.PPRSampler`; by default 0.15 and 1e-4.
     clusters : int, optional
         For "cluster": how many the graph is cut into; by default ten for each batch.
     saint_mode : {"walk", "node", "edge"}, optional
@@ -156,6 +164,9 @@ class TrainConfig:
     sampler: str = "neighbor"
     fanout: tuple[Fanout, ...] = (10, 10)
     layers: int | None = None
+    ppr_neighbors: int | None = None
+    ppr_alpha: float | None = None
+    ppr_epsilon: float | None = None
     clusters: int | None = None
     saint_mode: str | None = None
     budget: tuple[int, ...] | None = None
@@ -224,10 +235,18 @@ class TrainConfig:
         if sampler in ("neighbor", "labor"):
             equal = self.layers is None or self.layers == len(self.fanout)
             check(equal, "layers", f"as many as fanouts, {len(self.fanout)}, for sampler {sampler}")
-        for name, of in (("clusters", "cluster"), ("saint_mode", "saint"), ("budget", "saint")):
+        for name, of in (
+            ("clusters", "cluster"), ("saint_mode", "saint"), ("budget", "saint"),
+            *((name, "ppr") for name in ("ppr_neighbors", "ppr_alpha", "ppr_epsilon")),
+        ):  # fmt: skip
             is_theirs = getattr(self, name) is None or sampler == of
             check(is_theirs, name, f"none with sampler {sampler}; it is for {of}")
         check(self.clusters is None or self.clusters >= 1, "clusters", "at least 1")
+        check(self.ppr_neighbors is None or self.ppr_neighbors >= 1, "ppr_neighbors", "at least 1")
+        alpha, epsilon = self.ppr_alpha, self.ppr_epsilon
+        check(alpha is None or 1e-6 <= alpha <= 1, "ppr_alpha", "a number from 1e-06 to 1")
+        ok = epsilon is None or 1e-15 <= epsilon < float("inf")
+        check(ok, "ppr_epsilon", "a finite number of at least 1e-15")
         known = self.saint_mode is None or self.saint_mode in SAINT_MODES
         check(known, "saint_mode", f"one of {', '.join(SAINT_MODES)}")
         if self.budget is not None:

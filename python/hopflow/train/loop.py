@@ -106,7 +106,8 @@ class Trainer:
         if self.ranks.count > 1 and not KINDS[config.sampler].has_seeds:
             raise ValueError(
                 f"sampler: {config.sampler} draws subgraphs of no given nodes, which several"
-                " processes do not share out; expected neighbor, labor or shadow, or one process"
+                " processes do not share out; expected neighbor, labor, shadow or ppr, or one"
+                " process"
             )
         self._rng: dict[str, Tensor] = {}
         with self._own_randomness():

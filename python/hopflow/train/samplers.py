@@ -16,6 +16,7 @@ from hopflow.train.config import TrainConfig
 TRAINS = "is_training_node"
 """The node column by which a subgraph of no given seeds knows its training nodes."""
 
+_PPR_NEIGHBORS, _PPR_ALPHA, _PPR_EPSILON = 32, 0.15, 1e-4
 _CLUSTERS_A_BATCH = 10
 _MOST_CLUSTERS = 32767
 
@@ -77,6 +78,14 @@ def _shadow(config: TrainConfig, fanouts: Any) -> Any:
     return dataloading.ShaDowKHopSampler(fanouts)
 
 
+def _ppr(config: TrainConfig, fanouts: Any) -> Any:
+    return dataloading.PPRSampler(
+        config.ppr_neighbors or _PPR_NEIGHBORS,
+        _PPR_ALPHA if config.ppr_alpha is None else config.ppr_alpha,
+        _PPR_EPSILON if config.ppr_epsilon is None else config.ppr_epsilon,
+    )
+
+
 def _cluster(config: TrainConfig, graph: Graph, train: Tensor) -> Loading:
     """Clusters of METIS's kind, so many a batch that about ``batch_size`` nodes train."""
     num_batches = max(1, round(len(train) / config.batch_size))
@@ -106,6 +115,7 @@ KINDS = {
     "neighbor": Kind(_neighbor),
     "labor": Kind(_labor),
     "shadow": Kind(_shadow, is_subgraph=True),
+    "ppr": Kind(_ppr, is_subgraph=True),
     "cluster": Kind(_cluster, is_subgraph=True, has_seeds=False),
     "saint": Kind(_saint, is_subgraph=True, has_seeds=False),
 }
