@@ -192,7 +192,9 @@ def sample_labor_reference(
             for p, chance in row.items()
             if variate(int(indices[p])) < int(chance * 2.0**53)
         ]
-        values = [(1.0 if weights is None else float(weights.weights[p])) / c for p, c in found]
+        raw = [1.0 if weights is None else float(weights.weights[p]) for p, _ in found]
+        unit = max(raw) if normalize and raw else 1.0
+        values = [value / unit / c for value, (_, c) in zip(raw, found)]
         factor = len(values) / _sum(values) if normalize and values else 1.0
         of_edges += [value * factor for value in values]
         kept += [p for p, _ in found]
