@@ -57,7 +57,7 @@ from hopflow.ops.disk_rows import (
 from hopflow.ops.edge_softmax import edge_softmax, edge_softmax_reference
 from hopflow.ops.encoded_rows import EncodedRows
 from hopflow.ops.gather import gather_rows, gather_rows_reference
-from hopflow.ops.gather_decoded import gather_decoded, gather_decoded_reference
+from hopflow.ops.gather_decoded import DECODED_TYPES, gather_decoded, gather_decoded_reference
 from hopflow.ops.gatv2_scores import gatv2_scores, gatv2_scores_reference
 from hopflow.ops.induced_edges import induced_edges, induced_edges_reference
 from hopflow.ops.labor import (
@@ -133,6 +133,7 @@ from hopflow.ops.typed_blocks import (
 )
 
 __all__ = [
+    "DECODED_TYPES",
     "INT32_MAX",
     "MOST_NODES",
     "READERS",
