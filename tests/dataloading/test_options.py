@@ -405,7 +405,7 @@ def test_pin_memory_locks_what_other_samplers_return(small_graph, num_workers, l
     ("make", "why"),
     [
         (lambda: hf.dataloading.SAINTSampler("node", 10), "draws from a whole graph"),
-        (lambda: hf.dataloading.ClusterGCNSampler(cliques(), 2), "draws from a whole graph"),
+        (lambda: hf.dataloading.ClusterGCNSampler(cliques(), 2, None), "draws from a whole graph"),
         (
             lambda: hf.dataloading.as_edge_prediction_sampler(NeighborSampler([1])),
             "edge prediction is not possible there yet",
