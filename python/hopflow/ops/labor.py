@@ -136,8 +136,7 @@ def sample_labor(
         raise ValueError(f"share: expected a number from 0 to 1, got {share}")
     if excluded is not None:
         excluded = require_rising("excluded", excluded.long(), num_edges)
-    if num_src is None:
-        num_src = indptr.shape[0] - 1
+    num_src = indptr.shape[0] - 1 if num_src is None else as_int("num_src", num_src)
     values = None if weights is None else weights.weights
     found = _native.sample_labor(
         indptr, indices, seeds, values, excluded, num_src, fanout, importance, bool(normalize),
