@@ -340,13 +340,18 @@ class Sampler {
     to.weights.Reserve(count);
     W* const out = to.weights.end();
     to.weights.size += count;
-    const auto inverse_chance = [&](std::int64_t k) {
-      const std::int64_t e = edge_of(k);
-      const double weight = args_.weights != nullptr ? args_.weights[row.Position(e)] : 1.0;
-      return weight / chance_of(e);
+    const auto weight_of = [&](std::int64_t k) -> double {
+      return args_.weights != nullptr ? args_.weights[row.Position(edge_of(k))] : 1.0;
     };
-    double factor = 1;
-    if (args_.normalize) {
+    double unit = 1, factor = 1;
+    const auto inverse_chance = [&](std::int64_t k) {
+      return weight_of(k) / unit / chance_of(edge_of(k));
+    };
+    if (args_.normalize && count > 0) {
+      // Ratios are all that counts: of denormal weights the factor, of huge ones the sum would be
+      // infinite.
+      unit = 0;
+      for (std::int64_t k = 0; k < count; ++k) unit = std::max(unit, weight_of(k));
       double sum = 0;
       for (std::int64_t k = 0; k < count; ++k) sum += inverse_chance(k);
       factor = static_cast<double>(count) / sum;

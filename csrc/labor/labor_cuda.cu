@@ -188,12 +188,17 @@ __global__ void __launch_bounds__(kBlock)
   if (i >= args.num_seeds) return;
   const Rule rule = RuleOf(args, RowAt(args, i), i, scales, weight_sums);
   const std::int64_t begin = indptr[i], end = indptr[i + 1];
+  double unit = 1, factor = 1;
   const auto inverse_chance = [&](std::int64_t k) {
     const auto position = static_cast<std::int64_t>(positions[k]);
-    return static_cast<double>(args.weights[position]) / ChanceOf(args, rule, position);
+    return static_cast<double>(args.weights[position]) / unit / ChanceOf(args, rule, position);
   };
-  double factor = 1;
-  if (args.normalize) {
+  if (args.normalize && end > begin) {
+    // As on the CPU: ratios are all that counts.
+    unit = 0;
+    for (std::int64_t k = begin; k < end; ++k) {
+      unit = fmax(unit, static_cast<double>(args.weights[positions[k]]));
+    }
     double sum = 0;
     for (std::int64_t k = begin; k < end; ++k) sum += inverse_chance(k);
     factor = static_cast<double>(end - begin) / sum;

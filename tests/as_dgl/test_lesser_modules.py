@@ -78,3 +78,30 @@ def test_names_where_dgls_pages_have_them(dgl, module, names):
     found = importlib.import_module(f"dgl.{module}")
     for name in names.split():
         assert getattr(found, name) is getattr(hf.nn, name, getattr(hf.optim, name, None))
+
+
+DEFINING = {
+    "dgl.convert": "graph", "dgl.data.adapter": "AsNodePredDataset", "dgl.generators": "rand_graph",
+    "dgl.homophily": "node_homophily", "dgl.propagate": "prop_nodes",
+    "dgl.label_informativeness": "edge_label_informativeness", "dgl.readout": "sum_nodes",
+    "dgl.subgraph": "node_subgraph", "dgl.transforms.functional": "add_self_loop",
+    "dgl.transforms.module": "AddSelfLoop", "dgl.traversal": "bfs_nodes_generator",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", DEFINING)
+def test_modules_that_define_what_stands_above_too(dgl, module):
+    """Imported by name, each has what the one above it has, and nothing but DGL's own names."""
+    found = importlib.import_module(module)
+    above = sys.modules[module.rpartition(".")[0]]
+    assert getattr(above, module.rpartition(".")[2]) is found
+    assert getattr(found, DEFINING[module]) is getattr(above, DEFINING[module])
+    for name in dir(found):
+        if not name.startswith("_"):
+            assert getattr(found, name) is getattr(above, name), name
+
+
+def test_functions_with_a_modules_name_stay_functions(dgl):
+    """``dgl.batch`` and ``dgl.merge`` are functions in DGL, though files have these names too."""
+    assert dgl.batch is hf.batch
+    assert dgl.merge is hf.merge

@@ -15,6 +15,7 @@ from test_loader import epoch_of, ids_of, workers
 
 import hopflow as hf
 from hopflow.dataloading import DataLoader, NeighborSampler, Sampler
+from hopflow.dataloading.options import refuse_for_parts
 
 
 class Slow(Sampler):
@@ -398,3 +399,30 @@ def test_pin_memory_locks_what_other_samplers_return(small_graph, num_workers, l
         tensors = [batch["seeds"], feat, block.adjacency.indptr, block.adjacency.indices]
         assert {x.data_ptr() for x in tensors} <= locked
     assert not parents & locked
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: hf.dataloading.SAINTSampler("node", 10), "draws from a whole graph"),
+        (lambda: hf.dataloading.ClusterGCNSampler(cliques(), 2, None), "draws from a whole graph"),
+        (
+            lambda: hf.dataloading.as_edge_prediction_sampler(NeighborSampler([1])),
+            "edge prediction is not possible there yet",
+        ),
+        (Seeds, "draws from a whole graph"),
+    ],
+)
+def test_why_a_sampler_cannot_draw_from_parts(make, why):
+    class OneProcess:
+        def ranks(self):
+            return 0, 1
+
+    sampler = make()
+    with pytest.raises(ValueError, match=rf"got {type(sampler).__name__}; .*{why}"):
+        refuse_for_parts(OneProcess(), sampler, False, False)
+    refuse_for_parts(OneProcess(), NeighborSampler([1]), False, False)
+
+
+def cliques() -> hf.Graph:
+    return hf.graph(([0, 1, 2, 3], [1, 0, 3, 2]))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import hopflow as hf
 from hopflow.nn import (
@@ -167,6 +168,40 @@ def test_dropout_is_of_training_alone():
     assert not torch.equal(layer(made, x), layer(made, x))
     layer.eval()
     assert torch.equal(layer(made, x), layer(made, x))
+
+
+class Largest(TorchDispatchMode):
+    """Notes the numbers of the largest tensor that is made."""
+
+    size = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, Tensor):
+            self.size = max(self.size, out.numel())
+        return out
+
+
+@pytest.mark.parametrize("name", ["sab", "isab", "decoder"])
+def test_one_long_graph_among_short_ones(name):
+    """Nothing is padded to it, and each is what it is alone: in value, and in gradients."""
+    torch.manual_seed(0)
+    sizes = [2] * 40 + [0, 150, 40, 33, 17, 0] + [1] * 40
+    make, reference = CASES[name]
+    layer = make().double()
+    made = hf.batch([hf.graph(([], []), num_nodes=n) for n in sizes])
+    x = torch.randn(sum(sizes), WIDTH, dtype=torch.float64, requires_grad=True)
+    with Largest() as largest:
+        out = layer(made, x)
+    # Two heads; a graph of up to 16 nodes counts as one of 16, and others as less than twice.
+    if name == "sab":
+        assert largest.size <= 2 * (82 * 16**2 + 150**2 + 2 * 40**2 + 32**2)
+    wanted = [reference(layer, part) for part in x.split(sizes)]
+    want = torch.stack(wanted) if name == "decoder" else torch.cat(wanted)
+    torch.testing.assert_close(out, want)
+    weight = torch.randn_like(want)
+    got, expected = (torch.autograd.grad(y, x, weight)[0] for y in (out, want))
+    torch.testing.assert_close(got, expected)
 
 
 def test_unknown_blocks():

@@ -344,3 +344,25 @@ def test_mistakes(change, error, message):
         (operands if name in operands else options)[name] = value
     with pytest.raises(error, match=message):
         ops.sample_labor(*operands.values(), key=1, **options)
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+@pytest.mark.parametrize("unit", [5e-324, 1e-310, 1.0, 1e304])
+def test_scaled_weights_of_any_size_are_finite(unit, steps):
+    """Of denormal weights the inverse of the sum is infinite, of huge ones over p the sum."""
+    generator = torch.Generator().manual_seed(3)
+    raw = torch.randint(1, 9, (30_000,), generator=generator).double() * unit
+    raw[::1000] = unit / 1e18 if unit >= 1 else unit
+    indptr, indices = torch.arange(0, 30_001, 3000), torch.arange(30_000)
+    for fanout in (3, 1000, 3000):
+        options = {
+            "key": 5, "weights": ops.row_weights(indptr, raw), "importance_sampling": steps,
+            "normalize": True, "num_src": 30_000,
+        }  # fmt: skip
+        seeds = torch.arange(10)
+        found = ops.sample_labor(indptr, indices, seeds, fanout, **options)
+        counts = found.indptr.diff()
+        assert found.weights.isfinite().all()
+        owner = torch.repeat_interleave(torch.arange(10), counts)
+        sums = torch.zeros(10, dtype=torch.float64).index_add(0, owner, found.weights)
+        torch.testing.assert_close(sums, counts.double())

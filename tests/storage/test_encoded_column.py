@@ -201,3 +201,31 @@ def test_plan_and_kept_rows_see_it_on_disk_and_in_memory(tmp_path, is_fixed):
     plan = hf.plan(loader, lambda batch: batch[2][0].srcdata["feat"])
     assert plan.gathered_bytes == pytest.approx(20 * plan.input_nodes)
     assert plan.memory["columns"] == column.nbytes + 1600
+
+
+CASTS = [
+    (hf.to_half, torch.float16), (hf.to_bfloat16, torch.bfloat16), (hf.to_float, torch.float32),
+    (hf.to_double, torch.float64),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize(("cast", "dtype"), CASTS)
+def test_casts_change_what_rows_are_decoded_to(code, cast, dtype, tmp_path):
+    graph, x = graph_of()
+    column = encode(x, code)
+    graph.ndata["x"], graph.ndata["disk"] = column, on_disk(column, tmp_path)
+    graph.ndata["label"] = torch.arange(200)
+    made = cast(graph)
+    expected = column.read().to(dtype)
+    block = hf.to_block(hf.in_subgraph(made, [3, 9]), [3, 9])
+    for name in ("x", "disk"):
+        assert made.ndata[name].dtype == dtype
+        torch.testing.assert_close(made.ndata[name], expected)
+        torch.testing.assert_close(block.srcdata[name], expected[block.srcdata[hf.NID].long()])
+        kept = made.node_frame().column(name)
+        if dtype != torch.float64:  # still kept in few bits, where it was
+            assert isinstance(kept, EncodedColumn)
+            assert kept.table is graph.node_frame().column(name).table
+        assert graph.ndata[name].dtype == torch.float32
+    assert made.ndata["label"].dtype == torch.int64

@@ -65,6 +65,17 @@ def test_weights_are_entries_and_have_gradients():
         g.adj(eweight_name="nope")
 
 
+def test_entries_are_a_copy():
+    """Sums of weights that samplers keep go by the column's version, which entries do not have."""
+    graph = hf.graph(([0, 1, 2], [3, 3, 3]))
+    graph.edata["w"] = torch.ones(3)
+    hf.sample_neighbors(graph, [3], 1, prob="w")
+    graph.adj(eweight_name="w")._values()[:2] = 0
+    assert graph.edata["w"].tolist() == [1, 1, 1]
+    drawn = {int(hf.sample_neighbors(graph, [3], 1, prob="w").edges()[0]) for _ in range(100)}
+    assert drawn == {0, 1, 2}
+
+
 def test_several_types():
     g = hf.heterograph({("a", "r", "b"): ([0, 1, 1], [2, 0, 0]), ("b", "s", "b"): ([0], [1])})
     assert g.adj("r").to_dense().tolist() == [[0, 0, 1], [2, 0, 0]]

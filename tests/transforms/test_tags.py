@@ -85,3 +85,17 @@ def test_a_graph_sorted_in_inference_mode_trains(sort):
     hf.functional.u_mul_e_sum(graph, x, weight).sum().backward()
     assert x.grad[:, 0].tolist() == [5, 3, 0, 0, 0]
     assert weight.grad.flatten().tolist() == [2] * 8
+
+
+@pytest.mark.parametrize("sort", [hf.sort_csc_by_tag, hf.sort_csr_by_tag])
+@pytest.mark.parametrize("tag_type", ["node", "edge"])
+@pytest.mark.parametrize("largest", [2**25, 2**62])
+def test_tags_too_great_for_a_table(sort, tag_type, largest):
+    """Nothing of the size nodes times tags is made before it is known to be sensible."""
+    graph = hf.graph(([0, 1, 2], [1, 2, 0]), num_nodes=100)
+    tags = torch.zeros(100 if tag_type == "node" else 3, dtype=torch.int64)
+    tags[2] = largest
+    with pytest.raises(ValueError, match=rf"tag: the offsets of 100 nodes .*{largest} would be"):
+        sort(graph, tags, tag_type=tag_type)
+    compact = torch.unique(tags, return_inverse=True)[1]
+    assert sort(graph, compact, tag_type=tag_type).ndata["_TAG_OFFSET"].shape == (100, 3)

@@ -194,6 +194,65 @@ _LAZY_FEATURES = "hopflow.dataloading.lazy_features"
 _TRANSFORM_OBJECTS = "hopflow.transforms"
 _FUNCTIONAL = ("hopflow.functional", "hopflow.nn.functional", "hopflow.nn")
 
+
+def _of(source: Sequence[str], text: str) -> DglNames:
+    return DglNames(public=_words(text), sources=source)
+
+
+# Where DGL defines what ``dgl`` and ``dgl.transforms`` have too. Not its modules ``batch`` and
+# ``merge``: there as here the functions have these names.
+_DEFINING = {
+    "dgl.generators": _of(["hopflow"], "rand_bipartite rand_graph"),
+    "dgl.homophily": _of(
+        ["hopflow"], "adjusted_homophily edge_homophily linkx_homophily node_homophily"
+    ),
+    "dgl.label_informativeness": _of(
+        ["hopflow"], "edge_label_informativeness node_label_informativeness"
+    ),
+    "dgl.propagate": _of(
+        ["hopflow"], "prop_edges prop_edges_dfs prop_nodes prop_nodes_bfs prop_nodes_topo"
+    ),
+    "dgl.readout": _of(
+        ["hopflow"],
+        """
+        broadcast_edges broadcast_nodes max_edges max_nodes mean_edges mean_nodes readout_edges
+        readout_nodes softmax_edges softmax_nodes sum_edges sum_nodes topk_edges topk_nodes
+        """,
+    ),
+    "dgl.subgraph": _of(
+        ["hopflow"],
+        """
+        edge_subgraph edge_type_subgraph in_subgraph khop_in_subgraph khop_out_subgraph
+        node_subgraph node_type_subgraph out_subgraph
+        """,
+    ),
+    "dgl.traversal": _of(
+        ["hopflow"],
+        """
+        bfs_edges_generator bfs_nodes_generator dfs_edges_generator dfs_labeled_edges_generator
+        topological_nodes_generator
+        """,
+    ),
+    "dgl.convert": _of(
+        ["hopflow"],
+        """
+        bipartite_from_networkx bipartite_from_scipy block_to_graph create_block from_cugraph
+        from_networkx from_scipy graph heterograph to_cugraph to_heterogeneous to_homogeneous
+        to_networkx
+        """,
+    ),
+    "dgl.transforms.functional": DglNames(
+        public=[n for n in _TRANSFORMS if n[0].islower() and n != "to_block"],
+        sources=("hopflow", _TRANSFORM_OBJECTS),
+    ),
+    "dgl.transforms.module": DglNames(
+        public=[n for n in _TRANSFORMS if n[0].isupper()], sources=("hopflow", _TRANSFORM_OBJECTS)
+    ),
+    "dgl.data.adapter": _of(
+        _DATA_SOURCES, "AsGraphPredDataset AsLinkPredDataset AsNodePredDataset"
+    ),
+}
+
 MODULES: dict[str, DglNames] = {
     "dgl": DglNames(
         public=_DGL,
@@ -250,5 +309,6 @@ MODULES: dict[str, DglNames] = {
     ),
     "dgl.data": DglNames(public=_DATA, sources=_DATA_SOURCES),
     "dgl.data.utils": DglNames(public=_DATA_UTILS, sources=(*_DATA_SOURCES, _INFO)),
+    **_DEFINING,
 }
 """Every module that :func:`hopflow.as_dgl.install` puts in place."""

@@ -74,10 +74,14 @@ def refuse_for_parts(graph: GraphInParts, sampler: Any, use_ddp: object, use_uva
         raise ValueError("use_ddp: expected True for a graph in parts, got False")
     if use_uva:
         raise ValueError("use_uva: expected False for a graph in parts, got True")
-    if getattr(sampler, "index_kind", None) != "node":
+    kind = getattr(sampler, "index_kind", None)
+    if kind != "node":
+        why = "it draws from a whole graph, which no process has"
+        if kind == "edge":
+            why = "edge prediction is not possible there yet"
         raise ValueError(
             "graph_sampler: expected one of batches of nodes for a graph in parts, got"
-            f" {type(sampler).__name__}; edge prediction is not possible there yet"
+            f" {type(sampler).__name__}; {why}"
         )
 
 

@@ -81,7 +81,7 @@ class NodeEmbedding(nn.Module):
                 if first == last:
                     continue
                 # The CPU's generator alone: torch.manual_seed would seed GPUs as well.
-                number = (ops.as_int("seed", seed) * 0x9E3779B1 + begin // _CHUNK) % 2**63
+                number = (ops.as_wide_int("seed", seed) * 0x9E3779B1 + begin // _CHUNK) % 2**63
                 torch.random.default_generator.manual_seed(number)  # type: ignore[attr-defined]
                 rows = torch.empty(_CHUNK, self.dim)
                 fill(rows)

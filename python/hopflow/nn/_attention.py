@@ -18,6 +18,7 @@ from hopflow.nn._checks import (
     is_compiling,
     is_plain,
     require_in_degrees,
+    require_inputs,
 )
 from hopflow.nn._pairs import Features, as_pair
 
@@ -145,11 +146,42 @@ def folded(layer: nn.Module, attn: Tensor) -> Tensor:
     return out
 
 
-class AttentionConv(ChecksInDegrees):
-    """What the attention layers do alike, before and after each computes its scores."""
+class ProjectedConv(ChecksInDegrees):
+    """A layer of heads that projects its sources and destinations, with one map or with two."""
 
     _num_heads: int
     _out_feats: int
+
+    def _add_projections(
+        self, in_feats: int | tuple[int, int], out_feats: int, num_heads: int
+    ) -> tuple[int, int]:
+        """Add ``fc``, or ``fc_src`` and ``fc_dst`` for a pair of widths; return both widths."""
+        src_feats, dst_feats = as_sizes(in_feats)
+        self._num_heads, self._out_feats = num_heads, out_feats
+        width = out_feats * num_heads
+        if isinstance(in_feats, tuple):
+            self.fc_src = nn.Linear(src_feats, width, bias=False)
+            self.fc_dst = nn.Linear(dst_feats, width, bias=False)
+        else:
+            self.fc = nn.Linear(src_feats, width, bias=False)
+        return src_feats, dst_feats
+
+    def _projections(self) -> tuple[nn.Module, nn.Module]:
+        """The maps of the sources and of the destinations."""
+        if hasattr(self, "fc"):
+            return self.fc, self.fc
+        return self.fc_src, self.fc_dst
+
+    def _rows(self, graph: Graph, feat: Features) -> tuple[Tensor, Tensor]:
+        """Rows of the sources and the destinations, checked."""
+        require_in_degrees(graph, self._allow_zero_in_degree)
+        source, own = as_pair(graph, feat)
+        require_inputs(source, own, *self._projections())
+        return source, own
+
+
+class AttentionConv(ProjectedConv):
+    """What the attention layers do alike, before and after each computes its scores."""
 
     def _add_rest(
         self,
@@ -172,8 +204,7 @@ class AttentionConv(ChecksInDegrees):
 
     def _sides(self, graph: Graph, feat: Features) -> tuple[Tensor, Tensor, bool]:
         """Rows of the sources and the destinations, and whether these are the first of those."""
-        require_in_degrees(graph, self._allow_zero_in_degree)
-        source, own = as_pair(graph, feat)
+        source, own = self._rows(graph, feat)
         is_one = not isinstance(feat, tuple)
         source = self.feat_drop(source)
         return source, source[: graph.num_dst_nodes()] if is_one else self.feat_drop(own), is_one

@@ -117,6 +117,31 @@ def require_width(name: str, x: Tensor, width: int) -> None:
         raise ValueError(f"{name}: expected {width} features a row, got shape {list(x.shape)}")
 
 
+def require_input(name: str, x: Tensor, layer: object) -> None:
+    """Raise a ValueError unless rows are as wide as the linear layer that is to take them.
+
+    Parameters
+    ----------
+    name : str
+        What to call the rows in the message.
+    x : Tensor
+        Shape [..., features].
+    layer : object
+        Asked if it is an ``nn.Linear``, or an ``nn.Sequential`` that begins with one. Another
+        module or function, which somebody may have put in its place, takes what it likes.
+    """
+    while type(layer) is nn.Sequential and len(layer):
+        layer = layer[0]
+    if isinstance(layer, nn.Linear) and not isinstance(layer, nn.LazyLinear):
+        require_width(name, x, layer.in_features)
+
+
+def require_inputs(source: Tensor, own: Tensor, of_source: object, of_own: object) -> None:
+    """:func:`require_input` of the sources' rows and the destinations'."""
+    require_input("feat of sources", source, of_source)
+    require_input("feat of destinations", own, of_own)
+
+
 def require_same_widths(source: Tensor, own: Tensor) -> None:
     """Raise a ValueError unless sources and destinations have features of one shape."""
     if source.shape[1:] != own.shape[1:]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 import hopflow.function as fn
 from hopflow.nn._aggregate import Reducer
 from hopflow.nn._attention import reset_linear, residual_layer
+from hopflow.nn._checks import require_input, require_width
 
 REDUCERS: dict[str, Reducer] = {"sum": fn.sum, "mean": fn.mean, "max": fn.max}
 
@@ -25,6 +26,7 @@ class ResidualConv(nn.Module):
     """A layer that adds the destination's own features and a bias to what it has aggregated."""
 
     bias: Tensor | None
+    _out_feats: int
 
     def _add_rest(self, dst_feats: int, out_feats: int, *, residual: bool, bias: bool) -> None:
         """Add the projection of the destination's features, where it is wanted, and the bias."""
@@ -40,6 +42,12 @@ class ResidualConv(nn.Module):
             reset_linear(self.res_fc)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
+
+    def _require_own(self, own: Tensor) -> None:
+        """Raise unless the destinations' rows are as wide as the residual takes them."""
+        if isinstance(self.res_fc, nn.Identity):
+            require_width("feat of destinations", own, self._out_feats)
+        require_input("feat of destinations", own, self.res_fc)
 
     def _add_own(self, out: Tensor, own: Tensor) -> Tensor:
         if self.res_fc is not None:

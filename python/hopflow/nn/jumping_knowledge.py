@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from hopflow.nn._checks import require_width
+
 MODES = ("cat", "max", "lstm")
 
 
@@ -80,6 +82,8 @@ class JumpingKnowledge(nn.Module):
         """
         if not len(feat_list):
             raise ValueError("feat_list: expected a tensor for each layer, got none")
+        if self.mode != "cat":
+            self._require_alike(feat_list)
         if self.mode == "cat":
             return torch.cat(list(feat_list), -1)
         if self.mode == "max":
@@ -88,6 +92,17 @@ class JumpingKnowledge(nn.Module):
         states, _ = self.lstm(stacked)
         weights = torch.softmax(self.att(states).squeeze(-1), -1)
         return (stacked * weights.unsqueeze(-1)).sum(1)
+
+    def _require_alike(self, feat_list: Sequence[Tensor]) -> None:
+        """Raise a ValueError unless all have one shape, of the width that an LSTM takes."""
+        for i, x in enumerate(feat_list):
+            if x.shape != feat_list[0].shape:
+                raise ValueError(
+                    f"feat_list[{i}]: expected the shape of the first, {list(feat_list[0].shape)},"
+                    f" for mode={self.mode!r}, got {list(x.shape)}"
+                )
+        if self.mode == "lstm":
+            require_width("feat_list", feat_list[0], self.lstm.input_size)
 
     def extra_repr(self) -> str:
         """What ``print(model)`` shows of it."""

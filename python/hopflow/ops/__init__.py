@@ -6,7 +6,7 @@ with one row a node or edge. Each has a plain-torch twin, ``*_reference``, that 
 
 import hopflow.ops._openmp  # noqa: F401  before the native module: see there
 from hopflow.ops._place import first_ids, mark_csc, mark_ids, on_cuda
-from hopflow.ops._shapes import INT32_MAX, MOST_NODES, as_int, id_dtype
+from hopflow.ops._shapes import INT32_MAX, MOST_NODES, as_int, as_wide_int, id_dtype
 from hopflow.ops._transforms import is_a_transforms, is_compiling, made_to_last
 from hopflow.ops.add_to_sources import add_to_sources, add_to_sources_reference
 from hopflow.ops.batch_loader import (
@@ -65,7 +65,7 @@ from hopflow.ops.frontiers import (
     topological_reference,
 )
 from hopflow.ops.gather import gather_rows, gather_rows_reference
-from hopflow.ops.gather_decoded import gather_decoded, gather_decoded_reference
+from hopflow.ops.gather_decoded import DECODED_TYPES, gather_decoded, gather_decoded_reference
 from hopflow.ops.gatv2_scores import gatv2_scores, gatv2_scores_reference
 from hopflow.ops.induced_edges import (
     induced_edges,
@@ -152,6 +152,7 @@ from hopflow.ops.typed_blocks import (
 )
 
 __all__ = [
+    "DECODED_TYPES",
     "INT32_MAX",
     "MOST_NODES",
     "READERS",
@@ -192,6 +193,7 @@ __all__ = [
     "add_to_sources_reference",
     "as_int",
     "as_times",
+    "as_wide_int",
     "best_reader",
     "breadth_first",
     "breadth_first_reference",

@@ -14,6 +14,7 @@ INT32_MAX = 2**31 - 1
 # Far past any machine's memory: an id like 2**50 is a mistake, not a graph.
 MOST_NODES = 2**38
 _ID_DTYPES = (torch.int32, torch.int64)
+_INT64 = torch.iinfo(torch.int64)
 _FLOAT_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 INTEGERS = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool})
 """Dtypes of features that are reduced exactly; without a gradient."""
@@ -180,7 +181,26 @@ def as_int(name: str, value: object) -> int:
     ------
     TypeError
         Not an integer; names the operand.
+    ValueError
+        An integer that 64 bits with a sign do not hold, which no size or count is; see
+        :func:`as_wide_int` for keys.
     """
+    number = as_wide_int(name, value)
+    if not is_compiling() and not _INT64.min <= number <= _INT64.max:
+        raise ValueError(f"{name}: expected a number that int64 holds, got {number}")
+    return number
+
+
+def as_int32(name: str, value: object) -> int:
+    """As :func:`as_int`, for what is counted in 32 bits: threads."""
+    number = as_int(name, value)
+    if not -INT32_MAX <= number <= INT32_MAX:
+        raise ValueError(f"{name}: expected a number that int32 holds, got {number}")
+    return number
+
+
+def as_wide_int(name: str, value: object) -> int:
+    """As :func:`as_int`, of any size: a seed or key, of which 64 bits are taken."""
     # A compiler's would be fixed as a number; while it traces Python code it calls its own ints.
     if isinstance(value, torch.SymInt) or type(value) is int:
         return value  # type: ignore[return-value]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import hopflow._native as _native
 from hopflow.ops._place import check_ids
-from hopflow.ops._shapes import require_ids
+from hopflow.ops._shapes import as_int, as_int32, require_ids
 from hopflow.ops.blocks import BlockArrays, SampledBlocks
 from hopflow.ops.csc import Transpose
 from hopflow.ops.disk_rows import DiskRows
@@ -122,7 +122,9 @@ class _Epoch:
     ) -> None:
         self._native = _native.BatchLoader(
             list(relations), num_nodes, seeds, fanouts, bool(replace), idtype == torch.int64,
-            batch_size, list(batches), seed % 2**64, epoch % 2**64, num_workers, capacity, cache,
+            as_int("batch_size", batch_size), list(batches),
+            seed % 2**64, epoch % 2**64, as_int32("num_workers", num_workers),
+            as_int("capacity", capacity), cache,
         )  # fmt: skip
         # Batches under way may still read the columns of earlier requests.
         self._requested: dict[int, list[tuple[RowSource, int, int]]] = {0: []}
@@ -236,9 +238,10 @@ class BatchLoader(_Epoch):
             check_ids("seeds", seeds, num_nodes, "number of nodes", everywhere=True)
             seeds = seeds.to(indices.dtype)
         super().__init__(
-            [(indptr, indices, 0, 0)], [num_nodes], seeds, [[fanout] for fanout in fanouts],
-            replace=replace, idtype=idtype, batch_size=batch_size, batches=batches, seed=seed,
-            epoch=epoch, num_workers=num_workers, capacity=capacity, cache=cache,
+            [(indptr, indices, 0, 0)], [num_nodes], seeds,
+            [[as_int("fanouts", fanout)] for fanout in fanouts], replace=replace, idtype=idtype,
+            batch_size=batch_size, batches=batches, seed=seed, epoch=epoch,
+            num_workers=num_workers, capacity=capacity, cache=cache,
         )  # fmt: skip
 
     def request(self, columns: Sequence[tuple[RowSource, int]], transposes: Sequence[int]) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import hopflow._native as _native
 from hopflow.ops._place import mark, mark_csc, on_cuda
-from hopflow.ops._shapes import INT32_MAX, require_ids
+from hopflow.ops._shapes import INT32_MAX, as_int, require_ids
 from hopflow.ops.compact import compact_ids_reference
 from hopflow.ops.sample import sample_neighbors_reference
 
@@ -134,8 +134,9 @@ def sample_blocks(
             indptr, indices, seeds, fanouts, keys=keys, replace=replace, idtype=idtype
         ).finish()
     arrays = _native.sample_blocks(
-        [(indptr, indices, 0, 0)], [indptr.shape[0] - 1], [seeds], [[f] for f in fanouts],
-        [[key % 2**64] for key in keys], bool(replace), idtype == torch.int64,
+        [(indptr, indices, 0, 0)], [indptr.shape[0] - 1], [seeds],
+        [[as_int("fanouts", f)] for f in fanouts], [[key % 2**64] for key in keys], bool(replace),
+        idtype == torch.int64,
     )  # fmt: skip
     return SampledBlocks.of(arrays)
 
@@ -250,7 +251,12 @@ def start_blocks(
         # What int32 does not hold is no node, and must not become one.
         ids = seeds.clamp(-1, INT32_MAX).to(indices.dtype)
     arrays = _native.sample_blocks_cuda(
-        indptr, indices, ids, list(fanouts), [key % 2**64 for key in keys], bool(replace)
+        indptr,
+        indices,
+        ids,
+        [as_int("fanouts", f) for f in fanouts],
+        [key % 2**64 for key in keys],
+        bool(replace),
     )
     return StartedBlocks(indptr, indices, seeds, idtype, arrays)
 

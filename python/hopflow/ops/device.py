@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 import hopflow._native as _native
+from hopflow.ops._shapes import as_int32
 
 HopflowError: type[RuntimeError] = _native.HopflowError
 """What the machine or the build cannot do: no CUDA in this build, a kernel launch that failed."""
@@ -17,10 +18,10 @@ def num_threads() -> int:
 
 
 def set_num_threads(n: int) -> None:
-    """Set :func:`num_threads` for the calling thread alone. Raises ValueError below 1."""
+    """Set :func:`num_threads` for the calling thread alone; a ValueError below 1, beyond int32."""
     # The first parallel work of a thread makes torch set its own default there; let that be over.
     torch.get_num_threads()
-    _native.set_num_threads(n)
+    _native.set_num_threads(as_int32("num_threads", n))
 
 
 def instruction_set() -> str:

@@ -22,7 +22,8 @@ from hopflow.ops.gather import hold
 ROW_SCALE_BYTES = 8
 """Bytes at the end of a row that is encoded by row: a float32 scale and a float32 bias."""
 
-_DECODED = (torch.float32, torch.float16, torch.bfloat16)
+DECODED_TYPES = (torch.float32, torch.float16, torch.bfloat16)
+"""What rows may be decoded to."""
 
 
 def _shapes(
@@ -123,7 +124,7 @@ def _encoding(
         if offset is None:
             return scale, torch.zeros_like(scale)
         return scale, _of_columns("offset", offset, x, place)
-    elif x.dtype not in _DECODED:
+    elif x.dtype not in DECODED_TYPES:
         raise TypeError(
             "x: expected int8, float32, float16 or bfloat16, or uint8 with by_row, got"
             f" {dtype_name(x.dtype)}"
@@ -194,7 +195,7 @@ def gather_decoded(
     """
     x = require_tensor("x", x)
     ids = None if ids is None else require_ids("ids", ids)
-    if dtype not in _DECODED:
+    if dtype not in DECODED_TYPES:
         got = dtype_name(dtype) if isinstance(dtype, torch.dtype) else type(dtype).__name__
         raise TypeError(f"dtype: expected float32, float16 or bfloat16, got {got}")
     place = x if ids is None else ids

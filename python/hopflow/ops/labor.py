@@ -136,8 +136,7 @@ def sample_labor(
         raise ValueError(f"share: expected a number from 0 to 1, got {share}")
     if excluded is not None:
         excluded = require_rising("excluded", excluded.long(), num_edges)
-    if num_src is None:
-        num_src = indptr.shape[0] - 1
+    num_src = indptr.shape[0] - 1 if num_src is None else as_int("num_src", num_src)
     values = None if weights is None else weights.weights
     found = _native.sample_labor(
         indptr, indices, seeds, values, excluded, num_src, fanout, importance, bool(normalize),
@@ -192,7 +191,9 @@ def sample_labor_reference(
             for p, chance in row.items()
             if variate(int(indices[p])) < int(chance * 2.0**53)
         ]
-        values = [(1.0 if weights is None else float(weights.weights[p])) / c for p, c in found]
+        raw = [1.0 if weights is None else float(weights.weights[p]) for p, _ in found]
+        unit = max(raw) if normalize and raw else 1.0
+        values = [value / unit / c for value, (_, c) in zip(raw, found)]
         factor = len(values) / _sum(values) if normalize and values else 1.0
         of_edges += [value * factor for value in values]
         kept += [p for p, _ in found]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import hopflow._native as _native
+from hopflow.ops._shapes import as_int
 
 # Below this the system's allocator reuses memory by itself.
 _LEAST_BYTES = 1 << 16
@@ -58,7 +59,7 @@ def set_pool_limit(num_bytes: int) -> None:
     ValueError
         Below 0.
     """
-    _native.pool_set_limit(num_bytes)
+    _native.pool_set_limit(as_int("num_bytes", num_bytes))
 
 
 def set_pool_pinned(pinned: bool) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hopflow.ops._shapes import as_int
+from hopflow.ops._shapes import as_wide_int
 from hopflow.ops.sample import stream_key
 
 _generator: torch.Generator | None = None
@@ -34,7 +34,7 @@ def seed(value: int) -> None:
         Any integer; counts modulo 2**64.
     """
     global _generator
-    _generator = torch.Generator().manual_seed(as_int("seed", value) % 2**64)
+    _generator = torch.Generator().manual_seed(as_wide_int("seed", value) % 2**64)
 
 
 def draw_seed(generator: torch.Generator | None = None) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor
 import hopflow._native as _native
 from hopflow.ops._library import Spec, define
 from hopflow.ops._place import check_ids, check_indptr
-from hopflow.ops._shapes import as_int, optional_ids, require_ids
+from hopflow.ops._shapes import as_int, as_wide_int, optional_ids, require_ids
 from hopflow.ops.sample import _fold_key, _mix64
 from hopflow.ops.sample_weighted import RowWeights
 
@@ -152,7 +152,7 @@ _node2vec_walk = define(
 
 def _signed(key: int) -> int:
     """A key as the 64-bit number with a sign that operators take."""
-    return ((as_int("key", key) + 2**63) & _MASK64) - 2**63
+    return ((as_wide_int("key", key) + 2**63) & _MASK64) - 2**63
 
 
 def _arrays(edges: WalkEdges) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:

@@ -163,7 +163,7 @@ def _mixed(x: Tensor) -> Tensor:
 
 
 def _mix_of(seed: int) -> int:
-    return int(_mixed(torch.tensor(_as_int64(ops.as_int("seed", seed)))))
+    return int(_mixed(torch.tensor(_as_int64(ops.as_wide_int("seed", seed)))))
 
 
 def _as_int64(value: int) -> int:

@@ -133,6 +133,13 @@ class EncodedColumn(StoredColumn):
             dtype=rows.dtype,
         )  # fmt: skip
 
+    def cast(self, dtype: torch.dtype) -> LazyColumn:
+        """The column decoded to another type, kept as it is; float64 is decoded at once."""
+        if dtype not in ops.DECODED_TYPES:
+            return LazyColumn(lambda: self.read().to(dtype))
+        rows = self._rows
+        return _made(self.table, rows.scale, rows.offset, rows.by_row, dtype)
+
 
 def _made(
     table: Tensor | DiskColumn,

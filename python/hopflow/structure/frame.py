@@ -240,12 +240,17 @@ class Frame(MutableMapping[str, Tensor]):
             return like.new_zeros((rows.stop - rows.start, *like.shape[1:]))
         return initial_rows(f"{self._what} column {key!r}", initializer, like, rows)
 
-    def map(self, f: Callable[[Tensor], Tensor], device: torch.device) -> Frame:
-        """A frame with ``f`` applied to every column, lazily to those not read yet."""
+    def map(
+        self,
+        f: Callable[[Tensor], Tensor],
+        device: torch.device,
+        stored: Callable[[StoredColumn], Column] | None = None,
+    ) -> Frame:
+        """A frame with ``f`` applied to every column (or ``stored``), lazily if not read yet."""
 
         def apply(column: Column) -> Column:
             if isinstance(column, StoredColumn):
-                return column.map(f)
+                return column.map(f) if stored is None else stored(column)
             if isinstance(column, LazyColumn) and not column.is_read:
                 return LazyColumn(lambda: f(column.read()))
             return f(column.read() if isinstance(column, LazyColumn) else column)

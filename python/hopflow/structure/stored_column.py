@@ -71,6 +71,10 @@ class StoredColumn(LazyColumn):
         """The column with ``f`` applied (a move to a device); all of it, when it is first read."""
         return LazyColumn(lambda: f(self.read()))
 
+    def cast(self, dtype: torch.dtype) -> LazyColumn:
+        """The column in another floating-point type; one that is of none stays."""
+        return self.map(lambda x: x.to(dtype)) if self.dtype.is_floating_point else self
+
     def tensors(self) -> list[Tensor]:
         """What the column has in memory to gather from, and would be page-locked or moved."""
         return []

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from hopflow.structure.graph_base import GraphBase, GraphT
+from hopflow.structure.lazy_column import LazyColumn
+from hopflow.structure.stored_column import StoredColumn
 
 
 def _cast(name: str, dtype: torch.dtype) -> Callable[[GraphT], GraphT]:
@@ -18,11 +20,16 @@ def _cast(name: str, dtype: torch.dtype) -> Callable[[GraphT], GraphT]:
         def to(x: Tensor) -> Tensor:
             return x.to(dtype) if x.is_floating_point() else x
 
-        return g.with_frames(None, lambda frame: frame.map(to, g.device))
+        def stored(column: StoredColumn) -> LazyColumn:
+            return column.cast(dtype)
+
+        return g.with_frames(None, lambda frame: frame.map(to, g.device, stored))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
-        f"The graph with its floating-point columns as {str(dtype).replace('torch.', '')}."
+        f"The graph with its floating-point columns as {str(dtype).replace('torch.', '')}.\n\n"
+        "An encoded column stays as it is kept, and is decoded to that type; to float64, which none"
+        " is decoded to, all of it when it is first read."
     )
     return function
 

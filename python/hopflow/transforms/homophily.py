@@ -8,7 +8,6 @@ from torch import Tensor
 import hopflow.ops as ops
 from hopflow.structure.graph_base import GraphBase, GraphT, require_graph
 from hopflow.transforms._matrices import ends_of, require_dense
-from hopflow.transforms.simple import to_bidirected
 
 
 def node_homophily(graph: GraphBase, y: Tensor) -> float:
@@ -37,8 +36,8 @@ def node_homophily(graph: GraphBase, y: Tensor) -> float:
     https://www.dgl.ai/dgl_docs/generated/dgl.node_homophily.html
     """
     graph, y = _checked(graph, y)
-    full = graph.adjacency.full()
-    share = ops.segment_reduce(full.indptr, _same(graph, y), reduce="mean", eids=full.eids)
+    full, same = graph.adjacency.full(), _same(y, *ends_of(graph))
+    share = ops.segment_reduce(full.indptr, same, reduce="mean", eids=full.eids)
     return float(share.mean())
 
 
@@ -61,7 +60,7 @@ def edge_homophily(graph: GraphBase, y: Tensor) -> float:
     https://www.dgl.ai/dgl_docs/generated/dgl.edge_homophily.html
     """
     graph, y = _checked(graph, y)
-    return float(_same(graph, y).mean())
+    return float(_same(y, *ends_of(graph)).mean())
 
 
 def linkx_homophily(graph: GraphBase, y: Tensor) -> float:
@@ -94,9 +93,9 @@ def linkx_homophily(graph: GraphBase, y: Tensor) -> float:
     counts = torch.bincount(y)
     if counts.shape[0] < 2:
         raise ValueError(f"y: expected at least two classes, got {counts.shape[0]}")
-    _, dst = ends_of(graph)
+    src, dst = ends_of(graph)
     into = torch.bincount(y[dst], minlength=counts.shape[0]).double()
-    own = torch.zeros_like(into).index_add_(0, y[dst], _same(graph, y))
+    own = torch.zeros_like(into).index_add_(0, y[dst], _same(y, src, dst))
     above = (own / into - counts / graph.num_nodes()).nan_to_num(nan=0.0).clamp(min=0)
     return float(above.sum()) / (counts.shape[0] - 1)
 
@@ -124,9 +123,10 @@ def adjusted_homophily(graph: GraphBase, y: Tensor) -> float:
     https://arxiv.org/abs/2209.06177
     https://www.dgl.ai/dgl_docs/generated/dgl.adjusted_homophily.html
     """
-    both, y = _both_ways(graph, y)
-    expected = float((_shares(y, both.adjacency.in_degrees()) ** 2).sum())
-    found = float(_same(both, y).mean())
+    graph, y = _checked(graph, y)
+    src, dst, degrees = _both_ways(graph)
+    expected = float((_shares(y, degrees) ** 2).sum())
+    found = float(_same(y, src, dst).mean())
     return (found - expected) / (1 - expected) if expected != 1 else float("nan")
 
 
@@ -154,9 +154,10 @@ def edge_label_informativeness(graph: GraphBase, y: Tensor, eps: float = 1e-8) -
     https://arxiv.org/abs/2209.06177
     https://www.dgl.ai/dgl_docs/generated/dgl.edge_label_informativeness.html
     """
-    both, y = _both_ways(graph, y)
-    at_end = _shares(y, both.adjacency.in_degrees())
-    joint = _joint(both, y, torch.ones(both.num_edges(), dtype=torch.float64, device=y.device))
+    graph, y = _checked(graph, y)
+    src, dst, degrees = _both_ways(graph)
+    at_end = _shares(y, degrees)
+    joint = _joint(y, src, dst, torch.ones_like(src, dtype=torch.float64))
     joint = joint / joint.sum() + eps
     of_pairs, of_ends = torch.xlogy(joint, joint).sum(), torch.xlogy(at_end, at_end).sum()
     return float(2 - of_pairs / of_ends)
@@ -185,12 +186,11 @@ def node_label_informativeness(graph: GraphBase, y: Tensor, eps: float = 1e-8) -
     https://arxiv.org/abs/2209.06177
     https://www.dgl.ai/dgl_docs/generated/dgl.node_label_informativeness.html
     """
-    both, y = _both_ways(graph, y)
-    degrees = both.adjacency.in_degrees()
+    graph, y = _checked(graph, y)
+    src, dst, degrees = _both_ways(graph)
     of_node = _shares(y, torch.ones_like(degrees))
     at_end = _shares(y, degrees)
-    src, _ = ends_of(both)
-    joint = _joint(both, y, 1.0 / ((degrees > 0).sum() * degrees[src]).double()) + eps
+    joint = _joint(y, src, dst, 1.0 / ((degrees > 0).sum() * degrees[src]).double()) + eps
     apart = of_node.unsqueeze(1) * at_end
     there = apart > 0
     told = (joint[there] * torch.log(joint[there] / apart[there])).sum()
@@ -215,14 +215,22 @@ def _checked(graph: GraphT, y: Tensor) -> tuple[GraphT, Tensor]:
     return graph, y.long()
 
 
-def _both_ways(graph: GraphBase, y: Tensor) -> tuple[GraphBase, Tensor]:
-    graph, y = _checked(graph, y)
-    return to_bidirected(graph), y
+def _both_ways(graph: GraphBase) -> tuple[Tensor, Tensor, Tensor]:
+    """Ends of the edges of :func:`hopflow.to_bidirected`, in any order, and its degrees.
 
-
-def _same(graph: GraphBase, y: Tensor) -> Tensor:
-    """1 for every edge between nodes of one class, else 0; float64, shape [E]."""
+    Only these are needed: no graph is made, and each pair of nodes is looked at once.
+    """
     src, dst = ends_of(graph)
+    num_nodes = graph.num_nodes()
+    pairs = torch.unique(torch.minimum(src, dst) * num_nodes + torch.maximum(src, dst))
+    low, high = pairs // max(num_nodes, 1), pairs % max(num_nodes, 1)
+    apart = low != high
+    src, dst = torch.cat([low, high[apart]]), torch.cat([high, low[apart]])
+    return src, dst, torch.bincount(dst, minlength=num_nodes)
+
+
+def _same(y: Tensor, src: Tensor, dst: Tensor) -> Tensor:
+    """1 for every edge between nodes of one class, else 0; float64, shape [E]."""
     return (y[src] == y[dst]).double()
 
 
@@ -232,9 +240,8 @@ def _shares(y: Tensor, weight: Tensor) -> Tensor:
     return total / total.sum()
 
 
-def _joint(graph: GraphBase, y: Tensor, weight: Tensor) -> Tensor:
+def _joint(y: Tensor, src: Tensor, dst: Tensor, weight: Tensor) -> Tensor:
     """The weights of edges by the classes of source and destination, float64, shape [C, C]."""
-    src, dst = ends_of(graph)
     count = int(y.max()) + 1 if y.numel() else 0
     require_dense("y: the pairs of classes", count, count, dtype=torch.float64, copies=4)
     flat = torch.bincount(y[src] * count + y[dst], weights=weight, minlength=count * count)

@@ -30,7 +30,7 @@ def adj(g: GraphBase, etype: Any = None, eweight_name: str | None = None) -> Ten
     -------
     Tensor
         Sparse COO, shape [sources, destinations] or [sources, destinations, d], where the graph is;
-        float32, or the column's dtype, through which gradients flow. Entry ``e`` is edge ``e``:
+        float32, or a copy of the column, through which gradients flow. Entry ``e`` is edge ``e``:
         it is not coalesced, and parallel edges have an entry each, which torch's operations add up.
         DGL returns its ``dgl.sparse.SparseMatrix`` instead.
 
@@ -48,7 +48,9 @@ def adj(g: GraphBase, etype: Any = None, eweight_name: str | None = None) -> Ten
     if eweight_name is None:
         values = torch.ones(src.shape[0], dtype=torch.float32, device=g.device)
     else:
-        values = one.edge_frame[eweight_name]
+        # A write into a sparse tensor's entries would reach the column without its version telling
+        # so, which what is kept of weights goes by.
+        values = one.edge_frame[eweight_name].clone()
     return _coo(src, dst, values, one.adjacency.num_src, one.adjacency.num_dst)
 
 

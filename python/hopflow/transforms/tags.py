@@ -14,6 +14,9 @@ from hopflow.structure.ids import as_ids
 TAG_OFFSET = "_TAG_OFFSET"
 """The name of the columns that sorting by tag makes, where no other is given."""
 
+# A table of 16 GiB. Real ones have few tags; one that is greater comes from ids taken for tags.
+_MOST_OFFSETS = 2**31
+
 
 def sort_csc_by_tag(
     g: GraphT, tag: Any, tag_offset_name: str = TAG_OFFSET, tag_type: str = "node"
@@ -44,7 +47,8 @@ def sort_csc_by_tag(
     Raises
     ------
     ValueError
-        Several types of edges, a negative tag, or not a tag for each.
+        Several types of edges, a negative tag, or not a tag for each; tags so great that the
+        offsets would be more than 2**31 numbers.
     TypeError
         Tags that are no integers.
 
@@ -104,6 +108,13 @@ def _sort_by_tag(g: GraphT, tag: Any, name: str, tag_type: str, edge_dir: str) -
         tags = tags[full.eids.long()]
     # Now the tag of the edge at each position.
     num_tags = int(tags.max()) + 1 if tags.numel() else 0
+    if num_near * (num_tags + 1) > _MOST_OFFSETS:
+        raise ValueError(
+            f"tag: the offsets of {num_near} nodes by tags up to {num_tags - 1} would be"
+            f" {num_near * (num_tags + 1)} numbers, expected at most {_MOST_OFFSETS}; number the"
+            " tags without gaps, as torch.unique(tag, return_inverse=True)[1] does, or for"
+            " sample_neighbors_biased alone put each edge's tag in a column of that name"
+        )
     cells = near.long() * num_tags + tags.long()
     counts = torch.bincount(cells, minlength=num_near * num_tags).view(num_near, num_tags)
     offsets = torch.zeros(num_near, num_tags + 1, dtype=torch.int64, device=g.device)

@@ -231,3 +231,30 @@ def test_mistakes():
         MetaPath2Vec(shop(), ["buys", "buys"], 1)
     with pytest.raises(ValueError, match="metapath: expected at least one"):
         MetaPath2Vec(cliques(), [], 1)
+
+
+def test_a_graph_that_grew_or_shrank_is_refused():
+    """Its new nodes have no embedding, and those after a removed one another's."""
+    graph = cliques()
+    model = DeepWalk(graph, emb_dim=4, walk_length=6, window_size=2)
+    graph.add_edges([0], [7])
+    model(model.sample(torch.arange(12)))  # walks follow new edges
+    graph.add_nodes(2)
+    with pytest.raises(ValueError, match=r"g: expected the 12 nodes .* got 14"):
+        model.sample(torch.arange(12))
+    graph.remove_nodes([0, 1, 2])
+    with pytest.raises(ValueError, match="got 11"):
+        model.sample([0])
+    typed = shop()
+    by_path = MetaPath2Vec(typed, ["buys", "sold"], 1, emb_dim=4)
+    by_path.sample([0])
+    typed.add_nodes(1, ntype="user")
+    with pytest.raises(ValueError, match=r"13 nodes of type 'user' .* got 14"):
+        by_path.sample([0])
+
+
+def test_negatives_by_degree_need_edges():
+    graph = hf.graph(([], []), num_nodes=4)
+    with pytest.raises(ValueError, match=r"g: expected edges, as fast_neg=False"):
+        DeepWalk(graph, emb_dim=4, walk_length=6, window_size=2, fast_neg=False)
+    assert DeepWalk(graph, emb_dim=4, walk_length=6, window_size=2).sample([1]).shape == (1, 6)

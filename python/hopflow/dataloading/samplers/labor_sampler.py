@@ -121,7 +121,7 @@ class LaborSampler(NeighborSampler):
         ----------
         https://www.dgl.ai/dgl_docs/generated/dgl.dataloading.LaborSampler.html
         """
-        seed = None if random_seed is None else ops.as_int("random_seed", random_seed) % 2**64
+        seed = None if random_seed is None else ops.as_wide_int("random_seed", random_seed) % 2**64
         with self._lock:
             self._seed, self._count = seed, 0
 

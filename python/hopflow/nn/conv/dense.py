@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from hopflow.nn._checks import require_input, require_width
 from hopflow.nn._pairs import Features
 
 NORMS = ("none", "both", "right")
@@ -110,6 +111,7 @@ class DenseGraphConv(nn.Module):
             Operands whose shapes do not go together.
         """
         adj = _as_adjacency(adj, feat, square=False)
+        require_width("feat", feat, self._in_feats)
         tail = [1] * (feat.dim() - 1)
         if self._norm == "both":
             feat = feat * adj.sum(0).clamp(min=1).pow(-0.5).view(-1, *tail)
@@ -203,6 +205,7 @@ class DenseSAGEConv(nn.Module):
         else:
             source = own = self.feat_drop(feat)
         adj = _as_adjacency(adj, source, square=False)
+        require_input("feat", source, self.fc)
         if own.shape != (adj.shape[0], *source.shape[1:]):
             raise ValueError(
                 f"feat: expected destination rows of shape {[adj.shape[0], *source.shape[1:]]}, got"
@@ -288,6 +291,7 @@ class DenseChebConv(nn.Module):
             Operands whose shapes do not go together.
         """
         adj = _as_adjacency(adj, feat, square=True)
+        require_width("feat", feat, self._in_feats)
         scale = adj.sum(1).clamp(min=1).rsqrt()
         # A path from u to v is scaled by both nodes' in-degrees, as in DGL.
         normed = scale.unsqueeze(1) * adj * scale

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from hopflow.graphs.graph import Graph
-from hopflow.nn._attention import as_sizes, dot_products, split_heads, weighted_sum
-from hopflow.nn._checks import ChecksInDegrees, require_in_degrees
-from hopflow.nn._pairs import Features, as_pair
+from hopflow.nn._attention import ProjectedConv, dot_products, split_heads, weighted_sum
+from hopflow.nn._pairs import Features
 from hopflow.nn.functional import edge_softmax
 
 
-class DotGatConv(ChecksInDegrees):
+class DotGatConv(ProjectedConv):
     r"""Graph attention whose score is the dot product of both ends, as in transformers.
 
     .. math::
@@ -46,15 +45,8 @@ class DotGatConv(ChecksInDegrees):
         allow_zero_in_degree: bool = False,
     ) -> None:
         super().__init__()
-        src_feats, dst_feats = as_sizes(in_feats)
-        self._num_heads, self._out_feats = num_heads, out_feats
         self._allow_zero_in_degree = allow_zero_in_degree
-        width = out_feats * num_heads
-        if isinstance(in_feats, tuple):
-            self.fc_src = nn.Linear(src_feats, width, bias=False)
-            self.fc_dst = nn.Linear(dst_feats, width, bias=False)
-        else:
-            self.fc = nn.Linear(src_feats, width, bias=False)
+        self._add_projections(in_feats, out_feats, num_heads)
 
     def forward(
         self, graph: Graph, feat: Features, get_attention: bool = False
@@ -85,14 +77,13 @@ class DotGatConv(ChecksInDegrees):
         ValueError
             Operands whose shapes do not go together.
         """
-        require_in_degrees(graph, self._allow_zero_in_degree)
-        source, own = as_pair(graph, feat)
-        is_shared = hasattr(self, "fc")
-        there = split_heads((self.fc if is_shared else self.fc_src)(source), self._num_heads)
-        if is_shared and not isinstance(feat, tuple):
+        source, own = self._rows(graph, feat)
+        src_layer, dst_layer = self._projections()
+        there = split_heads(src_layer(source), self._num_heads)
+        if src_layer is dst_layer and not isinstance(feat, tuple):
             here = there[: graph.num_dst_nodes()]
         else:
-            here = split_heads((self.fc if is_shared else self.fc_dst)(own), self._num_heads)
+            here = split_heads(dst_layer(own), self._num_heads)
         scores = dot_products(graph, there, here) / self._out_feats**0.5
         attention = edge_softmax(graph, scores)
         out = weighted_sum(graph, there, attention)

@@ -12,7 +12,6 @@ from hopflow.nn._attention import (
     GAIN,
     Activation,
     AttentionConv,
-    as_sizes,
     weighted_edge_sum,
 )
 from hopflow.nn._checks import is_plain, require_edge_rows, require_width
@@ -80,15 +79,9 @@ class EdgeGATConv(AttentionConv):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        src_feats, dst_feats = as_sizes(in_feats)
-        self._num_heads, self._out_feats, self._edge_feats = num_heads, out_feats, edge_feats
         self._allow_zero_in_degree = allow_zero_in_degree
-        width = out_feats * num_heads
-        if isinstance(in_feats, tuple):
-            self.fc_src = nn.Linear(src_feats, width, bias=False)
-            self.fc_dst = nn.Linear(dst_feats, width, bias=False)
-        else:
-            self.fc = nn.Linear(src_feats, width, bias=False)
+        _, dst_feats = self._add_projections(in_feats, out_feats, num_heads)
+        self._edge_feats, width = edge_feats, num_heads * out_feats
         self.attn_l = nn.Parameter(torch.empty(1, num_heads, out_feats))
         self.attn_r = nn.Parameter(torch.empty(1, num_heads, out_feats))
         if bias:
@@ -155,12 +148,12 @@ class EdgeGATConv(AttentionConv):
         source, own, is_one = self._sides(graph, feat)
         require_edge_rows("edge_feat", edge_feat, graph.num_edges())
         require_width("edge_feat", edge_feat, self._edge_feats)
-        is_shared = hasattr(self, "fc")
-        feat_src = self._heads((self.fc if is_shared else self.fc_src)(source))
-        if is_one and is_shared:
+        src_layer, dst_layer = self._projections()
+        feat_src = self._heads(src_layer(source))
+        if is_one and src_layer is dst_layer:
             feat_dst = feat_src[: graph.num_dst_nodes()]
         else:
-            feat_dst = self._heads((self.fc if is_shared else self.fc_dst)(own))
+            feat_dst = self._heads(dst_layer(own))
         # Another function in its place, or one that somebody watches, is called edge by edge.
         projected = None if is_plain(self.fc_edge, nn.Linear) else self.fc_edge(edge_feat)
         with graph.local_scope():

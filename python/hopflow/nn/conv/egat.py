@@ -14,6 +14,7 @@ from hopflow.nn._checks import (
     require_edge_numbers,
     require_edge_rows,
     require_in_degrees,
+    require_input,
 )
 from hopflow.nn._pairs import Features, as_pair
 from hopflow.nn.functional import edge_softmax
@@ -130,7 +131,11 @@ class EGATConv(ChecksInDegrees):
         """
         require_in_degrees(graph, self._allow_zero_in_degree)
         source, own = as_pair(graph, nfeats, "nfeats")
+        for layer in (self.fc_ni, self.fc_node_src):
+            require_input("nfeats of sources", source, layer)
+        require_input("nfeats of destinations", own, self.fc_nj)
         require_edge_rows("efeats", efeats, graph.num_edges())
+        require_input("efeats", efeats, self.fc_fij)
         if edge_weight is not None:
             require_edge_numbers("edge_weight", edge_weight, graph.num_edges())
         here = self.fc_nj(own)

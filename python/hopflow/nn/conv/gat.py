@@ -12,7 +12,6 @@ from hopflow.nn._attention import (
     GAIN,
     Activation,
     AttentionConv,
-    as_sizes,
     folded,
     folds,
     reset_linear,
@@ -80,15 +79,8 @@ class GATConv(AttentionConv):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        src_feats, dst_feats = as_sizes(in_feats)
-        self._num_heads, self._out_feats = num_heads, out_feats
         self._allow_zero_in_degree = allow_zero_in_degree
-        width = out_feats * num_heads
-        if isinstance(in_feats, tuple):
-            self.fc_src = nn.Linear(src_feats, width, bias=False)
-            self.fc_dst = nn.Linear(dst_feats, width, bias=False)
-        else:
-            self.fc = nn.Linear(src_feats, width, bias=False)
+        _, dst_feats = self._add_projections(in_feats, out_feats, num_heads)
         self.attn_l = nn.Parameter(torch.empty(1, num_heads, out_feats))
         self.attn_r = nn.Parameter(torch.empty(1, num_heads, out_feats))
         self._add_rest(
@@ -96,7 +88,7 @@ class GATConv(AttentionConv):
             residual=residual, activation=activation, bias=bias,
         )  # fmt: skip
         if bias and not isinstance(self.res_fc, nn.Linear):
-            self.bias = nn.Parameter(torch.empty(width))
+            self.bias = nn.Parameter(torch.empty(num_heads * out_feats))
         else:
             self.register_buffer("bias", None)
         self.reset_parameters()
@@ -151,8 +143,7 @@ class GATConv(AttentionConv):
         source, own, is_one = self._sides(graph, feat)
         if edge_weight is not None:
             require_edge_numbers("edge_weight", edge_weight, graph.num_edges())
-        src_layer = self.fc_src if hasattr(self, "fc_src") else self.fc
-        dst_layer = self.fc_dst if hasattr(self, "fc_dst") else self.fc
+        src_layer, dst_layer = self._projections()
         is_linear = folds(src_layer, source) and folds(dst_layer, own)
         by_inputs = is_linear and sums_inputs(graph, source, self._num_heads, self._out_feats)
         feat_src = source if by_inputs else self._heads(src_layer(source))

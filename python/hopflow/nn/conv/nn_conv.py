@@ -12,7 +12,14 @@ import hopflow.function as fn
 from hopflow.graphs.graph import Graph
 from hopflow.nn._aggregate import aggregate
 from hopflow.nn._attention import as_sizes
-from hopflow.nn._checks import is_compiling, is_plain, require_matrix, require_width
+from hopflow.nn._checks import (
+    is_compiling,
+    is_plain,
+    require_edge_rows,
+    require_input,
+    require_matrix,
+    require_width,
+)
 from hopflow.nn._pairs import Features, as_pair
 from hopflow.nn._residual import REDUCERS, ResidualConv, require_aggregator
 
@@ -106,13 +113,10 @@ class NNConv(ResidualConv):
         """
         source, own = as_pair(graph, feat)
         require_matrix("feat", source)
-        require_width("feat", source, self._in_src_feats)
-        num_edges = graph.num_edges()
-        if efeat.dim() < 1 or efeat.shape[0] != num_edges:
-            raise ValueError(
-                f"efeat: expected one row for each of the {num_edges} edges, got shape"
-                f" {list(efeat.shape)}"
-            )
+        require_width("feat of sources", source, self._in_src_feats)
+        self._require_own(own)
+        require_edge_rows("efeat", efeat, graph.num_edges())
+        require_input("efeat", efeat, self.edge_func)
         last = None if self._aggre_type == "max" else self._last_linear(graph)
         if last is not None:
             hidden = efeat

@@ -14,7 +14,16 @@ import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
 from hopflow.messages.degree_buckets import in_edge_buckets
 from hopflow.nn._aggregate import multiplies_first
-from hopflow.nn._checks import autocasts_on_cpu, is_compiling, is_plain, require_rows, require_width
+from hopflow.nn._checks import (
+    autocasts_on_cpu,
+    is_compiling,
+    is_plain,
+    require_input,
+    require_inputs,
+    require_rows,
+    require_same_widths,
+    require_width,
+)
 from hopflow.nn._pairs import Features
 from hopflow.structure.table_rows import TableRows
 
@@ -142,6 +151,7 @@ class SAGEConv(nn.Module):
                     f"feat: expected one row for each of the {graph.num_src_nodes()} source nodes,"
                     f" got shape {list(feat.shape)}"
                 )
+            require_input("feat", feat.table, self.fc_neigh)
             if self._reads_table(graph, feat, edge_weight):
                 full = graph.adjacency.full()
                 sources = ops.gather_rows(feat.ids, full.indices)
@@ -158,13 +168,13 @@ class SAGEConv(nn.Module):
         else:
             source = self.feat_drop(feat)
             own = source[: graph.num_dst_nodes()]
+        require_rows("feat of sources", source, graph.num_src_nodes())
+        require_rows("feat of destinations", own, graph.num_dst_nodes())
+        self._require_widths(source, own)
         if self._is_plain_mean(graph, feat, source, edge_weight) and source.requires_grad:
-            require_rows("feat", source, graph.num_src_nodes())
             full = graph.adjacency.full()
             own, neighbor = ops.spmm_with_own(full.indptr, full.indices, source)
             return self._finish(self._add_neigh(self.fc_self(own), neighbor))
-        require_rows("feat of sources", source, graph.num_src_nodes())
-        require_rows("feat of destinations", own, graph.num_dst_nodes())
         with graph.local_scope():
             message: Any = fn.copy_u("h", "m")
             if edge_weight is not None:
@@ -205,6 +215,17 @@ class SAGEConv(nn.Module):
             result = neighbor if before else self.fc_neigh(neighbor)
             return self._finish(result if self.bias is None else result + self.bias)
 
+    def _require_widths(self, source: Tensor, own: Tensor) -> None:
+        if self._aggre_type == "gcn":
+            require_same_widths(source, own)
+            require_input("feat", source, self.fc_neigh)
+        elif self._aggre_type == "lstm":
+            require_width("feat of sources", source, self._in_src_feats)
+            require_input("feat of destinations", own, self.fc_self)
+        else:
+            first = self.fc_pool if self._aggre_type == "pool" else self.fc_neigh
+            require_inputs(source, own, first, self.fc_self)
+
     def _reads_table(self, graph: Graph, feat: TableRows, edge_weight: Tensor | None) -> bool:
         """Whether the mean is best taken over rows in the parent's column.
 
@@ -243,7 +264,6 @@ class SAGEConv(nn.Module):
         """
         if x.dim() != 2:
             raise ValueError(f"feat: lstm takes rows of one dimension, got shape {list(x.shape)}")
-        require_width("feat", x, self._in_src_feats)
         nodes, states = [], []
         for bucket in in_edge_buckets(graph.adjacency):
             messages = bucket.mailbox(x, of="u")

@@ -12,6 +12,7 @@ from hopflow.nn._checks import (
     ChecksInDegrees,
     require_edge_rows,
     require_in_degrees,
+    require_input,
     require_one_step,
 )
 from hopflow.nn._pairs import Features, as_pair
@@ -108,6 +109,8 @@ class SGConv(ChecksInDegrees):
             require_edge_rows("edge_weight", edge_weight, graph.num_edges())
         if self._cached_h is not None:
             return self._from_cache(graph)
+        if self.norm is None:
+            require_input("feat", h if self._k else own, self.fc)
         if self._k == 0:
             h = own
         else:
@@ -116,6 +119,7 @@ class SGConv(ChecksInDegrees):
                 h = step(h)
         if self.norm is not None:
             h = self.norm(h)
+            require_input("norm(feat)", h, self.fc)
         if self._cached:
             self._cached_h = h
         out: Tensor = self.fc(h)

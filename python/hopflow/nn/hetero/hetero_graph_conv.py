@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hopflow.graphs.graph import Graph
+from hopflow.nn._checks import require_input
 from hopflow.ops import HopflowError
 
 Key: TypeAlias = "str | tuple[str, str, str]"
@@ -267,8 +268,13 @@ class HeteroLinear(nn.Module):
         ------
         KeyError
             Features of a key that the layer was not made for.
+        ValueError
+            Features of another width.
         """
-        return {key: _find("feat", self.linears, key)(x) for key, x in feat.items()}
+        linears = {key: _find("feat", self.linears, key) for key in feat}
+        for key, linear in linears.items():
+            require_input(f"feat[{key!r}]", feat[key], linear)
+        return {key: linear(feat[key]) for key, linear in linears.items()}
 
 
 class HeteroEmbedding(nn.Module):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hopflow.nn._checks import require_width
 from hopflow.nn.link._checks import require_pairs
 
 OPS = ("dot", "cos", "ele", "cat")
@@ -70,9 +71,12 @@ class EdgePredictor(nn.Module):
         Raises
         ------
         ValueError
-            Ends of different shapes.
+            Ends of different shapes, or not as wide as the linear layer takes them.
         """
         require_pairs("h_src", h_src, "h_dst", h_dst)
+        if isinstance(self.linear, nn.Linear) and self.op in ("ele", "cat"):
+            sides = 2 if self.op == "cat" else 1
+            require_width("h_src, h_dst", h_src, self.linear.in_features // sides)
         if self.op == "dot":
             h = (h_src * h_dst).sum(-1, keepdim=True)
         elif self.op == "cos":

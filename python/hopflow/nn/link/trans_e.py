@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, linalg, nn
 
+from hopflow.nn._checks import require_width
 from hopflow.nn.link._checks import require_pairs, require_relations
 
 
@@ -60,6 +61,7 @@ class TransE(nn.Module):
             Operands whose shapes do not go together.
         """
         require_pairs("h_head", h_head, "h_tail", h_tail)
+        require_width("h_head, h_tail", h_head, self.rel_emb.embedding_dim)
         require_relations(rels, h_head.shape[0])
         distance: Tensor = linalg.vector_norm(h_head + self.rel_emb(rels) - h_tail, self.p, dim=-1)
         return -distance

@@ -66,7 +66,7 @@ class TransR(nn.Module):
             Operands whose shapes do not go together.
         """
         require_pairs("h_head", h_head, "h_tail", h_tail)
-        require_width("h_head", h_head, self.nfeats)
+        require_width("h_head, h_tail", h_head, self.nfeats)
         require_relations(rels, h_head.shape[0])
         difference = h_head - h_tail
         if is_plain(self.rel_project, nn.Embedding):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hopflow.graphs.graph import Graph
 from hopflow.messages.readout import reduce_rows, repeat_rows, softmax_rows
-from hopflow.nn._checks import require_width
+from hopflow.nn._checks import require_input, require_width
 from hopflow.nn.pooling._sizes import node_rows
 
 
@@ -65,6 +65,8 @@ class GlobalAttentionPooling(nn.Module):
             several node types.
         """
         sizes = node_rows(graph, feat)
+        for layer in (self.gate_nn, self.feat_nn):
+            require_input("feat", feat, layer)
         gate = self.gate_nn(feat)
         node_rows(graph, gate, "gate_nn(feat)")
         require_width("gate_nn(feat)", gate, 1)

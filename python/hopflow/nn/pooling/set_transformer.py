@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
+from hopflow.nn._attention import split_heads
 from hopflow.nn._checks import require_width
+from hopflow.nn.pooling._set_attention import attend
 from hopflow.nn.pooling._sizes import node_rows
 
 
@@ -75,29 +76,13 @@ class MultiHeadAttention(nn.Module):
         Tensor
             Shape [R, d_model].
         """
-        slots, queries = self._padded(self.proj_q(x), lengths_x)
-        _, keys = self._padded(self.proj_k(mem), lengths_mem)
-        _, values = self._padded(self.proj_v(mem), lengths_mem)
-        scores = torch.einsum("bxhd,byhd->bhxy", queries, keys) / math.sqrt(self.d_head)
-        is_there = torch.arange(keys.shape[1], device=x.device) < lengths_mem.unsqueeze(1)
-        hidden = is_there.logical_not().view(is_there.shape[0], 1, 1, -1)
-        # A finite bound: softmax of nothing but -inf has no value and no gradient.
-        scores = scores.masked_fill(hidden, torch.finfo(scores.dtype).min)
-        weights = self.dropa(torch.softmax(scores, dim=-1).masked_fill(hidden, 0.0))
-        out = torch.einsum("bhxy,byhd->bxhd", weights, values).flatten(2).flatten(0, 1)
-        x = self.norm_in(x + self.droph(self.proj_o(ops.gather_rows(out, slots))))
+        queries, keys, values = (
+            split_heads(layer(rows), self.num_heads)
+            for layer, rows in ((self.proj_q, x), (self.proj_k, mem), (self.proj_v, mem))
+        )
+        out = attend(queries, keys, values, lengths_x, lengths_mem, self.dropa)
+        x = self.norm_in(x + self.droph(self.proj_o(out.flatten(1))))
         return self.norm_inter(x + self.ffn(x))  # type: ignore[no-any-return]
-
-    def _padded(self, rows: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows by set and head, shape [B, longest, heads, d_head], and where each row went."""
-        longest = int(lengths.max()) if lengths.numel() else 0
-        begin = torch.arange(lengths.shape[0], device=rows.device) * longest
-        # Row r of set b, which begins at row s, goes to b * longest + r - s.
-        shift = begin - (torch.cumsum(lengths, 0) - lengths)
-        slots = torch.arange(rows.shape[0], device=rows.device) + shift.repeat_interleave(lengths)
-        padded = rows.new_zeros(lengths.shape[0] * longest, rows.shape[1])
-        padded = padded.index_copy(0, slots, rows)
-        return slots, padded.view(lengths.shape[0], longest, self.num_heads, self.d_head)
 
 
 def feed_forward(d_model: int, d_ff: int, dropout: float) -> nn.Sequential:
@@ -112,21 +97,13 @@ class SetAttentionBlock(nn.Module):
 
     Parameters
     ----------
-    d_model, num_heads, d_head, d_ff, dropouth, dropouta
-        As of :class:`MultiHeadAttention`.
+    mha : MultiHeadAttention
+        The attention.
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        num_heads: int,
-        d_head: int,
-        d_ff: int,
-        dropouth: float = 0.0,
-        dropouta: float = 0.0,
-    ) -> None:
+    def __init__(self, mha: MultiHeadAttention) -> None:
         super().__init__()
-        self.mha = MultiHeadAttention(d_model, num_heads, d_head, d_ff, dropouth, dropouta)
+        self.mha = mha
 
     def forward(self, feat: Tensor, lengths: Tensor) -> Tensor:
         """Shape [R, d_model], as of ``feat``."""
@@ -143,27 +120,16 @@ class InducedSetAttentionBlock(nn.Module):
     ----------
     m : int
         Number of points.
-    d_model, num_heads, d_head, d_ff, dropouth, dropouta
-        As of :class:`MultiHeadAttention`.
+    *mha : MultiHeadAttention
+        Two: of the points to the rows, and of the rows to the points.
     """
 
-    def __init__(
-        self,
-        m: int,
-        d_model: int,
-        num_heads: int,
-        d_head: int,
-        d_ff: int,
-        dropouth: float = 0.0,
-        dropouta: float = 0.0,
-    ) -> None:
+    def __init__(self, m: int, *mha: MultiHeadAttention) -> None:
         super().__init__()
+        d_model = mha[0].d_model
         self.m, self.d_model = m, d_model
         self.inducing_points = nn.Parameter(torch.empty(m, d_model))
-        self.mha = nn.ModuleList(
-            MultiHeadAttention(d_model, num_heads, d_head, d_ff, dropouth, dropouta)
-            for _ in range(2)
-        )
+        self.mha = nn.ModuleList(mha)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -189,25 +155,16 @@ class PMALayer(nn.Module):
     ----------
     k : int
         Number of seeds.
-    d_model, num_heads, d_head, d_ff, dropouth, dropouta
-        As of :class:`MultiHeadAttention`.
+    mha : MultiHeadAttention
+        The attention.
     """
 
-    def __init__(
-        self,
-        k: int,
-        d_model: int,
-        num_heads: int,
-        d_head: int,
-        d_ff: int,
-        dropouth: float = 0.0,
-        dropouta: float = 0.0,
-    ) -> None:
+    def __init__(self, k: int, mha: MultiHeadAttention) -> None:
         super().__init__()
+        d_model = mha.d_model
         self.k, self.d_model = k, d_model
         self.seed_vectors = nn.Parameter(torch.empty(k, d_model))
-        self.mha = MultiHeadAttention(d_model, num_heads, d_head, d_ff, dropouth, dropouta)
-        self.ffn = feed_forward(d_model, d_ff, dropouth)
+        self.mha, self.ffn = mha, feed_forward(d_model, mha.d_ff, mha.droph.p)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -228,8 +185,8 @@ class PMALayer(nn.Module):
 class SetTransformerEncoder(nn.Module):
     """Attention among the nodes of each graph: no pooling, but what comes before it.
 
-    Memory grows with the number of graphs times the square of the largest one's nodes, or, with
-    ``block_type="isab"``, times ``m`` times those.
+    Memory grows with the sum of the squares of the graphs' nodes, or, with ``block_type="isab"``,
+    with ``m`` times their number.
 
     Parameters
     ----------
@@ -279,11 +236,11 @@ class SetTransformerEncoder(nn.Module):
         if block_type == "isab" and m is None:
             raise KeyError("m: expected a number of points for block_type 'isab', got None")
         self.d_model = d_model
-        sizes = d_model, n_heads, d_head, d_ff, dropouth, dropouta
+        attention = partial(MultiHeadAttention, d_model, n_heads, d_head, d_ff, dropouth, dropouta)
         self.layers = nn.ModuleList(
-            SetAttentionBlock(*sizes)
+            SetAttentionBlock(attention())
             if m is None or block_type == "sab"
-            else InducedSetAttentionBlock(m, *sizes)
+            else InducedSetAttentionBlock(m, attention(), attention())
             for _ in range(n_layers)
         )
 
@@ -352,9 +309,11 @@ class SetTransformerDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.n_layers, self.k, self.d_model = n_layers, k, d_model
-        sizes = d_model, num_heads, d_head, d_ff, dropouth, dropouta
-        self.pma = PMALayer(k, *sizes)
-        self.layers = nn.ModuleList(SetAttentionBlock(*sizes) for _ in range(n_layers))
+        attention = partial(
+            MultiHeadAttention, d_model, num_heads, d_head, d_ff, dropouth, dropouta
+        )
+        self.pma = PMALayer(k, attention())
+        self.layers = nn.ModuleList(SetAttentionBlock(attention()) for _ in range(n_layers))
 
     def forward(self, graph: Graph, feat: Tensor) -> Tensor:
         """Compute the layer.

@@ -8,24 +8,40 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hopflow.graphs.graph import Graph
+
 
 class SkipGram(nn.Module):
     """An embedding of each node, and one of each as what stands near to others.
 
     Parameters
     ----------
-    num_nodes, emb_dim : int
-        Rows and width of both tables.
+    graph : Graph
+        Whose nodes have a row each, type by type.
+    emb_dim : int
+        Width of both tables.
     sparse : bool
         Whether their gradients are sparse.
     """
 
-    def __init__(self, num_nodes: int, emb_dim: int, sparse: bool) -> None:
+    def __init__(self, graph: Graph, emb_dim: int, sparse: bool) -> None:
         super().__init__()
         self.emb_dim = emb_dim
+        self._counts = {ntype: graph.num_nodes(ntype) for ntype in graph.ntypes}
+        num_nodes = graph.num_nodes()
         self.node_embed = nn.Embedding(num_nodes, emb_dim, sparse=sparse)
         self.context_embed = nn.Embedding(num_nodes, emb_dim, sparse=sparse)
         self.reset_parameters()
+
+    def _require_its_nodes(self, graph: Graph) -> None:
+        """Raise a ValueError if the graph has gained or lost nodes since the tables were made."""
+        for ntype, count in self._counts.items():
+            if graph.num_nodes(ntype) != count:
+                raise ValueError(
+                    f"g: expected the {count} nodes of type {ntype!r} that the model has embeddings"
+                    f" of, got {graph.num_nodes(ntype)}: the graph has changed since the model was"
+                    " made; make another of it"
+                )
 
     def reset_parameters(self) -> None:
         """Draw node embeddings from [-1 / emb_dim, 1 / emb_dim]; those of contexts become 0."""

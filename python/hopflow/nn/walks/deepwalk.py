@@ -60,7 +60,7 @@ class DeepWalk(SkipGram):
     Raises
     ------
     ValueError
-        Several types, or walks too short for a window.
+        Several types, or walks too short for a window; no edges with ``fast_neg=False``.
 
     References
     ----------
@@ -85,12 +85,17 @@ class DeepWalk(SkipGram):
                 f"walk_length: expected at least window_size + 1 = {window_size + 1}, got"
                 f" {walk_length}"
             )
-        super().__init__(g.num_nodes(), emb_dim, sparse)
+        super().__init__(g, emb_dim, sparse)
         self.g = g
         self.walk_length, self.window_size = walk_length, window_size
         self.neg_weight, self.negative_size = neg_weight, negative_size
         self.fast_neg = fast_neg
         if not fast_neg:
+            if not g.num_edges():
+                raise ValueError(
+                    "g: expected edges, as fast_neg=False draws nodes by their out-degree, got"
+                    " none; fast_neg=True draws them from the walks"
+                )
             weights = torch.as_tensor(g.out_degrees()).float().pow(0.75)
             self._negatives = WeightedNodes(weights)
             self.neg_prob = weights / weights.sum()
@@ -108,7 +113,13 @@ class DeepWalk(SkipGram):
         -------
         Tensor
             Shape [nodes, walk_length], dtype ``g.idtype``; -1 from where a walk ended.
+
+        Raises
+        ------
+        ValueError
+            The graph has gained or lost nodes since the model was made.
         """
+        self._require_its_nodes(self.g)
         traces: Tensor = random_walk(self.g, as_batch(indices), length=self.walk_length - 1)[0]
         return traces
 

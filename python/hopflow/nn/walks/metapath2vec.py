@@ -89,7 +89,7 @@ class MetaPath2Vec(SkipGram):
                 f"window_size: expected at most {len(path) + 1}, the nodes on the metapath, got"
                 f" {window_size}"
             )
-        super().__init__(g.num_nodes(), emb_dim, sparse)
+        super().__init__(g, emb_dim, sparse)
         self.hg, self.metapath = g, list(metapath)
         self.window_size, self.negative_size = window_size, negative_size
         self.node_metapath = [path[0][0], *(relation[2] for relation in path)]
@@ -128,7 +128,13 @@ class MetaPath2Vec(SkipGram):
             Places beyond the end of a walk are in no pair.
         neg_v : Tensor
             Negative nodes, shape [pairs, negative_size].
+
+        Raises
+        ------
+        ValueError
+            The graph has gained or lost nodes since the model was made.
         """
+        self._require_its_nodes(self.hg)
         walks = self._walk(as_batch(indices))
         u, v = walks[:, self._dst].reshape(-1), walks[:, self._src].reshape(-1)
         is_pair = (u >= 0) & (v >= 0)
