@@ -237,6 +237,7 @@ def test_what_cannot_be_is_refused(dataset, tmp_path):
         ({"sampler": "saint"}, "sampler: expected one of neighbor, labor, shadow for task link"),
         ({"target": "classes"}, "target: expected none for task link, which predicts edges"),
         ({"negatives": 0}, "negatives: expected at least 1, got 0"),
+        ({"negatives": 10**23}, "negatives: expected at most 2147483647, got 1000"),
         ({"task": "node", "negatives": 2}, "negatives: expected none for task node"),
         ({"task": "graph"}, "task: expected node or link, got 'graph'"),
     ):

@@ -141,6 +141,21 @@ def test_more_clusters_than_nodes_are_refused(dataset):
         Trainer(replace(CONFIG, sampler="cluster", clusters=500), dataset)
 
 
+def test_more_draws_than_a_graph_can_use_are_refused(dataset):
+    for mode, budget, draws in (
+        ("walk", (20_001, 2), "40,000 roots times steps"), ("node", (40_001,), "40,000 draws"),
+        ("edge", (10**23,), "40,000 draws"),
+    ):  # fmt: skip
+        config = replace(CONFIG, sampler="saint", saint_mode=mode, budget=budget)
+        with pytest.raises(ValueError, match=f"budget: expected at most {draws} for .*, 100 for"):
+            Trainer(config, dataset)
+    # A batch size of any height is a batch of all training nodes, not of as many draws.
+    config = replace(CONFIG, sampler="saint", batch_size=10**15)
+    trainer = Trainer(config, dataset)
+    assert trainer.loader.graph_sampler.budget == (-(-10 * 400 // 3), 2)
+    assert trainer.num_batches == 1
+
+
 def refused(rank):
     with pytest.raises(ValueError, match="saint draws subgraphs of no given nodes, which several"):
         Trainer(replace(CONFIG, sampler="saint"), classes())
