@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import chain
 
@@ -160,12 +161,28 @@ def test_learns_alike_on_any_number_of_workers_and_goes_on(dataset, tmp_path, op
 
 
 def test_sampled_evaluation_over_all_neighbours_is_the_full_one(dataset):
-    trainer = Trainer(replace(CONFIG, epochs=1), dataset)
+    # Of two layers, for dropout, which evaluation is without, is on the input of the second.
+    config = replace(CONFIG, fanout=(-1, -1), dropout=0.9, epochs=1)
+    trainer = Trainer(config, dataset)
     trainer.run()
-    config = replace(CONFIG, fanout=(-1,), evaluation="sampled")
-    task = task_of(config, dataset)
+    trainer.model.train()
+    task = task_of(replace(config, evaluation="sampled", batch_size=77), dataset)
     found, full = (one.evaluate(trainer.model) for one in (task, trainer.task))
     assert found == pytest.approx(full, rel=1e-3)
+
+
+def test_loss_is_that_of_a_plain_loop(dataset):
+    trainer = Trainer(replace(CONFIG, negatives=2), dataset)
+    step = trainer.task.read(trainer.model, next(iter(trainer.loader)))
+    out = trainer.model(step.blocks, step.x).detach()
+    losses = []
+    for graph, is_edge in zip(step.target, (True, False)):
+        for u, v in zip(*(ends.tolist() for ends in graph.edges())):
+            score = float(out[u].double() @ out[v].double()) / CONFIG.hidden**0.5
+            losses.append(math.log1p(math.exp(-score if is_edge else score)))
+    assert len(losses) == 3 * step.count
+    found = float(trainer.task.loss(out, step))
+    assert found == pytest.approx(sum(losses) / len(losses), rel=1e-5)
 
 
 def test_labels_make_no_difference():

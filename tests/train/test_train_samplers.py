@@ -14,6 +14,7 @@ from hopflow.train import TrainConfig, Trainer, load_checkpoint
 from hopflow.train.config import SAMPLERS
 from hopflow.train.loop import Interrupted
 from hopflow.train.samplers import opened
+from hopflow.train.task import task_of
 
 CONFIG = TrainConfig(epochs=4, batch_size=50, hidden=16, fanout=(4, 4), lr=0.02)
 
@@ -105,6 +106,17 @@ def test_shadow_has_layers_of_its_own_and_its_own_evaluation(dataset):
     assert sampled.test_accuracy > 0.7
     again = Trainer(replace(config, evaluation="sampled", num_workers=2), dataset).run()
     assert results(again.history) == results(sampled.history)
+
+
+@pytest.mark.parametrize("sampler", ["neighbor", "labor"])
+def test_sampled_evaluation_over_all_neighbours_is_the_full_one(dataset, sampler):
+    config = replace(CONFIG, sampler=sampler, fanout=(-1, -1), dropout=0.9, epochs=1)
+    trainer = Trainer(config, dataset)
+    trainer.run()
+    trainer.model.train()
+    task = task_of(replace(config, evaluation="sampled", batch_size=7), dataset)
+    found, full = (one.evaluate(trainer.model) for one in (task, trainer.task))
+    assert found == pytest.approx(full, abs=0.011)  # a node of the hundred, where two classes tie
 
 
 @pytest.mark.parametrize(
