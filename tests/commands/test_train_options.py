@@ -177,3 +177,15 @@ def test_mistakes_get_one_readable_line(run, files, args, message):
     assert text.startswith("error: ")
     assert message in text
     assert "Traceback" not in done.output
+
+
+def test_memory_that_does_not_do_is_told_in_a_line(run, files, monkeypatch):
+    def refuse(trainer):
+        np.empty(1 << 57, np.int8)
+
+    monkeypatch.setattr("hopflow.commands.train.plan_run", refuse)
+    done = run("train", "--data", files["classes"], *SMALL)
+    assert done.exit_code == 1, done.exception
+    last = words(done.stderr).partition("error: ")[2]
+    assert last.startswith("memory did not do: Unable to allocate 128. PiB")
+    assert "Traceback" not in done.output

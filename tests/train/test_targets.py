@@ -213,3 +213,64 @@ def test_files_of_numbers(tmp_path):
     np.savez(tmp_path / "b.npz", src=[0, 1], dst=[1, 2], label=numbers, **bare)
     with pytest.raises(ValueError, match="1 training nodes have no label"):
         hf.datasets.load(tmp_path / "b.npz")
+
+
+def with_label(dataset, label, count=5, num_classes=4):
+    """The data set with another label of the first training nodes."""
+    labels = dataset.labels.clone()
+    labels[dataset.split["train"][:count]] = label
+    return Given(dataset.graph, labels, dataset.split, num_classes)
+
+
+@pytest.mark.parametrize("sampler", ["neighbor", "saint"])
+def test_training_nodes_have_labels_that_can_be_learned(sampler):
+    config = replace(CONFIG, sampler=sampler)
+    of_classes, numbers = classes(), numbers_of_groups()
+    first = int(of_classes.split["train"][0])
+    for dataset, expected in (
+        (with_label(of_classes, -1), f"5 training nodes have no label, the first is node {first}"),
+        (with_label(of_classes, 7), "5 training nodes have no class below 4, the first is"),
+        (with_label(of_classes, 0, num_classes=0), "200 training nodes have no class below 0"),
+        (with_label(numbers, NAN), f"5 training nodes have no label, the first is node {first}"),
+        (with_label(numbers, -math.inf), "5 training nodes have a label that is infinite"),
+    ):
+        with pytest.raises(ValueError, match=f"mine: {expected}"):
+            Trainer(config, dataset)
+
+
+def test_splits_are_ids_or_masks_of_all_parts():
+    dataset = classes()
+    split, none = dataset.split, torch.zeros(400, dtype=torch.bool)
+    masks = {part: none.index_fill(0, ids, True) for part, ids in split.items()}
+    given = Given(dataset.graph, dataset.labels, masks, 4)
+    ordered = {part: ids.sort().values for part, ids in split.items()}
+    same = Given(dataset.graph, dataset.labels.int(), ordered, 4)
+    config = replace(CONFIG, epochs=1)
+    found = [results(Trainer(config, one).run().history) for one in (given, same)]
+    assert found[0] == found[1]
+    for change, error, match in (
+        ({"valid": torch.tensor([400])}, IndexError, r"split\['valid'\]\[0\]"),
+        ({"test": torch.rand(4)}, TypeError, r"split\['test'\]: expected integer ids, got float"),
+        ({"train": split["train"][:0]}, ValueError, "mine: expected training nodes, got none"),
+    ):
+        with pytest.raises(error, match=match):
+            Trainer(config, Given(dataset.graph, dataset.labels, {**split, **change}, 4))
+    del masks["valid"]
+    with pytest.raises(ValueError, match="train, valid, test, got none called valid"):
+        Trainer(config, given)
+
+
+@pytest.mark.parametrize("options", [{}, {"fanout": (0,)}, {"task": "link"}])
+def test_features_that_are_not_finite_are_named(options):
+    dataset = classes()
+    graph, node = dataset.graph.local_var(), int(dataset.split["test"][0])
+    feat = graph.ndata["feat"].clone()
+    feat[node, 3] = NAN
+    graph.ndata["feat"] = feat
+    given = Given(graph, dataset.labels, dataset.split, 4)
+    with pytest.raises(RuntimeError, match=f"; the features of node {node} are not all finite"):
+        Trainer(replace(CONFIG, **options), given).run()
+    for wrong, shape in ((feat[:, 0], r"\[400\]"), (feat[:, :0], r"\[400, 0\]")):
+        graph.ndata["feat"] = wrong
+        with pytest.raises(ValueError, match=rf"expected features \[N, D\].*got {shape}"):
+            Trainer(replace(CONFIG, **options), given)

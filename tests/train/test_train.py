@@ -144,6 +144,7 @@ def test_data_that_cannot_be_trained_on(tmp_path):
         ({"fanout": ()}, "fanout: expected at least one layer"),
         ({"fanout": (3, -5)}, "fanout: expected -1"),
         ({"hidden": 0}, "hidden: expected at least 1, got 0"),
+        ({"hidden": 10**23}, "hidden: expected at most 2147483647, got 1000"),
         ({"epochs": 0}, "epochs"),
         ({"batch_size": 0}, "batch_size"),
         ({"lr": 0.0}, "lr: expected a number > 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import chain
 
@@ -44,7 +45,8 @@ def test_edges_are_split_once_and_alike(dataset, undirected):
     everything = pairs_of(*dataset.graph.edges(), not undirected)
     assert set.union(*parts) == everything
     assert sum(map(len, parts)) == len(everything)
-    assert [len(part) for part in parts[1:]] == [int(0.1 * len(everything))] * 2
+    for part in parts[1:]:  # one more where an edge and its reverse are the last
+        assert len(part) - int(0.1 * len(everything)) in ((0,) if undirected else (0, 1))
     # The reverse of every edge, if it is there.
     there = {pair: i for i, pair in enumerate(zip(src.tolist(), dst.tolist()))}
     expected = [there.get((v, u), -1) for u, v in zip(src.tolist(), dst.tolist())]
@@ -53,6 +55,25 @@ def test_edges_are_split_once_and_alike(dataset, undirected):
     other = prepare_links(replace(config, seed=5), dataset)  # a split is not of a run's seed
     assert torch.equal(other.held_out["test"].others, data.held_out["test"].others)
     assert torch.equal(other.graph.edges()[0], src)
+
+
+def test_directed_parts_do_not_share_what_joins_two_nodes(dataset):
+    both = hf.add_reverse_edges(dataset.graph)  # scores are the same either way round
+    data = prepare_links(replace(CONFIG, undirected=False), Given(both, None, None))
+    edges = [data.graph.edges(), *((held.src, held.dst) for held in data.held_out.values())]
+    parts = [pairs_of(*ends, True) for ends in edges]
+    assert set.union(*parts) == pairs_of(*both.edges(), True)
+    joined = [pairs_of(*ends, False) for ends in edges]
+    assert not any(joined[i] & joined[j] for i, j in ((0, 1), (0, 2), (1, 2)))
+    held = int(0.1 * sum(map(len, parts)))
+    assert all(len(part) in (held, held + 1) for part in parts[1:])
+    for one in data.held_out.values():
+        there = set(zip(one.src.tolist(), one.dst.tolist()))
+        assert all((v, u) in there for u, v in there)
+    lonely = hf.graph((torch.arange(30), torch.arange(1, 31)), num_nodes=31)
+    lonely.ndata["feat"] = torch.ones(31, 1)
+    found = prepare_links(replace(CONFIG, undirected=False), Given(lonely, None, None))
+    assert [len(held.src) for held in found.held_out.values()] == [3, 3]
 
 
 @pytest.mark.parametrize("undirected", [True, False])
@@ -140,12 +161,28 @@ def test_learns_alike_on_any_number_of_workers_and_goes_on(dataset, tmp_path, op
 
 
 def test_sampled_evaluation_over_all_neighbours_is_the_full_one(dataset):
-    trainer = Trainer(replace(CONFIG, epochs=1), dataset)
+    # Of two layers, for dropout, which evaluation is without, is on the input of the second.
+    config = replace(CONFIG, fanout=(-1, -1), dropout=0.9, epochs=1)
+    trainer = Trainer(config, dataset)
     trainer.run()
-    config = replace(CONFIG, fanout=(-1,), evaluation="sampled")
-    task = task_of(config, dataset)
+    trainer.model.train()
+    task = task_of(replace(config, evaluation="sampled", batch_size=77), dataset)
     found, full = (one.evaluate(trainer.model) for one in (task, trainer.task))
     assert found == pytest.approx(full, rel=1e-3)
+
+
+def test_loss_is_that_of_a_plain_loop(dataset):
+    trainer = Trainer(replace(CONFIG, negatives=2), dataset)
+    step = trainer.task.read(trainer.model, next(iter(trainer.loader)))
+    out = trainer.model(step.blocks, step.x).detach()
+    losses = []
+    for graph, is_edge in zip(step.target, (True, False)):
+        for u, v in zip(*(ends.tolist() for ends in graph.edges())):
+            score = float(out[u].double() @ out[v].double()) / CONFIG.hidden**0.5
+            losses.append(math.log1p(math.exp(-score if is_edge else score)))
+    assert len(losses) == 3 * step.count
+    found = float(trainer.task.loss(out, step))
+    assert found == pytest.approx(sum(losses) / len(losses), rel=1e-5)
 
 
 def test_labels_make_no_difference():
@@ -165,21 +202,45 @@ class Split(Given):
 def test_a_split_of_the_data_set_is_taken():
     graph, _ = groups()
     src, dst = graph.edges()
-    edges = torch.stack([src, dst], 1)[src != dst]
+    edges = torch.stack([src, dst], 1)[src < dst].unique(dim=0)  # no pair is there twice
+    edges = edges[torch.arange(len(edges)) * 7 % len(edges)]
     split = {
-        "train": {"edge": edges[:1800]}, "valid": {"edge": edges[1800:1900]},
-        "test": {"edge": edges[1900:2000]},
+        "train": {"edge": edges[:800]}, "valid": {"edge": edges[800:900]},
+        "test": {"edge": edges[900:1000]},
     }  # fmt: skip
     data = prepare_links(replace(CONFIG, undirected=False), Split(graph, None, split))
     found = pairs_of(data.held_out["test"].src, data.held_out["test"].dst, True)
-    assert found == pairs_of(*edges[1900:2000].T, True)
-    assert pairs_of(*data.graph.edges(), True) == pairs_of(*edges[:1800].T, True)
+    assert found == pairs_of(*edges[900:1000].T, True)
+    assert pairs_of(*data.graph.edges(), True) == pairs_of(*edges[:800].T, True)
     for wrong, match in (
         ({"edge": edges[:0]}, r"expected edges \[n, 2\] of the part test, got shape \[0, 2\]"),
         ({"edge": edges + 300}, "expected edges between the 400 nodes in the part test"),
     ):
         with pytest.raises(ValueError, match=match):
             prepare_links(CONFIG, Split(graph, None, {**split, "test": wrong}))
+
+
+@pytest.mark.parametrize("undirected", [True, False])
+def test_a_split_that_overlaps_leaks_nothing(undirected):
+    graph, _ = groups()
+    src, dst = graph.edges()
+    edges = torch.stack([src, dst], 1)[src != dst]
+    split = {
+        "train": {"edge": torch.cat([edges[:1950], edges[1950:2000].flip(1)])},
+        "valid": {"edge": torch.cat([edges[1800:1900], edges[1900:1910].flip(1)])},
+        "test": {"edge": edges[1900:2000]},
+    }
+    data = prepare_links(replace(CONFIG, undirected=undirected), Split(graph, None, split))
+    valid, test = (
+        pairs_of(data.held_out[part].src, data.held_out[part].dst, False)
+        for part in ("valid", "test")
+    )
+    assert test == pairs_of(*edges[1900:2000].T, False)
+    assert valid == pairs_of(*edges[1800:1900].T, False) - test
+    assert pairs_of(*data.graph.edges(), False) == (pairs_of(*edges[:1950].T, False) - test - valid)
+    none = Split(graph, None, {**split, "train": {"edge": edges[1900:2000].flip(1)}})
+    with pytest.raises(ValueError, match="of the part train that valid or test does not have"):
+        prepare_links(replace(CONFIG, undirected=undirected), none)
 
 
 def test_at_most_so_many_are_held_out(dataset, monkeypatch):
@@ -196,6 +257,7 @@ def test_what_cannot_be_is_refused(dataset, tmp_path):
         ),
         ({"target": "classes"}, "target: expected none for task link, which predicts edges"),
         ({"negatives": 0}, "negatives: expected at least 1, got 0"),
+        ({"negatives": 10**23}, "negatives: expected at most 2147483647, got 1000"),
         ({"task": "node", "negatives": 2}, "negatives: expected none for task node"),
         ({"task": "graph"}, "task: expected node or link, got 'graph'"),
     ):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from groups import classes
+from groups import classes, groups
 from test_train import StopAfter, results
 
 import hopflow as hf
@@ -127,3 +127,17 @@ def test_options_of_other_graphs_are_refused(dataset):
     ):
         with pytest.raises(ValueError, match=match):
             Trainer(replace(CONFIG, data="mag-like", **change), several)
+
+
+@pytest.mark.parametrize("model", ONE_TYPE_MODELS)
+def test_inputs_of_all_layers_but_the_first_are_dropped_in_training(model):
+    config = TrainConfig(model=model, hidden=8, dropout=0.5, fanout=(-1, -1))
+    graph, _ = groups()
+    one, two = (model_of(replace(config, fanout=(-1,) * n), 8, 4) for n in (1, 2))
+    x = graph.ndata["feat"]
+    for made, is_dropped in ((one, False), (two, True)):
+        blocks = [graph] * len(made.layers)
+        exact = made.eval()(blocks, x)
+        assert torch.equal(made(blocks, x), exact)
+        made.train()
+        assert torch.equal(made(blocks, x), exact) != is_dropped

@@ -14,6 +14,7 @@ from hopflow.train import TrainConfig, Trainer, load_checkpoint
 from hopflow.train.config import SAMPLERS
 from hopflow.train.loop import Interrupted
 from hopflow.train.samplers import opened
+from hopflow.train.task import task_of
 
 CONFIG = TrainConfig(epochs=4, batch_size=50, hidden=16, fanout=(4, 4), lr=0.02)
 
@@ -120,6 +121,17 @@ def test_ppr_takes_its_numbers_and_any_number_of_layers(dataset):
     assert Trainer(replace(config, evaluation="sampled"), dataset).run().test_accuracy > 0.7
 
 
+@pytest.mark.parametrize("sampler", ["neighbor", "labor"])
+def test_sampled_evaluation_over_all_neighbours_is_the_full_one(dataset, sampler):
+    config = replace(CONFIG, sampler=sampler, fanout=(-1, -1), dropout=0.9, epochs=1)
+    trainer = Trainer(config, dataset)
+    trainer.run()
+    trainer.model.train()
+    task = task_of(replace(config, evaluation="sampled", batch_size=7), dataset)
+    found, full = (one.evaluate(trainer.model) for one in (task, trainer.task))
+    assert found == pytest.approx(full, abs=0.011)  # a node of the hundred, where two classes tie
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
@@ -159,6 +171,21 @@ def test_options_of_other_samplers_are_refused(change, match):
 def test_more_clusters_than_nodes_are_refused(dataset):
     with pytest.raises(ValueError, match=r"clusters: expected at most 400 for .*, got 500"):
         Trainer(replace(CONFIG, sampler="cluster", clusters=500), dataset)
+
+
+def test_more_draws_than_a_graph_can_use_are_refused(dataset):
+    for mode, budget, draws in (
+        ("walk", (20_001, 2), "40,000 roots times steps"), ("node", (40_001,), "40,000 draws"),
+        ("edge", (10**23,), "40,000 draws"),
+    ):  # fmt: skip
+        config = replace(CONFIG, sampler="saint", saint_mode=mode, budget=budget)
+        with pytest.raises(ValueError, match=f"budget: expected at most {draws} for .*, 100 for"):
+            Trainer(config, dataset)
+    # A batch size of any height is a batch of all training nodes, not of as many draws.
+    config = replace(CONFIG, sampler="saint", batch_size=10**15)
+    trainer = Trainer(config, dataset)
+    assert trainer.loader.graph_sampler.budget == (-(-10 * 400 // 3), 2)
+    assert trainer.num_batches == 1
 
 
 def refused(rank):

@@ -138,7 +138,7 @@ def readable_errors(debug: bool) -> Iterator[None]:
             raise
         console.print("[yellow]interrupted[/]; nothing was saved just now")
         raise typer.Exit(130) from None
-    except (*_USER_ERRORS, RuntimeError) as error:
+    except (*_USER_ERRORS, RuntimeError, MemoryError) as error:
         if debug or isinstance(error, typer.Exit):
             raise
         is_told = getattr(error, _TOLD, False)
@@ -157,9 +157,11 @@ def _tell(error: BaseException, rank: int | None) -> None:
         console.quiet = False
         console.print(f"rank {rank}:", end=" ")
     # A KeyError's text is the repr of its message.
-    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    if isinstance(error, MemoryError):  # its text, if there is one, is numpy's
+        text = f"memory did not do{f': {text}' if text else ''}"
     console.print("[bold red]error:[/]", end=" ")
-    console.print(str(text), markup=False)
+    console.print(text, markup=False)
     if isinstance(error, _MAYBE_OURS):
         console.print("--debug shows where it comes from")
 

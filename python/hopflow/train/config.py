@@ -45,6 +45,8 @@ TARGETS = ("classes", "multilabel", "regression")
 OTHERS = "*"
 """Among the fanouts of relations: of all that are not named."""
 
+_MOST = (1 << 31) - 1  # of what torch takes as it is
+
 Fanout: TypeAlias = "int | dict[str, int]"
 """In-edges kept a node: of each relation so many, or as named ones say."""
 
@@ -195,6 +197,7 @@ class TrainConfig:
         check(len(self.fanout) >= 1, "fanout", "at least one layer")
         check(all(f >= -1 for f in _numbers(self.fanout)), "fanout", "-1 (all) or counts >= 0")
         check(self.hidden >= 1, "hidden", "at least 1")
+        check(self.hidden <= _MOST, "hidden", f"at most {_MOST}")
         check(self.heads >= 1, "heads", "at least 1")
         check(self.bases is None or self.bases >= 1, "bases", "at least 1")
         if self.model in WITH_HEADS:
@@ -263,6 +266,8 @@ class TrainConfig:
         known = self.target is None or self.target in TARGETS
         check(known, "target", f"one of {', '.join(TARGETS)}")
         check(self.negatives is None or self.negatives >= 1, "negatives", "at least 1")
+        few = self.negatives is None or self.negatives <= _MOST
+        check(few, "negatives", f"at most {_MOST}")
         if self.task == "link":
             check(self.target is None, "target", "none for task link, which predicts edges")
             seeds = ", ".join(s for s in SAMPLERS if s not in WHOLE_SUBGRAPHS)

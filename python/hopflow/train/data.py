@@ -15,9 +15,11 @@ from hopflow.storage.sizes import size_text
 from hopflow.structure.frame import Column, read
 from hopflow.structure.stored_column import StoredColumn
 from hopflow.train.config import TrainConfig
+from hopflow.train.split import checked_split
 from hopflow.train.targets import TARGETS, Target, target_of
 
 _CHUNK = 1 << 22  # edges hashed at a time
+_CHUNK_ROWS = 1 << 16  # rows of features looked at at a time
 _LOW = (1 << 31) - 1  # torch shifts copies of the sign in
 
 
@@ -136,6 +138,22 @@ def feature_column(graph: Graph) -> Tensor | StoredColumn:
     return column if isinstance(column, StoredColumn) else read(column)
 
 
+def not_finite(graph: Graph) -> str | None:
+    """Which features are NaN or infinite, for people, if any in memory are; reads all of them."""
+    for ntype, frame in graph.node_frames().items():
+        column = frame.column("feat") if "feat" in frame else None
+        if column is None or isinstance(column, StoredColumn):
+            continue
+        first = 0
+        for rows in torch.split(read(column), _CHUNK_ROWS):
+            if not bool((is_right := rows.isfinite().all(1)).all()):
+                of = f" of type {ntype!r}" if len(graph.ntypes) > 1 else ""
+                at = first + int(torch.argmin(is_right.to(torch.int8)))
+                return f"the features of node {at}{of} are not all finite"
+            first += len(rows)
+    return None
+
+
 def num_features(graph: Graph, ntype: str | None = None) -> int:
     """Width of a type's features, without reading them."""
     frame = graph.node_frames()[ntype or graph.ntypes[0]]
@@ -162,7 +180,7 @@ def prepare_labelled(
     Raises
     ------
     ValueError
-        The data set has no features, no labels or no training nodes.
+        The data set has no features, no labels or no training nodes, or some without a label.
     """
     graph, labels = dataset[0]
     if labels is None and for_training:
@@ -178,10 +196,11 @@ def prepare_labelled(
                 raise
             labels = None
     if labels is not None:
-        split = dataset.get_idx_split()
-        graph.ndata["label"] = target.labels(labels)
-    if for_training and split["train"].numel() == 0:
-        raise ValueError(f"{config.data}: expected training nodes, got none")
+        graph.ndata["label"] = own = target.labels(labels)
+        split = checked_split(
+            config.data, dataset.get_idx_split(), own, target, dataset.num_classes,
+            for_training=for_training,
+        )  # fmt: skip
     return graph, split, target
 
 
@@ -191,11 +210,17 @@ def prepare_features(config: TrainConfig, dataset: Any) -> Graph:
     Raises
     ------
     ValueError
-        The data set has no features.
+        The data set has no features, or none of a row for each node.
     """
     graph, _ = dataset[0]
     if "feat" not in graph.ndata:
         raise ValueError(f"{config.data}: expected node features, got none")
+    shape = graph.node_frames()[graph.ntypes[0]].scheme("feat").shape
+    if len(shape) != 1 or shape[0] == 0:
+        raise ValueError(
+            f"{config.data}: expected features [N, D], a row for each node, got"
+            f" {[graph.num_nodes(), *shape]}"
+        )
     # A graph folder is taken as it is: its edges may be more than memory has room for.
     if config.undirected and not stays_in_folder(dataset) and not is_symmetric(graph):
         made: Graph = hf.add_reverse_edges(graph)

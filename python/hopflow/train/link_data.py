@@ -77,12 +77,15 @@ def prepare_links(config: TrainConfig, dataset: Any) -> LinkData:
 
     Parallel edges are one and self-loops are left out; undirected, so are the two directions of an
     edge. A tenth of the edges, but at most 10,000, is held out to validate and as much to test,
-    drawn alike for every seed of the run.
+    drawn alike for every seed of the run. No two nodes are joined in two parts: an edge and its
+    reverse are drawn together (which may make a part one edge larger), and of a split of the data
+    set's own training lacks what is held out, and validation what is tested.
 
     Raises
     ------
     ValueError
-        A graph folder whose edges are not in memory; too few edges; no features.
+        A graph folder whose edges are not in memory; too few edges; no features; a split of the
+        data set's own whose edges to train on are all held out.
     """
     graph, _ = dataset[0]
     if stays_in_folder(dataset) and config.edges != "memory":
@@ -95,7 +98,10 @@ def prepare_links(config: TrainConfig, dataset: Any) -> LinkData:
     src, dst = graph.edges()
     pairs = _numbers(src, dst, num_nodes, config.undirected)
     given = getattr(dataset, "get_edge_split", None)
-    parts = _drawn(config.data, pairs) if given is None else _given(config, given(), num_nodes)
+    if given is None:
+        parts = _drawn(config.data, pairs, num_nodes)
+    else:
+        parts = _given(config, given(), num_nodes)
     train = parts["train"]
     every = torch.unique(torch.cat([pairs, *parts.values()]))
     u, v = _ends(train, num_nodes)
@@ -127,7 +133,7 @@ def _ends(numbers: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
     return torch.div(numbers, num_nodes, rounding_mode="floor"), numbers % num_nodes
 
 
-def _drawn(data: str, pairs: Tensor) -> dict[str, Tensor]:
+def _drawn(data: str, pairs: Tensor, num_nodes: int) -> dict[str, Tensor]:
     count = pairs.shape[0]
     held = min(int(HELD_OUT * count), MOST_HELD_OUT)
     if held == 0:
@@ -137,10 +143,26 @@ def _drawn(data: str, pairs: Tensor) -> dict[str, Tensor]:
         )
     key = ops.stream_key(0, 0, _SPLIT, 0)
     generator = torch.Generator().manual_seed(key % 2**63)
-    order = torch.randperm(count, generator=generator)
-    valid, test, train = order[:held], order[held : 2 * held], order[2 * held :]
+    # An edge and its reverse have one score, a dot product: what is drawn are the two together.
+    joined, group = torch.unique(_joined(pairs, num_nodes), return_inverse=True)
+    rank = torch.empty_like(joined)
+    rank[torch.randperm(joined.shape[0], generator=generator)] = torch.arange(joined.shape[0])
+    rank = rank[group]
+    order = torch.argsort(rank, stable=True)
+    last = rank[order]
+    # Every part ends where the next edge is of other nodes.
+    ends = (last[1:] != last[:-1]).nonzero().squeeze(1) + 1
+    first = int(ends[torch.searchsorted(ends, held)])
+    second = int(ends[torch.searchsorted(ends, first + held)])
+    valid, test, train = order[:first], order[first:second], order[second:]
     # Training edges in rising order: batches shuffle them.
     return {"train": pairs[train.sort().values], "valid": pairs[valid], "test": pairs[test]}
+
+
+def _joined(numbers: Tensor, num_nodes: int) -> Tensor:
+    """A number for each pair, whichever way round."""
+    u, v = _ends(numbers, num_nodes)
+    return torch.minimum(u, v) * num_nodes + torch.maximum(u, v)
 
 
 def _given(
@@ -160,6 +182,14 @@ def _given(
                 f"{config.data}: expected edges between the {num_nodes:,} nodes in the part {part}"
             )
         found[part] = _numbers(edges[:, 0], edges[:, 1], num_nodes, config.undirected)
+    for part, others in (("valid", ["test"]), ("train", ["valid", "test"])):
+        held = torch.cat([_joined(found[other], num_nodes) for other in others])
+        found[part] = found[part][~torch.isin(_joined(found[part], num_nodes), held)]
+        if not found[part].shape[0]:
+            raise ValueError(
+                f"{config.data}: expected edges of the part {part} that {' or '.join(others)} does"
+                " not have, either way round"
+            )
     return found
 
 

@@ -20,7 +20,7 @@ from hopflow.train.inference import DEFAULT_CHUNK_EDGES, layerwise_inference
 from hopflow.train.link_data import NUM_NEGATIVES, HeldOut, LinkData, prepare_links
 from hopflow.train.models import model_of
 from hopflow.train.models.layered import LayeredModel
-from hopflow.train.node_task import input_rows, refuse_typed, refuse_typed_sizes
+from hopflow.train.node_task import input_rows, refuse_other_sizes, refuse_typed
 from hopflow.train.ranks import ALONE, Ranks
 from hopflow.train.sampled import finite, sampled_rows
 from hopflow.train.samplers import KINDS, Loading
@@ -71,7 +71,7 @@ class LinkTask(Task):
         }
 
     def model(self, sizes: Mapping[str, Any]) -> LayeredModel:
-        refuse_typed_sizes(self.config, sizes)
+        refuse_other_sizes(self.config, self.graph, sizes)
         return model_of(self.config, sizes["num_features"], self.config.hidden)
 
     def _nodes_sampler(self) -> Any:

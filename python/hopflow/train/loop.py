@@ -22,7 +22,7 @@ from hopflow.dataloading import DataLoader
 from hopflow.train.base_task import Step
 from hopflow.train.checkpoint import save_checkpoint
 from hopflow.train.config import TrainConfig
-from hopflow.train.data import check_device
+from hopflow.train.data import check_device, not_finite
 from hopflow.train.export import check_target
 from hopflow.train.ranks import Ranks
 from hopflow.train.records import EpochRecord, Interrupted, Observer, TrainResult, best_of
@@ -298,7 +298,7 @@ class Trainer:
             if not math.isfinite(value):
                 raise Diverged(
                     f"epoch {len(self.history) + 1}, batch {int(progress['batches']) + 1}: the loss"
-                    f" is {value}; try a lower lr than {self.config.lr:g}, or normalize_features"
+                    f" is {value}; {self._why_not_finite()}"
                 )
             done = time.perf_counter()
             seconds["gather"] += gathered - sampled
@@ -343,10 +343,7 @@ class Trainer:
         try:
             scores = self.task.evaluate(self.model, self.ranks)
         except Diverged as error:
-            raise Diverged(
-                f"epoch {epoch}: {error}; try a lower lr than {self.config.lr:g}, or"
-                " normalize_features"
-            ) from None
+            raise Diverged(f"epoch {epoch}: {error}; {self._why_not_finite()}") from None
         spent = time.perf_counter() - begin
         self.seconds["validate"] += spent
         progress = self.progress
@@ -358,6 +355,10 @@ class Trainer:
             {**{f"train_{name}": value for name, value in own.items()}, **scores},
             progress["seconds"] + spent,
         )
+
+    def _why_not_finite(self) -> str:
+        lower = f"try a lower lr than {self.config.lr:g}, or normalize_features"
+        return not_finite(self.graph) or lower
 
     def _accuracies(self) -> tuple[float, float]:
         """Of the nodes to validate and to test, where labels are classes."""

@@ -148,12 +148,17 @@ def refuse_typed(config: TrainConfig) -> None:
         )
 
 
-def refuse_typed_sizes(config: TrainConfig, sizes: Mapping[str, Any]) -> None:
-    """Raise a ValueError if a checkpoint's sizes are of a graph of several types."""
+def refuse_other_sizes(config: TrainConfig, graph: Graph, sizes: Mapping[str, Any]) -> None:
+    """Raise a ValueError if a checkpoint's sizes are of several types, or of other features."""
     if isinstance(sizes["num_nodes"], Mapping):
         raise ValueError(
             f"{config.data} has one type of nodes, the model was trained on"
             f" {', '.join(sizes['num_nodes'])}"
+        )
+    if num_features(graph) != sizes["num_features"]:
+        raise ValueError(
+            f"{config.data}: expected {sizes['num_features']} features, as in training, got"
+            f" {num_features(graph)}"
         )
 
 
@@ -190,7 +195,7 @@ class OneTypeTask(NodeTask):
         }
 
     def model(self, sizes: Mapping[str, Any]) -> LayeredModel:
-        refuse_typed_sizes(self.config, sizes)
+        refuse_other_sizes(self.config, self.graph, sizes)
         target = TARGETS[sizes.get("target", "classes")]
         width, train = sizes["num_classes"], self.split.get("train")
         has_labels = self.labels is not None and train is not None

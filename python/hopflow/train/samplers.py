@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ TRAINS = "is_training_node"
 _PPR_NEIGHBORS, _PPR_ALPHA, _PPR_EPSILON = 32, 0.15, 1e-4
 _CLUSTERS_A_BATCH = 10
 _MOST_CLUSTERS = 32767
+# Draws for each node of the graph, of which some would hit most nodes already.
+_MOST_DRAWS, _ENOUGH_DRAWS = 100, 10
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,17 @@ def _saint(config: TrainConfig, graph: Graph, train: Tensor) -> Loading:
     """Subgraphs drawn anew, as many as would hold each training node about once."""
     num_batches = max(1, -(-len(train) // config.batch_size))
     mode, budget = config.saint_mode or "walk", config.budget
-    if budget is None:
+    if budget is not None:
+        draws, most = math.prod(budget), _MOST_DRAWS * graph.num_nodes()
+        if draws > most:
+            of = "roots times steps" if mode == "walk" else "draws"
+            raise ValueError(
+                f"budget: expected at most {most:,} {of} for {config.data}, {_MOST_DRAWS} for each"
+                f" of its nodes, got {draws:,}"
+            )
+    else:
         nodes = -(-config.batch_size * graph.num_nodes() // len(train))
+        nodes = min(nodes, _ENOUGH_DRAWS * graph.num_nodes())
         steps = config.num_layers
         budget = (-(-nodes // (steps + 1)), steps) if mode == "walk" else (nodes,)
         if mode == "edge":  # each draw brings two nodes

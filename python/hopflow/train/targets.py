@@ -150,7 +150,7 @@ class Classes(Target):
     sum_names = ("correct",)
 
     def labels(self, given: Tensor) -> Tensor:
-        return given if given.dim() == 1 else given[:, 0]
+        return (given if given.dim() == 1 else given[:, 0]).long()
 
     def is_labelled(self, labels: Tensor) -> Tensor:
         return labels >= 0

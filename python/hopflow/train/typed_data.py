@@ -15,6 +15,8 @@ from hopflow.structure.frame import Columns
 from hopflow.structure.types import Relation, Schema, told
 from hopflow.train.config import OTHERS, Fanout, TrainConfig
 from hopflow.train.data import edge_hash, features, stays_in_folder
+from hopflow.train.split import checked_split
+from hopflow.train.targets import TARGETS
 
 
 def prepare_typed(
@@ -61,9 +63,13 @@ def prepare_typed(
     if own is not None:
         none = torch.empty(0, dtype=torch.int64)
         split = {part: ids.get(target, none) for part, ids in dataset.get_idx_split().items()}
-        graph.nodes[target].data["label"] = own[:, 0]
-    if for_training and split["train"].numel() == 0:
-        raise ValueError(f"{config.data}: expected training nodes of {target!r}, got none")
+        graph.nodes[target].data["label"] = own = TARGETS["classes"].labels(own)
+        if for_training and split["train"].numel() == 0:
+            raise ValueError(f"{config.data}: expected training nodes of {target!r}, got none")
+        split = checked_split(
+            config.data, split, own, TARGETS["classes"], dataset.num_classes,
+            for_training=for_training,
+        )  # fmt: skip
     return graph, target, split
 
 
