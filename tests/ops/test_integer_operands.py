@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import hopflow as hf
 from hopflow import ops
 
 pytestmark = pytest.mark.cpu_only
@@ -83,14 +84,49 @@ def test_threads_are_counted_in_32_bits(name):
         call(2**31)
 
 
-def test_keys_may_be_of_any_size():
-    """Of which 64 bits are taken: a key and a seed are no counts."""
-    for draw in (
-        lambda key: ops.sample_neighbors(INDPTR, INDICES, SEEDS, 1, key=key),
-        lambda key: ops.sample_weighted(INDPTR, 3, SEEDS, 1, key=key),
-    ):
-        for ours, theirs in zip(draw(5), draw(5 + 2**64)):
-            assert torch.equal(ours, theirs)
+BY_KEY: dict[str, Callable[[int], Any]] = {
+    "sample_neighbors": lambda key: ops.sample_neighbors(INDPTR, INDICES, SEEDS, 1, key=key),
+    "sample_weighted": lambda key: ops.sample_weighted(INDPTR, 3, SEEDS, 1, key=key),
+    "sample_labor": lambda key: ops.sample_labor(INDPTR, INDICES, SEEDS, 1, key=key),
+    "sample_temporal": lambda key: ops.sample_temporal(INDPTR, TIMES, SEEDS, TIMES[1:], 1, key=key),
+    "sample_blocks": lambda key: ops.sample_blocks(INDPTR, INDICES, SEEDS, [1], keys=[key]),
+    "sample_typed_blocks": lambda key: ops.sample_typed_blocks(
+        [ops.Relation(INDPTR, INDICES, 0, 0)], [2], [SEEDS], [[1]], keys=[[key]]
+    ),
+    "random_walk": lambda key: ops.random_walk([WALK], [0, 0], SEEDS, key=key),
+    "node2vec_walk": lambda key: ops.node2vec_walk(WALK, SEEDS, 1.0, 1.0, 3, key=key),
+}
+
+
+@pytest.mark.parametrize("name", BY_KEY)
+def test_keys_may_be_of_any_size(name):
+    """Of which 64 bits are taken: a key is no count."""
+    draw = BY_KEY[name]
+    for key in (5, 2**63, 2**64 - 1):
+        assert_same(draw(key), draw(key + 2**64))
+
+
+def assert_same(ours: Any, theirs: Any) -> None:
+    if isinstance(ours, (tuple, list)):
+        for one, other in zip(ours, theirs, strict=True):
+            assert_same(one, other)
+    elif isinstance(ours, torch.Tensor):
+        assert torch.equal(ours, theirs)
+    else:
+        assert ours == theirs
+
+
+def test_seeds_may_be_of_any_size():
+    """Of a loader up to 64 bits, and its state can be taken up again."""
+    graph = hf.graph((torch.arange(9), torch.arange(1, 10)))
+    sampler = hf.dataloading.NeighborSampler([2])
+    for seed in (2**63, 2**64 - 1):
+        loader = hf.dataloading.DataLoader(graph, torch.arange(10), sampler, seed=seed)
+        state = loader.state_dict()
+        loader.load_state_dict(state)
+        assert len(list(loader)) == 10
+    hf.seed(2**64 - 1)
+    assert len(list(hf.dataloading.DataLoader(graph, torch.arange(10), sampler))) == 10
     assert ops.as_wide_int("seed", 2**64) == 2**64
     assert ops.as_wide_int("seed", np.uint64(2**64 - 1)) == 2**64 - 1
     assert ops.as_int("n", torch.tensor(3)) == 3

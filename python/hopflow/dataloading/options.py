@@ -28,7 +28,7 @@ _INSTEAD = {
 
 def require_int(name: str, value: object, least: int, most: int = 2**63 - 1) -> int:
     """Return an int of that range, or raise an error that names it."""
-    number = ops.as_int(name, value)
+    number = ops.as_wide_int(name, value)  # seeds go up to 2^64 - 1
     if number < least:
         raise ValueError(f"{name}: expected at least {least}, got {number}")
     if number > most:

@@ -48,7 +48,7 @@ def checked_state(
         raise ValueError(f"state: no {', '.join(sorted(missing))}")
     if generator is not None and not isinstance(drawn, Tensor):
         raise TypeError(f"state: generator: expected a tensor, got {type(drawn).__name__}")
-    checked = {name: ops.as_int(f"state: {name}", value) for name, value in given.items()}
+    checked = {name: ops.as_wide_int(f"state: {name}", value) for name, value in given.items()}
     for name, value in ours.items():
         if checked[name] != value:
             told = f"{name} is {checked[name]}, this loader's is {value}"

@@ -5,7 +5,7 @@ Node types and relations are known by their numbers here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -194,7 +194,10 @@ def require_fanouts(
 
 
 def require_for_each_relation(
-    name: str, values: Sequence[Sequence[int]], num_relations: int
+    name: str,
+    values: Sequence[Sequence[int]],
+    num_relations: int,
+    as_number: Callable[[str, object], int] = as_int,
 ) -> list[list[int]]:
     """Numbers as lists of int, one for each relation in each hop."""
     checked = []
@@ -204,5 +207,5 @@ def require_for_each_relation(
                 f"{name}[{h}]: expected one for each of {num_relations} relations, got"
                 f" {len(of_hop)}"
             )
-        checked.append([as_int(f"{name}[{h}][{r}]", value) for r, value in enumerate(of_hop)])
+        checked.append([as_number(f"{name}[{h}][{r}]", value) for r, value in enumerate(of_hop)])
     return checked

@@ -14,7 +14,13 @@ from torch import Tensor
 
 import hopflow._native as _native
 from hopflow.ops._place import check_ids, on_cuda
-from hopflow.ops._shapes import INT32_MAX, id_dtype, require_ids, require_same_device
+from hopflow.ops._shapes import (
+    INT32_MAX,
+    as_wide_int,
+    id_dtype,
+    require_ids,
+    require_same_device,
+)
 from hopflow.ops.compact import compact_ids, compact_ids_reference
 from hopflow.ops.pinned import is_pinned
 from hopflow.ops.relations import (
@@ -62,7 +68,7 @@ def _checked(
     fanouts = require_fanouts(fanouts, len(relations))
     if len(keys) != len(fanouts):
         raise ValueError(f"keys: expected one for each of {len(fanouts)} hops, got {len(keys)}")
-    keys = require_for_each_relation("keys", keys, len(relations))
+    keys = require_for_each_relation("keys", keys, len(relations), as_wide_int)
     if idtype not in (torch.int32, torch.int64):
         raise TypeError(f"idtype: expected torch.int32 or torch.int64, got {idtype}")
     seeds = [require_ids(_name_of_seeds(t, counts), ids) for t, ids in enumerate(seeds)]
