@@ -197,7 +197,8 @@ __global__ void __launch_bounds__(kBlock)
     // As on the CPU: ratios are all that counts.
     unit = 0;
     for (std::int64_t k = begin; k < end; ++k) {
-      unit = fmax(unit, static_cast<double>(args.weights[positions[k]]));
+      const auto weight = static_cast<double>(args.weights[positions[k]]);
+      unit = weight > unit ? weight : unit;
     }
     double sum = 0;
     for (std::int64_t k = begin; k < end; ++k) sum += inverse_chance(k);

@@ -21,7 +21,7 @@ from hopflow.structure.types import Relation, Schema, told
 
 def check_fanout(name: str, fanout: object) -> int:
     """Return a fanout, or raise a ValueError or TypeError that names the operand."""
-    value = ops.as_int(name, fanout)
+    value = ops.as_wide_int(name, fanout)
     if value < -1:
         raise ValueError(f"{name}: expected -1 (all) or a count >= 0, got {value}")
     if value > ops.INT32_MAX:
