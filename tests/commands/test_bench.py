@@ -257,8 +257,8 @@ def test_every_case_is_declared_well():
     assert {name.split(".")[0] for name in found} == {
         "add_to_sources", "attention", "blocks", "compact", "csc", "cuda", "disk_rows", "epoch",
         "first_layer", "gather", "gather_decoded", "growth", "labor", "limits", "loader",
-        "overhead", "owners", "partition", "random_walk", "sample", "sample_weighted", "sddmm",
-        "spmm", "spmm_binary", "subgraphs", "temporal",
+        "overhead", "owners", "partition", "ppr", "random_walk", "sample", "sample_weighted",
+        "sddmm", "spmm", "spmm_binary", "subgraphs", "temporal", "traversals",
     }  # fmt: skip
     for _, case in found.values():
         assert case.what

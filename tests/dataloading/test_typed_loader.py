@@ -439,7 +439,11 @@ def test_nothing_is_made_for_relations_that_are_not_asked_for(graph):
     hf.sample_neighbors(graph, {"studio": [0], "user": [1]}, {
         "like": 1, "played_by": 1, "makes": 1, "follows": 0, "knows": 0, "plays": 0,
     }, edge_dir="out")  # fmt: skip
-    made = {r[1] for r, one in graph.relations.items() if one.adjacency._transpose is not None}
+    made = {
+        relation[1]
+        for relation, one in graph.relations.items()
+        if one.adjacency._transpose is not None or one.adjacency._by_source is not None
+    }
     assert made == {"like", "played_by", "makes"}
 
 
