@@ -346,7 +346,7 @@ def test_mistakes(change, error, message):
         ops.sample_labor(*operands.values(), key=1, **options)
 
 
-@pytest.mark.parametrize("steps", [0, 1])
+@pytest.mark.parametrize("steps", [0, pytest.param(1, marks=pytest.mark.cpu_only)])
 @pytest.mark.parametrize("unit", [5e-324, 1e-310, 1.0, 1e304])
 def test_scaled_weights_of_any_size_are_finite(unit, steps):
     """Of denormal weights the inverse of the sum is infinite, of huge ones over p the sum."""
