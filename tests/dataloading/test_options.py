@@ -405,7 +405,11 @@ def test_pin_memory_locks_what_other_samplers_return(small_graph, num_workers, l
     ("make", "why"),
     [
         (lambda: hf.dataloading.SAINTSampler("node", 10), "draws from a whole graph"),
-        (lambda: hf.dataloading.ClusterGCNSampler(cliques(), 2, None), "draws from a whole graph"),
+        pytest.param(
+            lambda: hf.dataloading.ClusterGCNSampler(cliques(), 2, None),
+            "draws from a whole graph",
+            marks=pytest.mark.cpu_only,  # it partitions
+        ),
         (
             lambda: hf.dataloading.as_edge_prediction_sampler(NeighborSampler([1])),
             "edge prediction is not possible there yet",
