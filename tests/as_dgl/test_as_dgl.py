@@ -16,6 +16,7 @@ import torch
 
 import hopflow as hf
 from hopflow import as_dgl
+from hopflow.as_dgl.__main__ import main
 from hopflow.as_dgl.modules import DglModule
 from hopflow.as_dgl.names import GRAPH, MODULES
 
@@ -191,11 +192,25 @@ def test_the_command_reports_failures_as_python_does(script, tmp_path):
     assert done.returncode == 1
     assert done.stderr.rstrip().endswith("KeyError: 'boo'")
     assert 'script.py", line 2, in f' in done.stderr
-    assert run(tmp_path / "none.py", cwd=tmp_path).returncode == 2
-    assert "can't open file" in run(tmp_path / "none.py", cwd=tmp_path).stderr
-    assert run(cwd=tmp_path).returncode == 2
-    assert "usage:" in run("--help", cwd=tmp_path).stdout
-    assert "unknown option -x" in run("-x", cwd=tmp_path).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["none.py"], 2, "can't open file"),
+        ([], 2, "usage:"),
+        (["-m"], 2, "usage:"),
+        (["--help"], 0, "usage:"),
+        (["-x"], 2, "unknown option -x"),
+    ],
+)
+def test_the_command_says_what_it_wants(arguments, status, says, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["hopflow.as_dgl", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == status
+    printed = capsys.readouterr()
+    assert says in (printed.err if status else printed.out)
 
 
 def test_the_command_runs_modules(tmp_path):

@@ -165,20 +165,20 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "measure_encodings.py"
 @pytest.mark.cpu_only
 @pytest.mark.skipif(not SCRIPT.is_file(), reason="the scripts are not beside the tests")
 def test_training_on_eight_bits_loses_no_accuracy(shared_data):
-    """Within 0.3 points of float32 on a real graph, in the mean of three seeds."""
+    """Within 0.3 points of float32 on a real graph, in the mean of two seeds."""
     kinds = ["int8 by column", "uint8 by row"]
-    command = [SCRIPT, shared_data / "facebook-page-page", "--seeds", "3", "--json", "--only"]
+    command = [SCRIPT, shared_data / "facebook-page-page", "--seeds", "2", "--epochs", "6"]
     # Threads that spin while they wait take minutes where others need the cores.
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
     done = subprocess.run(
-        [sys.executable, *map(str, command), *kinds],
+        [sys.executable, *map(str, command), "--json", "--only", *kinds],
         capture_output=True,
         text=True,
         env=environment,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads(done.stdout)
-    assert figures["float32"]["mean"] > 91.5
+    assert figures["float32"]["mean"] > 90
     for kind in kinds:
         assert figures[kind]["bytes"] < 0.27 * figures["float32"]["bytes"]
         assert figures[kind]["mean"] >= figures["float32"]["mean"] - 0.3
