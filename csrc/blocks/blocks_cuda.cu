@@ -7,6 +7,7 @@
 #include "core/dtype.h"
 #include "cuda/id_table.cuh"
 #include "cuda/launch.cuh"
+#include "cuda/scan_sort.cuh"
 #include "sample/pick_edges.cuh"
 
 namespace hopflow::cuda {

@@ -1,8 +1,7 @@
-#include <cub/device/device_radix_sort.cuh>
-
 #include "core/dtype.h"
 #include "csc/csc.h"
 #include "cuda/launch.cuh"
+#include "cuda/scan_sort.cuh"
 
 namespace hopflow::cuda {
 namespace {
@@ -78,14 +77,7 @@ const Word* SortedOrder(std::int64_t n, std::int64_t num_keys, const Id* ids,
   if (n > 0) {
     int bits = 1;
     while (bits < static_cast<int>(8 * sizeof(Word)) && num_keys >> bits != 0) ++bits;
-    std::size_t bytes = 0;
-    const cudaStream_t stream = StreamOf(work.stream());
-    const auto sort = [&](void* scratch) {
-      return cub::DeviceRadixSort::SortPairs(scratch, bytes, keys, sorted, numbers, order, n, 0,
-                                             bits, stream);
-    };
-    Check(sort(nullptr), "size a sort");
-    Check(sort(work.Allocate(bytes)), "sort");
+    SortPairs(n, bits, keys, numbers, sorted, order, work);
   }
   Launch("sort edges", work, num_keys + 1, OffsetsKernel<Word>, n, num_keys, sorted, offsets);
   return order;

@@ -7,13 +7,12 @@
 // the numbers depend on the ids alone, not on which thread comes first.
 #pragma once
 
-#include <cub/device/device_scan.cuh>
-
 #include <cstdint>
 #include <type_traits>
 
 #include "core/rng.h"
 #include "cuda/launch.cuh"
+#include "cuda/scan_sort.cuh"
 
 namespace hopflow::cuda {
 
@@ -89,16 +88,6 @@ DeviceIdTable<Id> NewIdTable(std::int64_t most_ids, Workspace& work) {
   Zero(table.keys, capacity * sizeof(Id), work, 0xff);  // -1
   Zero(table.values, capacity * sizeof(std::uint32_t), work, 0xff);
   return table;
-}
-
-// In place: from counts to the sums of those before.
-template <typename T>
-void ExclusiveSum(T* data, std::int64_t count, Workspace& work) {  // [count]
-  std::size_t bytes = 0;
-  const cudaStream_t stream = StreamOf(work.stream());
-  Check(cub::DeviceScan::ExclusiveSum(nullptr, bytes, data, data, count, stream), "size a scan");
-  void* const scratch = work.Allocate(bytes);
-  Check(cub::DeviceScan::ExclusiveSum(scratch, bytes, data, data, count, stream), "scan");
 }
 
 // is_first[p] = 1 where place p is the first of a new id. Places at and after *num_places get 0.

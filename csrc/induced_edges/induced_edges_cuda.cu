@@ -1,6 +1,7 @@
 #include "core/dtype.h"
 #include "cuda/id_table.cuh"
 #include "cuda/launch.cuh"
+#include "cuda/scan_sort.cuh"
 #include "induced_edges/induced_edges.h"
 #include "sample/pick_edges.cuh"
 

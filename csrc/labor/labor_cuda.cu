@@ -1,8 +1,8 @@
 #include <limits>
 
 #include "core/dtype.h"
-#include "cuda/id_table.cuh"
 #include "cuda/launch.cuh"
+#include "cuda/scan_sort.cuh"
 #include "labor/labor.h"
 #include "labor/labor_row.h"
 

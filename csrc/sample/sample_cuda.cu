@@ -1,6 +1,6 @@
 #include "core/dtype.h"
-#include "cuda/id_table.cuh"
 #include "cuda/launch.cuh"
+#include "cuda/scan_sort.cuh"
 #include "sample/pick_edges.cuh"
 #include "sample/sample.h"
 

@@ -1,5 +1,5 @@
-#include "cuda/id_table.cuh"
 #include "cuda/launch.cuh"
+#include "cuda/scan_sort.cuh"
 #include "sample_temporal/sample_temporal.h"
 #include "sample_temporal/temporal_row.h"
 #include "sample_weighted/weighted_tools.cuh"

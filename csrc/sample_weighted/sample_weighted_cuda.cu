@@ -1,5 +1,5 @@
-#include "cuda/id_table.cuh"
 #include "cuda/launch.cuh"
+#include "cuda/scan_sort.cuh"
 #include "sample_weighted/sample_weighted.h"
 #include "sample_weighted/weighted_row.h"
 #include "sample_weighted/weighted_tools.cuh"

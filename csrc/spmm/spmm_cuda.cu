@@ -37,25 +37,28 @@ __device__ std::int64_t RowAt(const SpmmArgs<T, Id>& a, std::int64_t position) {
   return a.rows != nullptr ? static_cast<std::int64_t>(a.rows[position]) : position;
 }
 
-// Which destination and columns a thread works on: a team of kLanes takes one destination and
-// kLanes * kWidth of its columns.
+// Which destination and columns a thread works on: a team takes one destination and kWidth of its
+// columns a lane. How many lanes a team has is no template parameter: each kernel would be compiled
+// four times for the sake of one shift.
 struct Part {
   std::int64_t v;
   std::int64_t column;
 };
-template <int kLanes, int kWidth>
-__device__ Part PartOf(std::int64_t width) {
-  const std::int64_t columns = kLanes * kWidth;
+template <int kWidth>
+__device__ Part PartOf(std::int64_t width, int lane_bits) {
+  const std::int64_t columns = std::int64_t{kWidth} << lane_bits;
   const std::int64_t tiles = (width + columns - 1) / columns;
-  const std::int64_t team = ThreadIndex() / kLanes;
-  return {team / tiles, team % tiles * columns + threadIdx.x % kLanes * kWidth};
+  const std::int64_t team = ThreadIndex() >> lane_bits;
+  const unsigned lane = threadIdx.x & ((1u << lane_bits) - 1);
+  return {team / tiles, team % tiles * columns + lane * kWidth};
 }
 
-template <int kLanes, int kWidth, typename T, typename Id, typename Scale>
-__global__ void __launch_bounds__(kBlock) SumKernel(SpmmArgs<T, Id> a, Scale scale, bool is_mean) {
+template <int kWidth, typename T, typename Id, typename Scale>
+__global__ void __launch_bounds__(kBlock)
+    SumKernel(SpmmArgs<T, Id> a, int lane_bits, Scale scale, bool is_mean) {
   using Acc = Accumulator<T>;
   const std::int64_t width = a.num_heads * a.width;
-  const Part part = PartOf<kLanes, kWidth>(width);
+  const Part part = PartOf<kWidth>(width, lane_bits);
   if (part.v >= a.num_dst || part.column >= width) return;
   const std::int64_t head = part.column / a.width;
   const T* const x = a.x + part.column;
@@ -95,11 +98,12 @@ __device__ bool Stands(Acc best, Acc x, bool is_max) {
   return (is_max ? x <= best : x >= best) || best != best;
 }
 
-template <int kLanes, int kWidth, typename T, typename Id>
-__global__ void __launch_bounds__(kBlock) ExtremeKernel(SpmmArgs<T, Id> a, bool is_max) {
+template <int kWidth, typename T, typename Id>
+__global__ void __launch_bounds__(kBlock)
+    ExtremeKernel(SpmmArgs<T, Id> a, int lane_bits, bool is_max) {
   using Acc = Accumulator<T>;
   const std::int64_t width = a.num_heads * a.width;
-  const Part part = PartOf<kLanes, kWidth>(width);
+  const Part part = PartOf<kWidth>(width, lane_bits);
   if (part.v >= a.num_dst || part.column >= width) return;
   const T* const x = a.x + part.column;
   const std::int64_t begin = a.indptr[part.v], end = a.indptr[part.v + 1];
@@ -137,33 +141,32 @@ __global__ void __launch_bounds__(kBlock) ExtremeKernel(SpmmArgs<T, Id> a, bool 
   for (int i = 0; i < kWidth; ++i) a.arg[to + i] = winner[i];
 }
 
-template <int kLanes, int kWidth, typename T, typename Id>
+// Teams that leave few lanes idle: of 4, 8, 16 or 32.
+int LaneBits(std::int64_t wanted) {
+  int bits = 2;
+  while (bits < 5 && wanted > 1 << bits) ++bits;
+  return bits;
+}
+
+template <int kWidth, typename T, typename Id>
 void RunSpmm(const SpmmArgs<T, Id>& a, Reduce reduce, const Workspace& work) {
   using Acc = Accumulator<T>;
-  const std::int64_t columns = kLanes * kWidth;
-  const std::int64_t tiles = (a.num_heads * a.width + columns - 1) / columns;
-  const std::int64_t num_threads = a.num_dst * tiles * kLanes;
+  const std::int64_t width = a.num_heads * a.width;
+  const int lane_bits = LaneBits((width + kWidth - 1) / kWidth);
+  const std::int64_t columns = std::int64_t{kWidth} << lane_bits;
+  const std::int64_t tiles = (width + columns - 1) / columns;
+  const std::int64_t num_threads = (a.num_dst * tiles) << lane_bits;
   if (reduce == Reduce::kMax || reduce == Reduce::kMin) {
-    Launch("spmm max/min", work, num_threads, ExtremeKernel<kLanes, kWidth, T, Id>, a,
+    Launch("spmm max/min", work, num_threads, ExtremeKernel<kWidth, T, Id>, a, lane_bits,
            reduce == Reduce::kMax);
   } else if (a.weight != nullptr || a.row_scale != nullptr) {
     const Scaled<Acc, Id> scale{a.weight, a.weight_ids, a.row_scale, a.num_heads};
-    Launch("weighted spmm", work, num_threads, SumKernel<kLanes, kWidth, T, Id, Scaled<Acc, Id>>, a,
-           scale, reduce == Reduce::kMean);
+    Launch("weighted spmm", work, num_threads, SumKernel<kWidth, T, Id, Scaled<Acc, Id>>, a,
+           lane_bits, scale, reduce == Reduce::kMean);
   } else {
-    Launch("spmm", work, num_threads, SumKernel<kLanes, kWidth, T, Id, Unit>, a, Unit(),
+    Launch("spmm", work, num_threads, SumKernel<kWidth, T, Id, Unit>, a, lane_bits, Unit(),
            reduce == Reduce::kMean);
   }
-}
-
-// Teams that leave few lanes idle without a kernel for every size.
-template <int kWidth, typename F>
-void DispatchColumns(std::int64_t width, F&& f) {
-  const std::int64_t lanes = (width + kWidth - 1) / kWidth;
-  if (lanes <= 4) return f(std::integral_constant<int, 4>());
-  if (lanes <= 8) return f(std::integral_constant<int, 8>());
-  if (lanes <= 16) return f(std::integral_constant<int, 16>());
-  f(std::integral_constant<int, 32>());
 }
 
 template <typename T, typename Id>
@@ -225,13 +228,9 @@ void Spmm(const SpmmArgs<T, Id>& args, Reduce reduce, Workspace& work) {
     flat.width = width;
   }
   if (IsFullWidth(args.x, head_width, args.x_stride) && IsFullWidth(args.out, width, width)) {
-    DispatchColumns<kFull>(width, [&]<int kLanes>(std::integral_constant<int, kLanes>) {
-      RunSpmm<kLanes, kFull>(flat, reduce, work);
-    });
+    RunSpmm<kFull>(flat, reduce, work);
   } else {
-    DispatchColumns<1>(width, [&]<int kLanes>(std::integral_constant<int, kLanes>) {
-      RunSpmm<kLanes, 1>(flat, reduce, work);
-    });
+    RunSpmm<1>(flat, reduce, work);
   }
 }
 
