@@ -181,11 +181,7 @@ def _kept(x: Tensor, dtype: torch.dtype, copy: bool) -> Tensor:
     is_aligned = x.data_ptr() % x.element_size() == 0
     if copy or x.dtype != dtype or not x.is_contiguous() or not is_plain or not is_aligned:
         return ops.pooled(x.as_subclass(Tensor), dtype)
-    if not x.is_inference():
-        return x.detach()
-    # The same memory as a tensor that can be saved for a backward pass.
-    kept: Tensor = torch.empty(0, dtype=dtype, device=x.device)
-    return kept.set_(x.untyped_storage(), x.storage_offset(), x.shape)  # type: ignore[call-overload, no-any-return]
+    return ops.outlasting(x) if x.is_inference() else x.detach()
 
 
 def _sizes(

@@ -73,6 +73,16 @@ def made_to_last(make: Callable[[], _Made]) -> _Made:
         return make()
 
 
+def outlasting(x: Tensor) -> Tensor:
+    """``x``, or if it was made in inference mode, where no backward pass may save it, the same
+    memory as another tensor."""
+    if is_compiling() or not x.is_inference():
+        return x
+    with torch.inference_mode(False):
+        made = torch.empty(0, dtype=x.dtype, device=x.device)
+        return made.set_(x.untyped_storage(), x.storage_offset(), x.shape, x.stride())
+
+
 def is_a_transforms(x: Tensor) -> bool:
     """Whether a tensor belongs to a transform under way, and ends with it."""
     return not is_compiling() and _FUNCTORCH.is_functorch_wrapped_tensor(x)

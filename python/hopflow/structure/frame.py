@@ -377,6 +377,8 @@ def rows_of(
     """
     columns: dict[str, Column] = {}
     composed: dict[int, Tensor] = {}
+    # A graph outlives the mode that it is made in, and a backward pass saves the ids.
+    ids = ops.outlasting(ids)
     for name, column in parent.items():
         source = column.source if isinstance(column, LazyRows) else None
         if source is None:
@@ -384,7 +386,7 @@ def rows_of(
             continue
         column, behind = source
         if id(behind) not in composed:  # the columns of a frame share their ids
-            composed[id(behind)] = ops.gather_rows(behind, ids)
+            composed[id(behind)] = ops.made_to_last(partial(ops.gather_rows, behind, ids))
         columns[name] = LazyRows(name, column, composed[id(behind)])
     if id_name is not None:
         columns[id_name] = LazyColumn(lambda: ids.to(idtype, copy=True))

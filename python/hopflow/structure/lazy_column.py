@@ -38,7 +38,8 @@ class LazyColumn:
                         value = compute()
                 if ops.is_a_transforms(value):
                     return value
-                self._value = value
+                # What was at hand may come from inference mode.
+                self._value = ops.outlasting(value)
                 self._compute = None  # lets go of the parent's column
         assert self._value is not None
         return self._value

@@ -110,7 +110,7 @@ def add_reverse_edges(
         kept = with_edges(one, *one.adjacency.coo(), copy_ndata=copy_ndata)
         if copy_edata:
             kept.edge_frame.update(one.edge_frame)
-            kept.edge_frame[EID] = one._arange(one.num_edges())
+            kept.edge_frame[EID] = ops.outlasting(one._arange(one.num_edges()))
         return kept
 
     return change_relations(g, both_ways, copy_ndata=copy_ndata)
@@ -125,8 +125,8 @@ def _both_ways(g: GraphT, copy_ndata: bool, copy_edata: bool, exclude_self: bool
         eids = torch.arange(g.num_edges(), device=g.device)
         origin = torch.cat([eids, eids[back]])
         for key in g.edata:
-            made.edata[key] = ops.gather_rows(g.edata[key], origin)
-        made.edata[EID] = origin.to(g.idtype)
+            made.edata[key] = ops.outlasting(ops.gather_rows(g.edata[key], origin))
+        made.edata[EID] = ops.outlasting(origin.to(g.idtype))
     return made
 
 
@@ -171,7 +171,7 @@ def add_self_loop(
                 loops = ops.segment_reduce(full.indptr, column, reduce=fill_data, eids=full.eids)
             else:
                 loops = column.new_full((g.num_nodes(), *column.shape[1:]), fill_data)
-            made.edata[key] = torch.cat([column, loops.to(column.dtype)])
+            made.edata[key] = ops.outlasting(torch.cat([column, loops.to(column.dtype)]))
         return made
 
     return change_relation(require_graph(g), etype, with_loops)
@@ -194,7 +194,7 @@ def remove_self_loop(g: GraphT, etype: str | None = None) -> GraphT:
         kept = (src != dst).nonzero().squeeze(1)
         made = with_edges(g, src[kept], dst[kept])
         for key in g.edata:
-            made.edata[key] = ops.gather_rows(g.edata[key], kept)
+            made.edata[key] = ops.outlasting(ops.gather_rows(g.edata[key], kept))
         left[g.schema.relations[0]] = kept
         return made
 

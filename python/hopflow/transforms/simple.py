@@ -103,12 +103,12 @@ def _simple(
     made = with_edges(g, src[first], dst[first], copy_ndata=copy_ndata)
     if copy_edata and aggregator == "arbitrary":
         for key in g.edata:
-            made.edata[key] = ops.gather_rows(g.edata[key], order[first])
-        made.edata[EID] = order[first].to(g.idtype)
+            made.edata[key] = ops.outlasting(ops.gather_rows(g.edata[key], order[first]))
+        made.edata[EID] = ops.outlasting(order[first].to(g.idtype))
     elif copy_edata:
         for key in g.edata:
-            made.edata[key] = ops.segment_reduce(
-                indptr, g.edata[key], reduce=aggregator, eids=order
+            made.edata[key] = ops.outlasting(
+                ops.segment_reduce(indptr, g.edata[key], reduce=aggregator, eids=order)
             )
     if return_counts is not None and return_counts in made.edata:
         raise ValueError(
@@ -116,7 +116,7 @@ def _simple(
             " another name"
         )
     if return_counts is not None:
-        made.edata[return_counts] = indptr.diff()
+        made.edata[return_counts] = ops.outlasting(indptr.diff())
     mapping = torch.empty_like(order)
     mapping[order] = torch.repeat_interleave(indptr.diff())
     return made, mapping.to(g.idtype)
