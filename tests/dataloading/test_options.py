@@ -137,6 +137,7 @@ def test_options_without_effect(small_graph, options, num_workers):
         ({"timeout": -1}, ValueError, "timeout: expected 0 or more seconds, got -1"),
         ({"timeout": float("nan")}, ValueError, "timeout: expected 0 or more seconds, got nan"),
         ({"timeout": float("inf")}, ValueError, "timeout: expected 0 or more seconds, got inf"),
+        ({"timeout": 10**400}, ValueError, "timeout: expected a number that float64 holds"),
         ({"timeout": "1"}, TypeError, "timeout: expected seconds, got str"),
         ({"timeout": None}, TypeError, "timeout: expected seconds, got NoneType"),
         ({"timeout": True}, TypeError, "timeout: expected seconds, got bool"),

@@ -154,6 +154,27 @@ def test_the_largest_come_first_and_k_only_cuts():
     assert same(more, every)
 
 
+def test_columns_do_not_follow_a_huge_k_and_graph():
+    num_nodes, seeds = 100_000, torch.arange(20)
+    indptr = torch.arange(num_nodes + 1)
+    indices = (torch.arange(num_nodes) + 1) % num_nodes  # a walk goes on and on
+    options = {"alpha": 0.1, "epsilon": 0.001}
+    found = ops.ppr_neighbors(indptr, indices, seeds, 2**62, **options)
+    expected = ops.ppr_neighbors(indptr, indices, seeds, 500, **options)
+    assert found.neighbors.shape[1] < 10_100
+    assert 0 < int(found.counts.max()) < 500
+    assert same(ops.PPRNeighbors(*(x[:, :500] for x in found[:2]), found.counts), expected)
+
+
+def test_as_many_as_there_can_be_have_a_column():
+    # Each leaf has the least that is pushed, all of which stays where it is.
+    leaves = 9
+    indptr = torch.tensor([0, leaves, *[leaves] * leaves])
+    indices = torch.arange(1, leaves + 1)
+    found = ops.ppr_neighbors(indptr, indices, torch.tensor([0]), 2**62, alpha=1e-6, epsilon=0.1)
+    assert found.counts.tolist() == [leaves + 1]
+
+
 def test_of_equal_scores_the_smallest_ids_are_kept():
     leaves = torch.tensor([9, 4, 7, 1, 3, 8])
     indptr, indices = csc_of(leaves, [5] * 6, 10)
@@ -263,6 +284,8 @@ def test_no_seeds_no_nodes_no_edges_and_gaps():
         ({"alpha": 0}, ValueError, "alpha: expected a number from 1e-06 to 1, got 0"),
         ({"alpha": float("nan")}, ValueError, "alpha: expected a number from 1e-06 to 1, got nan"),
         ({"alpha": "much"}, TypeError, "alpha: expected a number, got str"),
+        ({"alpha": True}, TypeError, "alpha: expected a number, got bool"),
+        ({"epsilon": 10**400}, ValueError, "epsilon: expected a number that float64 holds"),
         ({"epsilon": 0.0}, ValueError, "epsilon: expected a finite number of at least 1e-15"),
         ({"epsilon": float("inf")}, ValueError, "epsilon: expected a finite number"),
         ({"excluded": [2, 1]}, ValueError, "excluded: expected strictly rising positions"),

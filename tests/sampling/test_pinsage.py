@@ -121,6 +121,7 @@ def test_one_type_and_nothing_to_find():
         ((1, 0.5, 5, 2, []), ValueError, "metapath: expected at least one edge type"),
         ((-1, 0.5, 5, 2, ["views", "seen"]), ValueError, "num_traversals: expected at least 0"),
         ((1, 1.5, 5, 2, ["views", "seen"]), ValueError, "termination_prob: expected a probability"),
+        ((1, "x", 5, 2, ["views", "seen"]), TypeError, "termination_prob: expected a number"),
         ((1, 0.5, 2.5, 2, ["views", "seen"]), TypeError, "num_random_walks: expected an int"),
         ((1, 0.5, 5, -2, ["views", "seen"]), ValueError, "num_neighbors: expected at least 0"),
     ],

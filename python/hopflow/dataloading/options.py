@@ -136,7 +136,7 @@ def as_timeout(timeout: object, num_workers: int) -> float:
     """Seconds to wait for a batch; 0 for any time."""
     if isinstance(timeout, (bool, np.bool_)) or not isinstance(timeout, numbers.Real):
         raise TypeError(f"timeout: expected seconds, got {type(timeout).__name__}")
-    seconds = float(timeout)
+    seconds = ops.as_float("timeout", timeout)
     if not (math.isfinite(seconds) and seconds >= 0):
         raise ValueError(f"timeout: expected 0 or more seconds, got {timeout}")
     if seconds and not num_workers:

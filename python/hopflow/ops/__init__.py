@@ -6,7 +6,7 @@ with one row a node or edge. Each has a plain-torch twin, ``*_reference``, that 
 
 import hopflow.ops._openmp  # noqa: F401  before the native module: see there
 from hopflow.ops._place import first_ids, mark_csc, mark_ids, on_cuda
-from hopflow.ops._shapes import INT32_MAX, MOST_NODES, as_int, as_wide_int, id_dtype
+from hopflow.ops._shapes import INT32_MAX, MOST_NODES, as_float, as_int, as_wide_int, id_dtype
 from hopflow.ops._transforms import is_a_transforms, is_compiling, made_to_last, outlasting
 from hopflow.ops.add_to_sources import add_to_sources, add_to_sources_reference
 from hopflow.ops.batch_loader import (
@@ -191,6 +191,7 @@ __all__ = [
     "WalkEdges",
     "add_to_sources",
     "add_to_sources_reference",
+    "as_float",
     "as_int",
     "as_times",
     "as_wide_int",

@@ -210,3 +210,21 @@ def as_wide_int(name: str, value: object) -> int:
         except (TypeError, ValueError, RuntimeError):
             pass
     raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
+
+
+def as_float(name: str, value: object) -> float:
+    """Return a float given as a Python or numpy number or a one-element tensor; it may be NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not a number, or an int that float64 does not hold; names the operand.
+    """
+    if not isinstance(value, (bool, str, bytes)):
+        try:
+            return float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, RuntimeError):
+            pass
+        except OverflowError:
+            raise ValueError(f"{name}: expected a number that float64 holds") from None
+    raise TypeError(f"{name}: expected a number, got {type(value).__name__}")

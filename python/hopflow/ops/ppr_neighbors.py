@@ -12,7 +12,7 @@ from torch import Tensor
 
 import hopflow._native as _native
 from hopflow.ops._library import Spec, define
-from hopflow.ops._shapes import as_int, optional_ids, require_ids
+from hopflow.ops._shapes import as_float, as_int, optional_ids, require_ids
 from hopflow.ops.sample_weighted import RowWeights, require_rising
 
 # As in ppr_neighbors_bind.cpp.
@@ -135,7 +135,7 @@ def ppr_neighbors(
     Returns
     -------
     PPRNeighbors
-        With K the smaller of ``k`` and N.
+        With K the smallest of ``k``, N and about 1 / (alpha * epsilon): no more can have a score.
 
     Raises
     ------
@@ -163,10 +163,23 @@ def ppr_neighbors(
     k, alpha, epsilon = check_ppr(k, alpha, epsilon)
     values = None if weights is None else weights.weights.contiguous()
     found = _ppr_neighbors(
-        indptr, indices, values, excluded, seeds, max(0, min(k, indptr.shape[0] - 1)), alpha,
+        indptr,
+        indices,
+        values,
+        excluded,
+        seeds,
+        _columns(k, indptr, alpha, epsilon),
+        alpha,
         epsilon,
-    )  # fmt: skip
+    )
     return PPRNeighbors(*found)
+
+
+def _columns(k: int, indptr: Tensor, alpha: float, epsilon: float) -> int:
+    """K: no more than there can be, or the memory would follow the graph's size."""
+    # Each node with a score had alpha * epsilon of the mass at its first push, of 1 in all.
+    most = math.ceil(1.001 / (alpha * min(epsilon, 1.0)))
+    return max(0, min(k, most, indptr.shape[0] - 1))
 
 
 def check_ppr(
@@ -179,7 +192,7 @@ def check_ppr(
     most = as_int(k_name, k)
     if most < 0:
         raise ValueError(f"{k_name}: expected at least 0, got {most}")
-    end, least = _as_float("alpha", alpha), _as_float("epsilon", epsilon)
+    end, least = as_float("alpha", alpha), as_float("epsilon", epsilon)
     if not _LEAST_ALPHA <= end <= 1:  # also NaN
         raise ValueError(f"alpha: expected a number from {_LEAST_ALPHA:g} to 1, got {end}")
     if not _LEAST_EPSILON <= least < math.inf:
@@ -187,13 +200,6 @@ def check_ppr(
             f"epsilon: expected a finite number of at least {_LEAST_EPSILON:g}, got {least}"
         )
     return most, end, least
-
-
-def _as_float(name: str, value: object) -> float:
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}") from None
 
 
 def ppr_neighbors_reference(
@@ -217,7 +223,7 @@ def ppr_neighbors_reference(
         positions = range(begins[node], begins[node + 1])
         return [(sources[e], values[e]) for e in positions if e not in barred]
 
-    most = min(k, indptr.shape[0] - 1)
+    most = _columns(k, indptr, alpha, epsilon)
     neighbors = torch.full((len(seeds), most), -1, dtype=indices.dtype)
     scores = torch.zeros(len(seeds), most, dtype=torch.float64)
     counts = torch.zeros(len(seeds), dtype=torch.int64)

@@ -13,7 +13,7 @@ from torch import Tensor
 import hopflow._native as _native
 from hopflow.ops._library import Spec, define
 from hopflow.ops._place import check_ids, check_indptr
-from hopflow.ops._shapes import as_int, as_wide_int, optional_ids, require_ids
+from hopflow.ops._shapes import as_float, as_int, as_wide_int, optional_ids, require_ids
 from hopflow.ops.sample import _fold_key, _mix64
 from hopflow.ops.sample_weighted import RowWeights
 
@@ -290,7 +290,7 @@ def node2vec_walk(
         names = "all_indptr", "all_indices"
         others = [require_ids(name, ids) for name, ids in zip(names, all_edges)]
     traces, taken = _node2vec_walk(
-        *own, *others, seeds, float(p), float(q), num_steps, _signed(key),
+        *own, *others, seeds, as_float("p", p), as_float("q", q), num_steps, _signed(key),
         return_eids,
     )  # fmt: skip
     return traces, taken if return_eids else None

@@ -76,7 +76,7 @@ class RandomWalkNeighborSampler(Generic[GraphT]):
         self.num_traversals = _at_least_0("num_traversals", num_traversals)
         self.num_random_walks = _at_least_0("num_random_walks", num_random_walks)
         self.num_neighbors = _at_least_0("num_neighbors", num_neighbors)
-        end = float(termination_prob)
+        end = ops.as_float("termination_prob", termination_prob)
         if not 0 <= end <= 1:
             raise ValueError(f"termination_prob: expected a probability, got {termination_prob!r}")
         self.weight_column = weight_column

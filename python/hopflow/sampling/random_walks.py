@@ -151,7 +151,7 @@ def _restart_of(value: Any, num_steps: int) -> list[float] | None:
         raise TypeError("restart_prob: expected a number or one for each step, got bool")
     try:
         given = torch.as_tensor(value, dtype=torch.float64, device="cpu")
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise TypeError(
             f"restart_prob: expected a number or one for each step, got {type(value).__name__}"
             f" ({error})"
@@ -306,10 +306,7 @@ def node2vec_random_walk(
 
 def _positive(name: str, value: Any) -> float:
     """Return a positive, finite number, or raise a TypeError or ValueError."""
-    try:
-        number = math.nan if isinstance(value, (bool, str)) else float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}") from None
+    number = ops.as_float(name, value)
     # 1 / number must be finite too.
     if not (0 < number < math.inf and number >= 1 / 1.7e308):
         raise ValueError(f"{name}: expected a positive, finite number, got {value!r}")
