@@ -287,7 +287,7 @@ def test_mistakes_where_there_are_types():
         (1, float("inf"), 2, ValueError, "q: expected a positive"),
         (1, 1e-310, 2, ValueError, "q: expected a positive"),
         ([1], 1, 2, TypeError, "p: expected a number"),
-        (1, 10**400, 2, ValueError, "q: expected a number that float64 holds"),
+        pytest.param(1, 10**400, 2, ValueError, "q: expected a number that float64", id="huge"),
         (1, 1, -2, ValueError, "walk_length: expected at least 0"),
     ],
 )
