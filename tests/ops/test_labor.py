@@ -273,6 +273,13 @@ def test_small_and_odd_inputs(dtype):
         torch.zeros(4, dtype=torch.int64), indices[:0], seeds := torch.arange(3), 2, key=1
     )
     assert nothing.indptr.tolist() == [0, 0, 0, 0]
+    weights_of_none = ops.row_weights(torch.zeros(4, dtype=torch.int64), weights.weights[:0])
+    weighted = ops.sample_labor(
+        torch.zeros(4, dtype=torch.int64), indices[:0], seeds, 2, key=1, weights=weights_of_none
+    )
+    assert weighted.weights is not None
+    assert weighted.weights.dtype == weights.weights.dtype
+    assert weighted.weights.shape == (0,)
     all_edges = ops.sample_labor(indptr, indices, seeds[:2], -1, key=1, weights=weights)
     assert torch.equal(all_edges.neighbors, indices)
     assert all_edges.weights is not None

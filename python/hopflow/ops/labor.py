@@ -143,6 +143,10 @@ def sample_labor(
         key & _MASK64, second_key & _MASK64, float(share),
     )  # fmt: skip
     weight_dtype = torch.float32 if values is None else values.dtype
+    if not num_edges and values is not None:
+        # The kernels take an array without a place for none.
+        none = torch.empty(0, dtype=torch.uint8, device=seeds.device)
+        found = (*found[:3], none, *found[4:])
     if not on_cuda(seeds):
         out_indptr, neighbors, positions, of_edges = found
         edge_weights = None if of_edges is None else of_edges.view(weight_dtype)
