@@ -13,18 +13,16 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
-from hopflow.dataloading.samplers.sampler import Sampler
-from hopflow.dataloading.samplers.subgraph import SubgraphColumns
+from hopflow.dataloading.samplers.subgraph import SubgraphColumns, SubgraphSampler
 from hopflow.graphs.graph import Graph
 from hopflow.partitioning.metis import metis_partition_assignment
-from hopflow.structure.graph_base import require_graph, require_here
+from hopflow.structure.graph_base import require_graph
 from hopflow.structure.ids import as_node_ids
-from hopflow.transforms.subgraph import induced_subgraph
 
 _CHUNK = 1 << 22  # ids looked at at a time
 
 
-class ClusterGCNSampler(Sampler):
+class ClusterGCNSampler(SubgraphSampler):
     """The subgraph of some clusters of a graph, and of the edges among them.
 
     The loader's indices are numbers of clusters, ``torch.arange(k)``; a batch is the subgraph that
@@ -78,11 +76,9 @@ class ClusterGCNSampler(Sampler):
         output_device: Any = None,
     ) -> None:
         g = require_graph(g, one_type=True)
-        self.output_device = output_device
         k = ops.as_int("k", k)
-        self.columns = SubgraphColumns(
-            prefetch_ndata, prefetch_edata, ("prefetch_ndata", "prefetch_edata")
-        )
+        names = ("prefetch_ndata", "prefetch_edata")
+        super().__init__(SubgraphColumns(prefetch_ndata, prefetch_edata, names), output_device)
         file = None if cache_path is None else Path(cache_path)
         about = [] if file is None else _about(g, k, balance_ntypes)
         if file is not None and file.is_file():
@@ -120,8 +116,7 @@ class ClusterGCNSampler(Sampler):
         KeyError
             A column to prefetch that the graph lacks.
         """
-        g = require_graph(g, one_type=True)
-        require_here(g, self.output_device)
+        g = self.checked(g)
         offset, nodes = self.partition_offset, self.partition_node_ids
         if g.num_nodes() != nodes.shape[0]:
             raise ValueError(
@@ -132,11 +127,7 @@ class ClusterGCNSampler(Sampler):
         chosen = chosen.to(offset.device)
         chosen, _, _ = ops.compact_ids(chosen, chosen[:0])
         parts = [nodes[int(offset[i]) : int(offset[i + 1])] for i in chosen.tolist()]
-        ids = torch.cat([nodes[:0], *parts]).to(g.device)
-        with torch.inference_mode(False):
-            subgraph = induced_subgraph(g, ids, {})
-        self.columns.read(subgraph)
-        return subgraph
+        return self.induced(g, torch.cat([nodes[:0], *parts]).to(g.device))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.partition_offset.shape[0] - 1} clusters)"

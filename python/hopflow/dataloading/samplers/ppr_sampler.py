@@ -8,24 +8,21 @@ from typing import Any
 import torch
 
 import hopflow.ops as ops
-from hopflow.dataloading.samplers.sampler import Sampler
-from hopflow.dataloading.samplers.shadow import SubgraphBatch
-from hopflow.dataloading.samplers.subgraph import SubgraphColumns
+from hopflow.dataloading.samplers.sampler import distinct_seeds
+from hopflow.dataloading.samplers.subgraph import SeedSubgraphSampler, SubgraphColumns
 from hopflow.graphs.graph import Graph
 from hopflow.sampling.pagerank import pagerank_of
-from hopflow.structure.by_type import edges_by_type, nodes_by_type
-from hopflow.structure.graph_base import require_graph, require_here
-from hopflow.transforms.subgraph import induced_subgraph
 
 
-class PPRSampler(Sampler):
+class PPRSampler(SeedSubgraphSampler):
     """All edges among the seeds and the nodes that matter most to each of them, by PageRank.
 
     As :class:`ShaDowKHopSampler`, with nodes found by :func:`hopflow.sampling.ppr_neighbors`
     instead of a neighbour sampler: the nodes in which walks from a seed against the edges are most
     likely to end, however many hops away. Nothing is random: a node has the same neighbourhood in
-    every epoch. The work is at most 1 / (alpha * epsilon) edges a seed, then the in-edges of the
-    nodes found. On the CPU, for graphs of one type.
+    every epoch. After the seeds the subgraph has the nodes found for the first seed, its largest
+    score first, and so on. The work is at most 1 / (alpha * epsilon) edges a seed, then the
+    in-edges of the nodes found. On the CPU, for graphs of one type.
 
     Parameters
     ----------
@@ -47,7 +44,9 @@ class PPRSampler(Sampler):
     Raises
     ------
     TypeError, ValueError
-        A number out of range.
+        A number out of range; with a batch, weights that are none, or a graph of several types.
+    HopflowError
+        With a batch: a graph on CUDA.
 
     References
     ----------
@@ -55,8 +54,6 @@ class PPRSampler(Sampler):
     sampler); Bojchevski et al., "Scaling graph neural networks with approximate PageRank", KDD
     2020; Andersen, Chung, Lang, "Local graph partitioning using PageRank vectors", FOCS 2006.
     """
-
-    index_kind = "node"
 
     def __init__(
         self,
@@ -71,64 +68,25 @@ class PPRSampler(Sampler):
         self.num_neighbors, self.alpha, self.epsilon = ops.check_ppr(
             num_neighbors, alpha, epsilon, k_name="num_neighbors"
         )
-        self.prob, self.output_device = prob, output_device
-        self.columns = SubgraphColumns(prefetch_node_feats, prefetch_edge_feats)
+        self.prob = prob
+        super().__init__(SubgraphColumns(prefetch_node_feats, prefetch_edge_feats), output_device)
 
-    def sample(self, g: Graph, seed_nodes: Any, exclude_eids: Any = None) -> SubgraphBatch:
-        """Sample one mini-batch.
-
-        Parameters
-        ----------
-        g : Graph
-            A graph of one node type and one edge type.
-        seed_nodes : Tensor, numpy array, sequence of int, boolean mask or dict
-            Nodes whose neighbourhood is wanted. Duplicates are merged in order of first appearance;
-            the subgraph's ``seed_inverse`` then leads from each given seed to its row.
-        exclude_eids : Tensor, numpy array or sequence of int, optional
-            Ids of edges that no walk takes and that are not in the subgraph.
-
-        Returns
-        -------
-        input_nodes : Tensor
-            The subgraph's nodes, dtype ``g.idtype``; the seeds come first, then the nodes found for
-            the first seed, its largest score first, and so on.
-        output_nodes : Tensor or dict
-            The distinct seeds; a dict if seeds are one.
-        subgraph : Graph
-            All edges of ``g`` among the nodes, with ids in ``ndata[hopflow.NID]`` and
-            ``edata[hopflow.EID]`` and the columns of ``g``. Edges come by destination.
-
-        Raises
-        ------
-        IndexError, TypeError, ValueError
-            Seeds or edges that are not the graph's, bad weights, or a graph of several types.
-        KeyError
-            A column that the graph lacks.
-        HopflowError
-            A graph on CUDA.
-        """
-        g = require_graph(g, one_type=True)
-        require_here(g, self.output_device)
+    def around(self, g: Graph, seed_nodes: Any, exclude_eids: Any) -> tuple[Any, Any, Any]:
+        """The seeds, then what is found for the first seed, its largest score first, and so on."""
+        g = self.checked(g)
         (ntype,) = g.schema.ntypes
-        none = torch.empty(0, dtype=g.idtype, device=g.device)
-        ids = nodes_by_type(g, "seed_nodes", seed_nodes, dtype=g.idtype).get(ntype, none)
-        seeds, inverse, _ = ops.compact_ids(ids, none)
-        # Columns of a subgraph may serve a backward pass later, wherever it is made.
-        with torch.inference_mode(False):
+        given, inverses = distinct_seeds(g, seed_nodes)
+        seeds = given.setdefault(ntype, torch.empty(0, dtype=g.idtype, device=g.device))
+        with torch.inference_mode(False):  # as in induced()
             found = pagerank_of(
                 g, seeds, self.num_neighbors, self.alpha, self.epsilon, self.prob, exclude_eids,
                 "exclude_eids",
             )  # fmt: skip
             neighbors = found.neighbors[found.neighbors >= 0].to(g.idtype)
             nodes, _, _ = ops.compact_ids(seeds, neighbors)
-            without = {} if exclude_eids is None else edges_by_type(g, "exclude_eids", exclude_eids)
-            subgraph = induced_subgraph(g, nodes, without)
-        if seeds.shape != ids.shape:
-            inverse = inverse.long()
-            is_by_type = isinstance(seed_nodes, Mapping)
-            subgraph.seed_inverse = {ntype: inverse} if is_by_type else inverse
-        self.columns.read(subgraph)
-        return nodes, {ntype: seeds} if isinstance(seed_nodes, Mapping) else seeds, subgraph
+        if isinstance(seed_nodes, Mapping):
+            return nodes, given, inverses or None
+        return nodes, seeds, inverses.get(ntype)
 
     def __repr__(self) -> str:
         told = f"{self.num_neighbors}, alpha={self.alpha}, epsilon={self.epsilon}"

@@ -12,18 +12,15 @@ import torch
 from torch import Tensor
 
 import hopflow.ops as ops
-from hopflow.dataloading.samplers.sampler import Sampler
-from hopflow.dataloading.samplers.subgraph import SubgraphColumns
+from hopflow.dataloading.samplers.subgraph import SubgraphColumns, SubgraphSampler
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
 from hopflow.sampling.negatives import random_nodes
 from hopflow.sampling.random_walks import random_walk
 from hopflow.structure.adjacency import Adjacency
-from hopflow.structure.graph_base import require_graph, require_here
-from hopflow.transforms.subgraph import induced_subgraph
 
 
-class SAINTSampler(Sampler):
+class SAINTSampler(SubgraphSampler):
     """The subgraph of nodes drawn from the whole graph, one draw a batch.
 
     The loader's indices only say how many batches an epoch has: ``torch.arange(num_batches)``.
@@ -63,11 +60,9 @@ class SAINTSampler(Sampler):
         if mode not in _DRAWS:
             raise ValueError(f"mode: expected one of {', '.join(_DRAWS)}, got {mode!r}")
         self.mode = mode
-        self.output_device = output_device
         self.budget: tuple[int, ...] = _budget(mode, budget)
-        self.columns = SubgraphColumns(
-            prefetch_ndata, prefetch_edata, ("prefetch_ndata", "prefetch_edata")
-        )
+        names = ("prefetch_ndata", "prefetch_edata")
+        super().__init__(SubgraphColumns(prefetch_ndata, prefetch_edata, names), output_device)
 
     def sample(self, g: Graph, indices: Any) -> Graph:
         """Draw a subgraph.
@@ -92,13 +87,9 @@ class SAINTSampler(Sampler):
         KeyError
             A column to prefetch that the graph lacks.
         """
-        g = require_graph(g, one_type=True)
-        require_here(g, self.output_device)
+        g = self.checked(g)
         nodes = _distinct(_DRAWS[self.mode](g, *self.budget))
-        with torch.inference_mode(False):
-            subgraph = induced_subgraph(g, nodes.to(g.device), {})
-        self.columns.read(subgraph)
-        return subgraph
+        return self.induced(g, nodes.to(g.device))
 
     def __repr__(self) -> str:
         budget = self.budget if len(self.budget) > 1 else self.budget[0]

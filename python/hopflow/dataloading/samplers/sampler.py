@@ -88,6 +88,24 @@ def by_type(schema: Schema, ids: Sequence[Tensor]) -> Any:
     return dict(zip(schema.ntypes, ids)) if len(ids) > 1 else ids[0]
 
 
+def distinct_seeds(g: Graph, seed_nodes: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Seeds by type, merged in order of first appearance, dtype ``g.idtype``; and of the types
+    that have some twice what leads from each given seed to its row, int64.
+
+    Raises
+    ------
+    IndexError, TypeError, ValueError
+        They are not nodes of the graph.
+    """
+    seeds: dict[str, Tensor] = {}
+    inverses: dict[str, Tensor] = {}
+    for ntype, ids in nodes_by_type(g, "seed_nodes", seed_nodes, dtype=g.idtype).items():
+        seeds[ntype], inverse, _ = ops.compact_ids(ids, ids.new_empty(0))
+        if seeds[ntype].shape != ids.shape:
+            inverses[ntype] = inverse.long()
+    return seeds, inverses
+
+
 def column_names(what: str, value: Any) -> ColumnNames:
     """Names of columns as a list, or where they are given by type as a dict of lists."""
     if value is None:
@@ -210,12 +228,7 @@ class BlockSampler(Sampler):
         if not isinstance(g, (Graph, GraphInParts)) or g.is_block:
             raise TypeError(f"g: expected a hopflow.Graph, got {type(g).__name__}")
         require_here(g, self.output_device)
-        seeds: dict[str, Tensor] = {}
-        inverses: dict[str, Tensor] = {}
-        for ntype, ids in nodes_by_type(g, "seed_nodes", seed_nodes, dtype=g.idtype).items():
-            seeds[ntype], inverse, _ = ops.compact_ids(ids, ids.new_empty(0))
-            if seeds[ntype].shape != ids.shape:
-                inverses[ntype] = inverse.long()
+        seeds, inverses = distinct_seeds(g, seed_nodes)
         is_by_type = isinstance(seed_nodes, Mapping)
         # Only where there are some: DGL's older samplers do not take them.
         more = {} if exclude_eids is None else {"exclude_eids": exclude_eids}
