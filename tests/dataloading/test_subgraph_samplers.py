@@ -1,4 +1,4 @@
-"""Samplers whose batches are subgraphs: ShaDow, Cluster-GCN, GraphSAINT."""
+"""Samplers whose batches are subgraphs of the whole graph: Cluster-GCN, GraphSAINT."""
 
 from __future__ import annotations
 
@@ -8,129 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import IDS, typed_graph
+from helpers import typed_graph
+from subgraph_batches import assert_induced, ids
 
 import hopflow as hf
 from hopflow.dataloading import (
     ClusterGCNSampler,
     DataLoader,
-    NeighborSampler,
+    PPRSampler,
     SAINTSampler,
     ShaDowKHopSampler,
-    as_edge_prediction_sampler,
-    negative_sampler,
 )
-
-SEEDS = torch.tensor([5, 190, 17, 3, 60])
-
-
-def ids(graph: hf.Graph) -> Any:
-    """Everything that tells a subgraph from another, as plain lists."""
-    src, dst = graph.edges()
-    return graph.ndata[hf.NID].tolist(), src.tolist(), dst.tolist(), graph.edata[hf.EID].tolist()
-
-
-def assert_induced(graph: hf.Graph, part: hf.Graph, without: Any = ()) -> None:
-    """Its edges are all edges of ``graph`` among its nodes, each once, with their columns."""
-    nodes = part.ndata[hf.NID].long()
-    assert nodes.unique().shape == nodes.shape
-    src, dst = (ends.long() for ends in graph.edges())
-    among = torch.isin(src, nodes) & torch.isin(dst, nodes)
-    if len(without):
-        among[torch.as_tensor(without)] = False
-    eids = part.edata[hf.EID].long()
-    assert torch.equal(eids.sort().values, among.nonzero().squeeze(1))
-    u, v = (nodes[ends.long()] for ends in part.edges())
-    assert torch.equal(u, src[eids])
-    assert torch.equal(v, dst[eids])
-    assert torch.equal(part.ndata["feat"], graph.ndata["feat"][nodes])
-    assert torch.equal(part.edata["weight"], graph.edata["weight"][eids])
-
-
-# --- ShaDow
-
-
-@pytest.mark.parametrize("idtype", IDS)
-def test_shadow_is_the_subgraph_around_the_seeds(small_graph, idtype):
-    graph = small_graph.int() if idtype == torch.int32 else small_graph
-    sampler = ShaDowKHopSampler([3, 2])
-    nodes, seeds, part = sampler.sample(graph, SEEDS)
-    assert nodes.dtype == seeds.dtype == part.idtype == idtype
-    assert torch.equal(seeds.long(), SEEDS)
-    assert torch.equal(nodes[:5], seeds)
-    assert torch.equal(part.ndata[hf.NID], nodes)
-    assert_induced(graph, part)
-    # The nodes are those that a neighbour sampler with the same random state reaches.
-    torch.manual_seed(4)
-    nodes, _, _ = sampler.sample(graph, SEEDS)
-    torch.manual_seed(4)
-    wanted, _, _ = NeighborSampler([3, 2]).sample(graph, SEEDS)
-    assert torch.equal(nodes, wanted)
-
-
-def test_shadow_leaves_out_excluded_edges(small_graph):
-    gone = small_graph.in_edges(SEEDS, form="eid")[::3]
-    _, _, part = ShaDowKHopSampler([-1, 4]).sample(small_graph, SEEDS, exclude_eids=gone)
-    assert_induced(small_graph, part, gone)
-
-
-def test_shadow_of_duplicates_and_of_nodes_without_edges(small_graph):
-    given = torch.tensor([190, 5, 190, 7, 5])
-    _, seeds, part = ShaDowKHopSampler([2]).sample(small_graph, given)
-    assert seeds.tolist() == [190, 5, 7]
-    assert part.seed_inverse.tolist() == [0, 1, 0, 2, 1]
-    nodes, _, part = ShaDowKHopSampler([2, 2]).sample(small_graph, [190, 195])
-    assert (nodes.tolist(), part.num_edges()) == ([190, 195], 0)
-    nodes, _, part = ShaDowKHopSampler([2]).sample(small_graph, [])
-    assert (part.num_nodes(), part.num_edges()) == (0, 0)
-
-
-def test_shadow_by_type():
-    graph = typed_graph()
-    seeds = {"user": torch.arange(6), "game": torch.arange(3)}
-    nodes, given, part = ShaDowKHopSampler([2, 3]).sample(graph, seeds)
-    assert {name: x.tolist() for name, x in given.items()} == {
-        name: x.tolist() for name, x in seeds.items()
-    }
-    for (src_type, name, dst_type), one in part.relations.items():
-        whole = graph[src_type, name, dst_type]
-        src, dst = (x.long() for x in whole.edges())
-        among = torch.isin(src, nodes[src_type]) & torch.isin(dst, nodes[dst_type])
-        eids = one.edata[hf.EID]
-        assert torch.equal(eids.sort().values, among.nonzero().squeeze(1))
-        u, v = (x.long() for x in one.edges())
-        assert torch.equal(nodes[src_type][u], src[eids])
-        assert torch.equal(nodes[dst_type][v], dst[eids])
-
-
-def test_shadow_trains_any_depth_in_a_loader(small_graph):
-    sampler = ShaDowKHopSampler([3], prefetch_node_feats=["feat"], prefetch_edge_feats=["weight"])
-    conv = hf.nn.SAGEConv(5, 5, "mean")
-    for nodes, seeds, part in DataLoader(small_graph, torch.arange(40), sampler, batch_size=16):
-        frame = part.node_frame()
-        assert frame.is_read("feat")
-        assert part.edge_frame.is_read("weight")
-        assert not frame.is_read("label")
-        h = part.ndata["feat"]
-        for _ in range(4):
-            h = conv(part, h)
-        h[: len(seeds)].sum().backward()
-        assert len(nodes) == part.num_nodes()
-    assert conv.fc_neigh.weight.grad.abs().sum() > 0
-
-
-def test_shadow_predicts_edges(small_graph):
-    sampler = as_edge_prediction_sampler(
-        ShaDowKHopSampler([3, 3]), exclude="self", negative_sampler=negative_sampler.Uniform(2)
-    )
-    loader = DataLoader(small_graph, torch.arange(30), sampler, batch_size=10)
-    for batch, (nodes, pairs, negatives, part) in enumerate(loader):
-        eids = torch.arange(10 * batch, 10 * batch + 10)
-        assert torch.equal(pairs.edata[hf.EID], eids)
-        assert negatives.num_edges() == 20
-        assert torch.equal(nodes[: pairs.num_nodes()], pairs.ndata[hf.NID])
-        assert_induced(small_graph, part, eids)
-
 
 # --- Cluster-GCN
 
@@ -319,11 +207,13 @@ def test_saint_refuses_bad_options(small_graph):
 
 
 @pytest.mark.parametrize(
-    "kind", ["shadow", pytest.param("cluster", marks=pytest.mark.cpu_only), "saint"]
-)
+    "kind", ["shadow", "saint", *(pytest.param(x, marks=pytest.mark.cpu_only)
+                                  for x in ("cluster", "ppr"))]
+)  # fmt: skip
 def test_samplers_are_pickled_and_named(small_graph, kind):
     sampler: Any = {
         "shadow": lambda: ShaDowKHopSampler([3, 2]),
+        "ppr": lambda: PPRSampler(4, 0.2, 1e-3, prob="weight"),
         "cluster": lambda: ClusterGCNSampler(small_graph, 4, None),
         "saint": lambda: SAINTSampler("walk", (5, 2)),
     }[kind]()
@@ -333,6 +223,6 @@ def test_samplers_are_pickled_and_named(small_graph, kind):
     one = sampler.sample(small_graph, [1, 2])
     torch.manual_seed(1)
     other = copy.sample(small_graph, [1, 2])
-    if kind == "shadow":
+    if kind in ("shadow", "ppr"):
         one, other = one[2], other[2]
     assert ids(one) == ids(other)
