@@ -8,49 +8,18 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch import Tensor
+from timed_graphs import NUM_EDGES, NUM_NODES, arrays, rows, timed_graph, typed_timed_graph
 
 import hopflow as hf
 from hopflow import ops
 from hopflow.dataloading import (
     DataLoader,
-    TemporalEdgePredictionSampler,
     TemporalNeighborSampler,
     as_edge_prediction_sampler,
     audit_times,
     negative_sampler,
 )
 from hopflow.distributed import PartitionedGraph, part_of
-
-NUM_NODES, NUM_EDGES = 120, 1500
-
-
-def graph(idtype: torch.dtype = torch.int64, dtype: torch.dtype = torch.int64) -> hf.Graph:
-    """Random edges with times, many of them alike; nodes with times; some without in-edges."""
-    generator = torch.Generator().manual_seed(4)
-    src = torch.randint(NUM_NODES, (NUM_EDGES,), generator=generator)
-    dst = torch.randint(NUM_NODES - 10, (NUM_EDGES,), generator=generator)
-    g = hf.graph((src, dst), num_nodes=NUM_NODES, idtype=idtype)
-    g.edata["t"] = torch.randint(100, (NUM_EDGES,), generator=generator).to(dtype)
-    g.ndata["born"] = torch.randint(50, (NUM_NODES,), generator=generator).to(dtype)
-    g.ndata["asked"] = g.ndata["born"] + torch.randint(60, (NUM_NODES,), generator=generator)
-    g.ndata["feat"] = torch.arange(NUM_NODES).float()
-    return g
-
-
-def rows(frame: Any) -> list[tuple[int, Any]]:
-    return list(zip(frame[hf.NID].tolist(), frame["seed_time"].tolist()))
-
-
-def arrays(batch: Any) -> list[Tensor]:
-    """All that makes a batch of blocks."""
-    input_nodes, outputs, blocks = batch[0], batch[1], batch[-1]
-    found = [input_nodes] if isinstance(input_nodes, Tensor) else list(input_nodes.values())
-    if isinstance(outputs, Tensor):
-        found.append(outputs)
-    for block in blocks:
-        found += [*block.edges(), block.edata[hf.EID], block.srcdata["seed_time"]]
-    return found
 
 
 @pytest.mark.parametrize("idtype", [torch.int32, torch.int64])
@@ -62,7 +31,7 @@ def arrays(batch: Any) -> list[Tensor]:
     ids=str,
 )
 def test_nothing_is_late(idtype, dtype, strict, options):
-    g = graph(idtype, dtype)
+    g = timed_graph(idtype, dtype)
     g.edata["w"] = torch.arange(NUM_EDGES) % 5 * 1.0
     g.edata["m"] = torch.arange(NUM_EDGES) % 3 > 0
     sampler = TemporalNeighborSampler([3, -1, 2], "t", "born", "asked", strict=strict, **options)
@@ -98,7 +67,7 @@ def test_nothing_is_late(idtype, dtype, strict, options):
 @pytest.mark.parametrize("strict", [False, True])
 def test_all_that_is_early_is_found_hop_by_hop(strict):
     """With fanout -1 the blocks hold exactly the edges of a plain search in time."""
-    g = graph()
+    g = timed_graph()
     src, dst = (x.tolist() for x in g.edges())
     times, born = g.edata["t"].tolist(), g.ndata["born"].tolist()
     sampler = TemporalNeighborSampler([-1, -1], "t", "born", "asked", strict=strict)
@@ -120,7 +89,7 @@ def test_all_that_is_early_is_found_hop_by_hop(strict):
 
 
 def test_the_latest_are_kept():
-    g = graph()
+    g = timed_graph()
     sampler = TemporalNeighborSampler([4], "t", temporal_strategy="last", input_time="asked")
     _, _, (block,) = sampler.sample(g, torch.arange(NUM_NODES))
     adjacency = g.adjacency
@@ -149,7 +118,7 @@ def test_a_node_has_a_row_for_each_of_its_times():
 
 
 def test_seeds_of_a_table_and_of_a_column_are_the_same():
-    g = graph()
+    g = timed_graph()
     given = torch.arange(0, NUM_NODES, 3)
     by_column = TemporalNeighborSampler([3, 3], "t", input_time="asked")
     by_table = TemporalNeighborSampler(
@@ -218,7 +187,7 @@ def test_two_hops_have_their_law():
 
 @pytest.mark.parametrize("of_edges", [False, True])
 def test_the_same_for_threads_and_workers(of_edges):
-    g = graph()
+    g = timed_graph()
     sampler: Any = TemporalNeighborSampler([3, 3], "t", "born", None if of_edges else "asked")
     indices = torch.arange(NUM_NODES)
     if of_edges:
@@ -238,88 +207,8 @@ def test_the_same_for_threads_and_workers(of_edges):
         assert all(map(torch.equal, found[0], other))
 
 
-# --- batches of edges ---
-
-
-@pytest.mark.parametrize("strict", [False, True])
-def test_edges_are_seen_at_their_time(strict):
-    g = graph()
-    sampler = as_edge_prediction_sampler(
-        TemporalNeighborSampler([4, 4], "t", strict=strict),
-        exclude=None if strict else "self",
-        negative_sampler=negative_sampler.Uniform(3),
-        prefetch_labels=["t"],
-    )
-    assert isinstance(sampler, TemporalEdgePredictionSampler)
-    src, dst = g.edges()
-    for _, pairs, negative, blocks in DataLoader(
-        g, torch.arange(NUM_EDGES), sampler, batch_size=100, shuffle=True
-    ):
-        assert audit_times(blocks, edge_time="t", strict=strict) > 100
-        assert rows(pairs.ndata) == rows(blocks[-1].dstdata)
-        eids = pairs.edata[hf.EID]
-        u, v = (x.long() for x in pairs.edges())
-        for ends, own in ((u, src), (v, dst)):
-            assert torch.equal(pairs.ndata[hf.NID][ends], own[eids])
-            assert torch.equal(pairs.ndata["seed_time"][ends], g.edata["t"][eids])
-        u, v = (x.long() for x in negative.edges())
-        times = g.edata["t"][eids].repeat_interleave(3)
-        assert torch.equal(pairs.ndata["seed_time"][u], times)
-        assert torch.equal(pairs.ndata["seed_time"][v], times)
-        assert torch.equal(pairs.ndata[hf.NID][u], src[eids].repeat_interleave(3))
-        # No seed edge is in the neighbourhood that it is predicted from.
-        if not strict:
-            continue
-        for block in blocks:
-            limits = block.dstdata["seed_time"][block.edges()[1].long()]
-            assert bool((block.edata["t"] < limits).all())
-
-
-@pytest.mark.parametrize("num_pairs", [0, 1, 3, 8])
-def test_negative_pairs_of_any_number_have_times_of_edges(num_pairs):
-    g = graph()
-    ends = torch.arange(num_pairs)
-    sampler = as_edge_prediction_sampler(
-        TemporalNeighborSampler([2], "t"), negative_sampler=lambda g, edges: (ends, ends + 1)
-    )
-    _, pairs, negative, _ = sampler.sample(g, [5, 9])
-    times = [int(g.edata["t"][(5, 9)[i * 2 // num_pairs]]) for i in range(num_pairs)]
-    for own, nodes in zip(negative.edges(), (ends, ends + 1), strict=True):
-        assert pairs.ndata["seed_time"][own.long()].tolist() == times
-        assert torch.equal(pairs.ndata[hf.NID][own.long()], nodes)
-
-
-def test_a_seed_edge_may_have_another_time_than_its_own():
-    g = graph()
-    later = g.edata["t"] + 1000
-    sampler = as_edge_prediction_sampler(
-        TemporalNeighborSampler([-1], node_time="born", input_time=later)
-    )
-    _, pairs, blocks = sampler.sample(g, [5, 9])
-    assert pairs.ndata["seed_time"].unique().tolist() == sorted({*later[[5, 9]].tolist()})
-    assert int(blocks[0].in_degrees().sum()) == int(g.in_degrees(pairs.ndata[hf.NID]).sum())
-
-
-def typed() -> hf.Graph:
-    generator = torch.Generator().manual_seed(2)
-    made = {
-        ("user", "buys", "item"): tuple(
-            torch.randint(n, (200,), generator=generator) for n in (20, 10)
-        ),
-        ("item", "shown", "user"): tuple(
-            torch.randint(n, (150,), generator=generator) for n in (10, 20)
-        ),
-    }
-    g = hf.heterograph(made, num_nodes_dict={"user": 20, "item": 10})
-    for etype in ("buys", "shown"):
-        g.edges[etype].data["t"] = torch.randint(40, (g.num_edges(etype),), generator=generator)
-    g.nodes["user"].data["born"] = torch.randint(20, (20,), generator=generator)
-    g.nodes["item"].data["born"] = torch.zeros(10, dtype=torch.int64)
-    return g
-
-
 def test_graphs_of_several_types():
-    g = typed()
+    g = typed_timed_graph()
     asked = {"user": torch.full((20,), 30), "item": torch.arange(10) * 4}
     sampler = TemporalNeighborSampler(
         [3, {"buys": -1, "shown": 2}], "t", "born", asked, strict=True
@@ -356,55 +245,7 @@ def test_graphs_of_several_types():
     assert block.seed_inverse["item"].tolist() == [0, 1, 0]
 
 
-# --- the audit ---
-
-
-def test_the_audit_names_the_edge_that_is_late():
-    g = graph()
-    sampler = TemporalNeighborSampler([-1, 3], "t", "born", "asked")
-    _, _, blocks = sampler.sample(g, torch.arange(NUM_NODES))
-    assert audit_times(blocks, edge_time="t", node_time="born") > 0
-    eid = int(blocks[0].edata[hf.EID][17])
-    late = g.edata["t"].clone()
-    late[eid] = 1000
-    with pytest.raises(
-        ValueError, match=rf"block 0: edge {eid} from node \d+ to node \d+ has time 1000"
-    ):
-        audit_times(blocks, edge_time=late)
-    born = g.ndata["born"].clone()
-    node = int(g.edges()[0][eid])
-    born[node] = 999
-    with pytest.raises(ValueError, match=rf"from node {node} .*source node has time 999"):
-        audit_times(blocks, node_time=born)
-    # A seed that nothing leads to is looked at too, if that is asked for.
-    _, _, alone = sampler.sample_at(g, torch.tensor([119]), torch.tensor([-5]))
-    with pytest.raises(ValueError, match="seed 119 has time"):
-        audit_times(alone, node_time="born")
-    assert audit_times(alone, node_time="born", seeds=False) == 0
-    # What an untimed sampler makes is not taken for what a temporal one makes.
-    _, _, untimed = hf.dataloading.NeighborSampler([2]).sample(g, [1])
-    with pytest.raises(ValueError, match="expected a column 'seed_time'"):
-        audit_times(untimed, edge_time="t")
-    with pytest.raises(ValueError, match="expected one of them at least"):
-        audit_times(blocks)
-    blocks[0].dstdata["seed_time"][3] += 1
-    with pytest.raises(ValueError, match=r"leads from one seed's time|do not begin|has time"):
-        audit_times(blocks, edge_time="t")
-
-
-def test_untimed_blocks_are_late():
-    """That the audit can fail: edges drawn without a look at time are caught in every batch."""
-    g = graph()
-    for _, _, blocks in DataLoader(
-        g, torch.arange(NUM_NODES - 10), hf.dataloading.NeighborSampler([10]), batch_size=40
-    ):
-        for side in (blocks[0].srcdata, blocks[0].dstdata):
-            side["seed_time"] = torch.full(side[hf.NID].shape, 50)
-        with pytest.raises(ValueError, match="expected one not after its seed's, 50"):
-            audit_times(blocks, edge_time="t")
-
-
-# --- errors ---
+# --- errors and edge cases ---
 
 
 def test_bad_arguments_are_refused():
@@ -421,7 +262,7 @@ def test_bad_arguments_are_refused():
             TemporalNeighborSampler([2], **options)
     with pytest.raises(TypeError, match="fanouts"):
         TemporalNeighborSampler(3, edge_time="t")
-    g = graph()
+    g = timed_graph()
     for kind, message, sampler in [
         (ValueError, "input_time: expected the times of seeds", TemporalNeighborSampler([2], "t")),
         (KeyError, "edge column 'x'", TemporalNeighborSampler([2], "x", input_time="asked")),
@@ -445,27 +286,19 @@ def test_bad_arguments_are_refused():
         negative_sampler=lambda g, edges: {"shown": ([0], [1])},
     )
     with pytest.raises(ValueError, match="pairs of types of which the batch has edges"):
-        other.sample(typed(), {"buys": [1, 2]})
+        other.sample(typed_timed_graph(), {"buys": [1, 2]})
     g.ndata["seed_time"] = torch.zeros(NUM_NODES)
     with pytest.raises(ValueError, match="'seed_time' is what blocks keep"):
         TemporalNeighborSampler([2], "t", input_time="asked").sample(g, [1])
 
 
 def test_a_graph_in_parts_is_refused():
-    g = graph()
+    g = timed_graph()
     parts = PartitionedGraph(part_of(g, {"_N": torch.zeros(NUM_NODES, dtype=torch.int16)}, 0, 1))
     sampler = TemporalNeighborSampler([2], "t", node_time=torch.ones(NUM_NODES))
     with pytest.raises(TypeError, match="in one piece, got a graph in parts"):
         next(iter(DataLoader(parts, torch.arange(3), sampler)))
     parts.close()
-
-
-def test_a_batch_without_edges_of_any_type_is_empty():
-    g = graph(dtype=torch.float64)
-    sampler = as_edge_prediction_sampler(TemporalNeighborSampler([2], "t"))
-    input_nodes, pair_graph, (block,) = sampler.sample(g, {})
-    assert input_nodes.shape == (0,)
-    assert pair_graph.num_edges() == block.num_edges() == 0
 
 
 def test_nothing_to_sample():

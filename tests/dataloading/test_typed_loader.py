@@ -4,41 +4,19 @@ from __future__ import annotations
 
 import itertools
 import pickle
-from typing import Any
 
 import pytest
 import torch
 from helpers import IDS, ends_in, typed_graph
+from typed_batches import FANOUTS, SEEDS, ids_of, loader_of
 
 import hopflow as hf
-from hopflow.dataloading import DataLoader, NeighborSampler, negative_sampler
-
-FANOUTS = [3, {"like": 2, "played_by": 4, "makes": 0, "follows": -1, "knows": 1, "plays": 2}]
-SEEDS = {"user": torch.arange(40), "game": torch.arange(5, 25)}
+from hopflow.dataloading import DataLoader, NeighborSampler
 
 
 @pytest.fixture
 def graph() -> hf.Graph:
     return typed_graph()
-
-
-def ids_of(batch: Any) -> Any:
-    """Everything sampled in a batch, as plain lists."""
-    input_nodes, output_nodes, blocks = batch
-    edges = [
-        [
-            [*(x.tolist() for x in one.edges()), one.edata[hf.EID].tolist()]
-            for one in block.relations.values()
-        ]
-        for block in blocks
-    ]
-    nodes = [{t: ids.tolist() for t, ids in x.items()} for x in (input_nodes, output_nodes)]
-    return nodes, edges
-
-
-def loader_of(graph: hf.Graph, seeds: Any = SEEDS, fanouts: Any = FANOUTS, **kwargs: Any) -> Any:
-    kwargs = {"batch_size": 17, "shuffle": True, "seed": 3, **kwargs}
-    return DataLoader(graph, seeds, NeighborSampler(fanouts), **kwargs)
 
 
 # --- what a batch is
@@ -204,76 +182,6 @@ def test_relations_draw_apart():
     assert len(first & second) < 30
 
 
-# --- weights, masks, exclusions, directions
-
-
-def test_masks_are_native_and_weights_are_not(graph):
-    graph.edges["plays"].data["mask"] = torch.arange(200) % 2 == 0
-    batches = {}
-    for num_workers in (0, 2):
-        sampler = NeighborSampler([-1, -1], mask="mask")
-        loader = DataLoader(graph, SEEDS, sampler, batch_size=17, num_workers=num_workers, seed=1)
-        batches[num_workers] = [ids_of(batch) for batch in loader]
-        for _, _, blocks in loader:
-            for block in blocks:
-                assert bool((block["plays"].edata[hf.EID] % 2 == 0).all())
-                degrees = graph.in_degrees(block["follows"].dstdata[hf.NID], "follows")
-                assert torch.equal(block["follows"].in_degrees(), degrees)
-    assert batches[0] == batches[2]
-    with pytest.raises(KeyError, match="mask: no type of edges has a column 'nope'"):
-        NeighborSampler([1], mask="nope").sample(graph, {"user": [1]})
-    with pytest.raises(ValueError, match="mask: expected the name of an edge column, got a tensor"):
-        NeighborSampler([1], mask=torch.ones(3)).sample(graph, {"user": [1]})
-    graph.edges["plays"].data["bad"] = torch.full((200,), -1.0)
-    with pytest.raises(ValueError, match=r"prob of \('user', 'plays', 'game'\): expected finite"):
-        NeighborSampler([1], prob="bad").sample(graph, {"user": [1]})
-
-
-def test_weights_by_relation(graph):
-    weight = graph.edges["plays"].data["weight"]
-    weight[::3] = 0
-    sampler = NeighborSampler([2, 2], prob="weight")
-    results = []
-    for num_workers in (0, 2):
-        loader = DataLoader(graph, SEEDS, sampler, batch_size=17, num_workers=num_workers, seed=1)
-        results.append([ids_of(batch) for batch in loader])
-        for _, _, blocks in loader:
-            assert bool((weight[blocks[0]["plays"].edata[hf.EID]] > 0).all())
-    assert results[0] == results[1]
-
-
-def test_excluded_edges_by_relation(graph):
-    gone = {"plays": torch.arange(0, 200, 2), ("user", "follows", "user"): [0, 1, 2]}
-    _, _, blocks = NeighborSampler([-1, -1]).sample(graph, SEEDS, exclude_eids=gone)
-    for block in blocks:
-        assert bool((block["plays"].edata[hf.EID] % 2 == 1).all())
-        assert bool((block["follows"].edata[hf.EID] > 2).all())
-    whole = NeighborSampler([-1, -1]).sample(graph, SEEDS)
-    none = NeighborSampler([-1, -1]).sample(graph, SEEDS, exclude_eids={})
-    assert ids_of(whole) == ids_of(none)
-    for bad, error, match in (
-        ([1], ValueError, "exclude_eids: expected a dict by edge type"),
-        ({"eats": [1]}, ValueError, "exclude_eids: etype: expected one of"),
-        ({"plays": [200]}, IndexError, r"exclude_eids\[.*\]\[0\] is 200, expected 0 <= id < 200"),
-    ):
-        with pytest.raises(error, match=match):
-            NeighborSampler([1]).sample(graph, {"user": [1]}, exclude_eids=bad)
-
-
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_out_edges_are_the_in_edges_of_the_reversed_graph(graph, num_workers):
-    reverse = graph.reverse()
-    loader = DataLoader(graph, SEEDS, NeighborSampler([-1, -1], edge_dir="out"), batch_size=9,
-                        num_workers=num_workers)  # fmt: skip
-    for _, output_nodes, blocks in loader:
-        _, _, expected = NeighborSampler([-1, -1]).sample(reverse, output_nodes)
-        for block, other in zip(blocks, expected):
-            assert block.canonical_etypes == reverse.canonical_etypes
-            for relation in reverse.canonical_etypes:
-                mine, theirs = (ends_in(graph, b, relation).tolist() for b in (block, other))
-                assert sorted(mine) == sorted(theirs)
-
-
 # --- bad seeds and fanouts
 
 
@@ -299,90 +207,7 @@ def test_bad_arguments_say_what_there_is(graph):
         NeighborSampler([1], prefetch_node_feats=names).sample(graph, {"user": [1]})
 
 
-# --- edges as seeds
-
-
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_edge_prediction(graph, num_workers):
-    seeds = {"plays": torch.arange(30), ("user", "follows", "user"): torch.arange(10)}
-    sampler = hf.dataloading.as_edge_prediction_sampler(
-        NeighborSampler([-1]), exclude="reverse_types",
-        reverse_etypes={"plays": "played_by", "played_by": "plays"},
-        negative_sampler=negative_sampler.Uniform(3),
-    )  # fmt: skip
-    loader = DataLoader(graph, seeds, sampler, batch_size=8, num_workers=num_workers, seed=1)
-    seen: dict[Any, list[int]] = {}
-    for _, pairs, negative, blocks in loader:
-        gone = {}
-        for relation in graph.canonical_etypes:
-            eids = pairs[relation].edata[hf.EID]
-            gone[relation] = eids
-            seen.setdefault(relation[1], []).extend(eids.tolist())
-            found = torch.stack(pairs[relation].edges())
-            ids = [pairs.nodes[t].data[hf.NID] for t in relation[::2]]
-            expected = torch.stack(graph.find_edges(eids, relation))
-            assert torch.equal(torch.stack([i[x] for i, x in zip(ids, found)]), expected)
-            src, _ = negative[relation].edges()
-            assert torch.equal(src, found[0].repeat_interleave(3))
-        for ntype in graph.ntypes:
-            assert torch.equal(
-                pairs.nodes[ntype].data[hf.NID], blocks[-1].dstnodes[ntype].data[hf.NID]
-            )
-        gone["user", "played_by", "game"] = torch.cat(
-            [gone["game", "played_by", "user"], gone["user", "plays", "game"]]
-        )
-        kept = blocks[0]["played_by"].edata[hf.EID]
-        assert not set(gone["user", "plays", "game"].tolist()) & set(kept.tolist())
-        assert not set(gone["user", "plays", "game"].tolist()) & set(
-            blocks[0]["plays"].edata[hf.EID].tolist()
-        )
-    assert sorted(seen["plays"]) == list(range(30))
-    assert sorted(seen["follows"]) == list(range(10))
-    assert not seen["knows"]
-
-
-def test_find_exclude_eids_by_type(graph):
-    find = hf.dataloading.find_exclude_eids
-    edges = {"plays": torch.tensor([3, 5])}
-    plays, played_by = ("user", "plays", "game"), ("game", "played_by", "user")
-    assert find(graph, edges, "self")[plays].tolist() == [3, 5]
-    found = find(graph, edges, "reverse_types", reverse_etypes={"plays": "played_by"})
-    assert {r: x.tolist() for r, x in found.items()} == {plays: [3, 5], played_by: [3, 5]}
-    found = find(graph, edges, "reverse_id", {"plays": torch.arange(199, -1, -1)})
-    assert found[plays].tolist() == [3, 5, 196, 194]
-    assert find(graph, edges, lambda e: {"knows": e[plays]})["user", "knows", "user"].tolist() == [
-        3,
-        5,
-    ]
-    for exclude, more, error, match in (
-        (
-            "reverse_types",
-            {"reverse_etypes": {"plays": "eats"}},
-            ValueError,
-            "reverse_etypes: etype",
-        ),
-        ("reverse_id", {"reverse_eids": [1]}, ValueError, "reverse_eids: expected a dict by type"),
-        ("reverse_types", {"reverse_etypes": {"plays": "makes"}}, ValueError, "other way round"),
-        ("reverse_types", {"reverse_etypes": {"plays": "plays"}}, ValueError, "other way round"),
-    ):
-        with pytest.raises(error, match=match):
-            find(graph, {"plays": [150]}, exclude, **more)
-
-
-@pytest.mark.parametrize("cls", [negative_sampler.Uniform, negative_sampler.GlobalUniform])
-def test_negative_samplers_by_relation(graph, cls):
-    made = cls(2)(graph, {"plays": torch.arange(50), "follows": torch.arange(7)})
-    assert {r[1]: len(src) for r, (src, _) in made.items()} == {"plays": 100, "follows": 14}
-    src, dst = made["user", "plays", "game"]
-    assert int(src.max()) < 50
-    assert int(dst.max()) < 30
-    if cls is negative_sampler.GlobalUniform:
-        assert not bool(graph.has_edges_between(src, dst, etype="plays").any())
-        src, dst = made["user", "follows", "user"]
-        assert not bool((src == dst).any())
-
-
-# --- what a review has found
+# --- other graphs, and orders and masks of seeds
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
@@ -420,35 +245,3 @@ def test_masks_by_type_for_samplers_of_ones_own(graph):
     mask = torch.zeros(50, dtype=torch.bool)
     mask[[3, 7]] = True
     assert list(DataLoader(graph, {"user": mask}, Mine(), batch_size=2)) == [{"user": [3, 7]}]
-
-
-def test_columns_to_prefetch_are_named_as_in_the_graph(graph):
-    for etype in ("plays", ("user", "plays", "game")):
-        for edge_dir in ("in", "out"):
-            sampler = NeighborSampler([2], edge_dir, prefetch_edge_feats={etype: ["weight"]})
-            _, _, (block,) = sampler.sample(graph, SEEDS)
-            assert block["plays"].edge_frame.is_read("weight")
-        pairs = hf.dataloading.as_edge_prediction_sampler(
-            NeighborSampler([1]), prefetch_labels={etype: ["weight"]}
-        ).sample(graph, {"plays": [3, 4]})[1]
-        assert pairs["plays"].edge_frame.is_read("weight")
-
-
-def test_nothing_is_made_for_relations_that_are_not_asked_for(graph):
-    hf.out_subgraph(graph, {"game": [0]})
-    hf.sample_neighbors(graph, {"studio": [0], "user": [1]}, {
-        "like": 1, "played_by": 1, "makes": 1, "follows": 0, "knows": 0, "plays": 0,
-    }, edge_dir="out")  # fmt: skip
-    made = {
-        relation[1]
-        for relation, one in graph.relations.items()
-        if one.adjacency._transpose is not None or one.adjacency._by_source is not None
-    }
-    assert made == {"like", "played_by", "makes"}
-
-
-def test_reverse_edges_that_are_not_there(graph):
-    with pytest.raises(IndexError, match=r"reverse_eids\[.*plays.*\]\[0\] is 900, expected 0"):
-        hf.dataloading.find_exclude_eids(
-            graph, {"plays": [0]}, "reverse_id", {"plays": [900] * 200}
-        )
