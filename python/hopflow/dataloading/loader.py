@@ -12,6 +12,7 @@ from typing import Any, NoReturn, cast
 import torch
 
 import hopflow.ops as ops
+from hopflow.dataloading.adopted_graph import AdoptedGraph
 from hopflow.dataloading.epoch import AnySampler, Epoch, Plan, RunningEpoch, list_of
 from hopflow.dataloading.indices import Indices
 from hopflow.dataloading.kept_rows import (
@@ -21,7 +22,7 @@ from hopflow.dataloading.kept_rows import (
     larger_cache,
 )
 from hopflow.dataloading.native import NativeEpoch, is_plain
-from hopflow.dataloading.on_device import DeviceEpoch, FeatureCaches
+from hopflow.dataloading.on_device import DeviceEpoch
 from hopflow.dataloading.options import (
     as_device,
     as_timeout,
@@ -47,18 +48,12 @@ from hopflow.dataloading.state import checked_state
 from hopflow.dataloading.turns import Turns, agreed, gathered, this_rank
 from hopflow.graphs.graph import Graph
 from hopflow.sampling import random as rng
-from hopflow.sampling.edge_pools import EdgePools
-from hopflow.structure.adjacency import Adjacency
-from hopflow.structure.frame import resident
 
 # Coordinates of the key that shuffles an epoch: no batch has this number.
 _SHUFFLE = -1
-# What a loader has for itself, made anew in a copy: epochs and their threads, the workers' memory,
-# what the loop was seen to read, locks on memory and what the GPU keeps.
-_NOT_COPIED = (
-    "_adopted", "_adopted_edges", "_caches", "_pinned", "_pins", "_pins_batches", "_reads",
-    "_running", "_scratch", "_times",
-)  # fmt: skip
+# What a loader has for itself, made anew in a copy: epochs and their threads, what it keeps for its
+# graph and what the loop was seen to read.
+_NOT_COPIED = ("_adopted", "_pins_batches", "_reads", "_running", "_times")
 
 
 class DataLoader:
@@ -274,7 +269,7 @@ class DataLoader:
         self._times = LoaderTimes()
         self._reads = ReadHistory()
         self._pins_batches = pins_batches(self.pin_memory, self.device)
-        self._adopt(self.graph)
+        self._adopt()
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in vars(self).items() if name not in _NOT_COPIED}
@@ -306,20 +301,11 @@ class DataLoader:
         """:attr:`indices`, by torch's name."""
         return self.indices
 
-    def _adopt(self, graph: Graph) -> None:
-        """Prepare for batches of a graph; another one may be put in the old one's place."""
-        self._adopted, self._adopted_edges = graph, _edges_of(graph)
-        self._scratch = ops.ScratchCache()  # as large as its graph
-        self._pins: list[ops.Pin | None] = []
-        if self._use_uva:
-            relations = graph.relations.values()
-            self._pinned = [x for one in relations for x in one.adjacency.full().arrays()]
-            self._pins += [ops.pin_memory(x) for x in self._pinned]
-            frames = [*graph.node_frames().values(), *(one.edge_frame for one in relations)]
-            for column in [column for frame in frames for column in map(frame.column, frame)]:
-                self._pins += [ops.pin_memory(x) for x in resident(column)]
-        # Epochs and their batches hold the pins through this, so that they may outlive the loader.
-        self._caches = FeatureCaches(graph, self._gpu_cache, self.device, self._pins)
+    def _adopt(self) -> None:
+        """Prepare for batches of the graph; another one may be put in the old one's place."""
+        self._adopted = AdoptedGraph(
+            self.graph, self.device, use_uva=self._use_uva, gpu_cache=self._gpu_cache
+        )
 
     def __len__(self) -> int:
         """Batches an epoch; with ``use_ddp`` those of one rank."""
@@ -347,9 +333,9 @@ class DataLoader:
         self._resume = False
         turns = self._turns(self._position["batch"])
         self._end = turns.num_batches
-        if self.graph is not self._adopted or self._adopted_edges != _edges_of(self.graph):
+        if not self._adopted.is_still(self.graph):
             self.indices = self.indices  # they are numbered by the graph's sizes
-            self._adopt(self.graph)
+            self._adopt()
         # Its edges are replaced, where it is changed in place: the epoch keeps those of now.
         graph = self.graph.alias() if isinstance(self.graph, Graph) else self.graph
         self._reads.begin_epoch()
@@ -383,18 +369,21 @@ class DataLoader:
             )  # fmt: skip
             self._running.add(epoch)
             return epoch
-        edges = self._edges(graph) if is_plain(plan) else None
+        edges = None
+        if is_plain(plan):
+            sampler = cast(NeighborSampler, self.graph_sampler)
+            edges = self._adopted.edges_for(sampler, graph)
         # The kernel that samples all hops on a GPU knows one relation; others go one by one.
         if edges is not None and (edges.is_one_type or not self._samples_on_device):
             if self._samples_on_device:
                 epoch = DeviceEpoch(
-                    plan, self._position, edges, reads=self._reads, caches=self._caches
+                    plan, self._position, edges, reads=self._reads, caches=self._adopted.caches
                 )
             else:
                 epoch = NativeEpoch(
                     plan, self._position, edges, num_workers=self.num_workers,
                     prefetch_factor=self.prefetch_factor, timeout=self.timeout,
-                    reads=self._reads, cache=self._scratch,
+                    reads=self._reads, cache=self._adopted.scratch,
                 )  # fmt: skip
         else:
             epoch = Epoch(
@@ -404,16 +393,6 @@ class DataLoader:
             )  # fmt: skip
         self._running.add(epoch)
         return epoch
-
-    def _edges(self, graph: Graph) -> EdgePools:
-        """The edges that a built-in sampler draws from, where the epoch can reach them."""
-        edges = cast(NeighborSampler, self.graph_sampler).edges_of(graph)
-        if self._use_uva:
-            arrays, known = edges.arrays(), set(map(id, self._pinned))
-            if any(id(x) not in known for x in arrays):
-                self._pins += [ops.pin_memory(x) for x in arrays]
-                self._pinned = arrays
-        return edges
 
     def _next_epoch(self) -> dict[str, int]:
         if self._fixed_seed is None:
@@ -472,7 +451,7 @@ class DataLoader:
 
     def cache_hit_rates(self) -> dict[str, float]:
         """Of each column in ``gpu_cache``, the share of rows read that were found there."""
-        return self._caches.hit_rates()
+        return self._adopted.caches.hit_rates()
 
     def keep_expected_rows(self, *, fill: bool = True) -> dict[tuple[str, str], KeptRows]:
         """Fill the caches of columns on disk with the rows that this loader's batches are most
@@ -555,10 +534,3 @@ class DataLoader:
             f"DataLoader({len(self._indices)} seeds, batch_size={self.batch_size},"
             f" {len(self)} batches, {self.graph_sampler!r}, num_workers={self.num_workers})"
         )
-
-
-def _edges_of(graph: Graph | GraphInParts) -> list[weakref.ref[Adjacency]]:
-    """What tells whether a graph still has its edges; weak, as the loader need not keep them."""
-    if isinstance(graph, GraphInParts):
-        return []
-    return [weakref.ref(one.adjacency) for one in graph.relations.values()]
