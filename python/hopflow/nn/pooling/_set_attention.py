@@ -91,7 +91,7 @@ def attend(
 
 def _left_alone() -> Callable[..., Tensor]:
     """For compilers. A decorator would load them with the package, which takes seconds."""
-    run: Callable[..., Tensor] = torch.compiler.disable(_attend)
+    run: Callable[..., Tensor] = torch.compiler.disable(_attend)  # type: ignore[no-untyped-call, unused-ignore]
     return run
 
 
