@@ -86,6 +86,7 @@ def loader(data):
     )  # fmt: skip
 
 
+@pytest.mark.cpu_only
 def test_blocks_are_those_of_the_real_graph(data, loader):
     graph, _ = data
     assert graph.num_nodes() == 169_343

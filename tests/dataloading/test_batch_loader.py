@@ -267,11 +267,13 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.cpu_only
 def test_the_interpreter_leaves_with_an_epoch_under_way():
     done = run("epoch = iter(loader(2)); next(epoch); print('left')")
     assert (done.returncode, done.stdout, done.stderr) == (0, "left\n", "")
 
 
+@pytest.mark.cpu_only
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork is Unix's")
 def test_fork():
     done = run("""

@@ -89,6 +89,7 @@ def change(g, kind):
         g.add_edges(range(100), [7] * 100, {"weight": torch.rand(100)})
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("kind", ["shrink", "grow", "edges"])

@@ -46,6 +46,7 @@ def loader_of(graph, sampler=None, **options):
     return DataLoader(graph, torch.arange(60), sampler, **options)
 
 
+@pytest.mark.cpu_only
 @each_way
 @pytest.mark.parametrize("randomness", ["seed", "generator", "torch"])
 @pytest.mark.parametrize("batches", [0, 4, 9])

@@ -146,6 +146,7 @@ def test_blocks_hold_the_edges_of_the_nodes_drawn(kind, replace, idtype):
             assert torch.equal(blocks[0].srcdata["feat"], g.ndata["feat"][inputs.long()])
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize(("kind", "replace"), KINDS)
 def test_sums_are_unbiased(kind, replace):
     """The mean of 250 batches' sums, within 5.3 standard errors of the sum over all edges."""
@@ -172,6 +173,7 @@ def _sums(edges: tuple[Tensor, Tensor], w: Tensor, h: Tensor, num_dst: int) -> T
     return torch.zeros(num_dst, h.shape[1], dtype=h.dtype).index_add(0, v, w[:, None] * h[u])
 
 
+@pytest.mark.cpu_only
 def test_who_may_be_drawn():
     #   seeds 0 and 1; 2 leads to both, 3 to one, 4 to neither, 5 with weight 0
     g = hf.graph(([2, 2, 3, 4, 5], [0, 1, 0, 3, 1]), num_nodes=6)

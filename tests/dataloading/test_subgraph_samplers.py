@@ -163,6 +163,7 @@ def drawn_shares(graph: hf.Graph, mode: str, budget: Any, rounds: int) -> torch.
     return counts
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize("mode", ["node", "edge", "walk"])
 def test_saint_has_the_law_of_the_paper(mode):
     """One draw a subgraph: the share of rounds with each node against its exact probability."""

@@ -213,6 +213,7 @@ def test_jacobians_and_tangents_of_a_batch(name: str) -> None:
     same(jacfwd(function, argnums(name))(*one), expected)
 
 
+@pytest.mark.cpu_only
 @every_case
 def test_second_derivatives(name: str) -> None:
     function, reference, _ = CASES[name]
@@ -225,6 +226,7 @@ def test_second_derivatives(name: str) -> None:
         same(outer(inner(one))(x), hessian(expected)(x))
 
 
+@pytest.mark.cpu_only
 @every_case
 def test_forward_mode_without_torch_func(name: str) -> None:
     function = CASES[name].function

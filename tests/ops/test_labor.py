@@ -223,6 +223,7 @@ def test_weighted_sums_are_unbiased(weighted, steps):
         torch.testing.assert_close(values[:, row].sum(1), kept[:, row].sum(1).double())
 
 
+@pytest.mark.cpu_only
 def test_a_second_key_takes_over_node_by_node():
     copies = 20_000
     first, _ = sample_copies(3, False, 0, copies)

@@ -95,6 +95,7 @@ def test_every_neighbour_is_equally_likely(degree, fanout, replace):
     assert counts[-1] > 0.9 * expected
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize("replace", [False, True])
 def test_hub_of_degree_40000_is_sampled_uniformly(replace):
     degree, fanout, copies = 40_000, 10, 20_000

@@ -50,6 +50,7 @@ def test_every_dtype(dtype, ids):
             torch.testing.assert_close(got, expected, rtol=tolerance, atol=4 * tolerance)
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize("op", [*OPS, "dot"])
 def test_gradients_are_differentiable_too(op):
     csc = random_csc(5, 6, 12)

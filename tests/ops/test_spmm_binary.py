@@ -52,6 +52,7 @@ def test_every_dtype(reduce, dtype, ids):
             torch.testing.assert_close(got, expected, rtol=tolerance, atol=4 * tolerance)
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize("reduce", ["sum", "mean", "max"])
 @pytest.mark.parametrize("op", [*OPS, "dot"])
 def test_gradients_are_differentiable_too(op, reduce):

@@ -35,6 +35,7 @@ def copies(edge_dir: str, count: int) -> hf.Graph:
     return (hf.sort_csc_by_tag if edge_dir == "in" else hf.sort_csr_by_tag)(graph, tags)
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize("edge_dir", ["in", "out"])
 @pytest.mark.parametrize("replace", [False, True])
 def test_the_law(edge_dir, replace):

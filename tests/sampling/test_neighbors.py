@@ -65,6 +65,7 @@ def test_with_replacement(small_graph: hf.Graph) -> None:
     assert everything.num_edges() == hf.in_subgraph(small_graph, SEEDS).num_edges()
 
 
+@pytest.mark.cpu_only
 def test_every_edge_is_as_likely() -> None:
     """Fanout 1 of 4: each edge in a quarter of the draws, the last one too."""
     graph = hf.graph(([1, 2, 3, 4], [0, 0, 0, 0]))
