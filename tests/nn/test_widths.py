@@ -107,7 +107,7 @@ CASES: dict[str, Case] = {
     ),
     "GINEConv": Case(
         lambda: hnn.GINEConv(nn.Linear(4, 3)), {"node_feat": nodes(4), "edge_feat": edges(4)},
-        ("node_feat", "edge_feat"), broadcasts=("edge_feat",),
+        ("node_feat", "edge_feat"), broadcasts=("node_feat", "edge_feat"),
     ),
     "GMMConv": of_both(lambda: hnn.GMMConv(4, 3, 3, 2), "feat", "pseudo"),
     "GMMConv of a pair": of_nodes(
@@ -257,3 +257,31 @@ def test_every_layer_is_here() -> None:
     checked = {name.split()[0] for name in CASES}
     assert checked | ANY | {"NodeEmbedding"} >= layers
     assert not checked & ANY
+
+
+@pytest.mark.parametrize("wide", ["edges", "nodes"])
+@pytest.mark.parametrize("shape", [(4,), (2, 4)])
+def test_a_number_a_row_broadcasts_with_wider_rows(wide: str, shape: tuple[int, ...]) -> None:
+    # As in DGL 2.1: what the linear layer takes is what both make together.
+    narrow = (*shape[:-1], 1)
+    x = torch.randn(NODES, *(shape if wide == "nodes" else narrow))
+    e = torch.randn(EDGES, *(shape if wide == "edges" else narrow))
+    linear = nn.Linear(4, 3)
+    into = torch.zeros(NODES, EDGES).index_put((ENDS[1], torch.arange(EDGES)), torch.ones(()))
+    products, sums = x[ENDS[0]] * e, (x[ENDS[0]] + e).relu()
+    for layer, operands, messages in (
+        (hnn.GINConv(linear), {"feat": x, "edge_weight": e}, products),
+        (hnn.GINEConv(linear), {"node_feat": x, "edge_feat": e}, sums),
+    ):
+        expected = linear(x + torch.einsum("ve,e...->v...", into, messages))
+        torch.testing.assert_close(layer(GRAPH, **operands), expected)
+
+
+def test_edges_of_more_dimensions_than_nodes_are_refused() -> None:
+    # Of as many nodes as the edges' first dimension has, rows would go to other nodes.
+    two = hf.graph(([0, 1], [1, 0]))
+    x, e = torch.randn(2, 4), torch.randn(2, 2, 4)
+    with pytest.raises(ValueError, match=r"edge_weight: expected shape \[2\], or"):
+        hnn.GINConv(None)(two, x, edge_weight=e)
+    with pytest.raises(ValueError, match=r"edge_feat: expected shape \[2\], or"):
+        hnn.GINEConv(None)(two, x, e)

@@ -142,6 +142,42 @@ def require_inputs(source: Tensor, own: Tensor, of_source: object, of_own: objec
     require_input("feat of destinations", own, of_own)
 
 
+def require_messages(
+    name: str, source: Tensor, edge_name: str, edges: Tensor, num_edges: int, layer: object
+) -> None:
+    """Raise a ValueError unless sources' and edges' rows broadcast, to what a layer takes.
+
+    Parameters
+    ----------
+    name, edge_name : str
+        What to call the rows of the sources and of the edges in messages.
+    source : Tensor
+        Shape [U, ...].
+    edges : Tensor
+        Shape [E], or [E, ...] with dimensions that broadcast with the sources' and are no more:
+        these would pair destinations with other rows than their own.
+    num_edges : int
+        The E that is expected.
+    layer : object
+        As :func:`require_input` takes it.
+    """
+    require_edge_rows(edge_name, edges, num_edges)
+    own, other = source.shape[1:], edges.shape[1:]
+    if own[-1] != 1:
+        require_input(name, source, layer)
+    fits = len(other) <= len(own) and all(
+        x == y or 1 in (x, y) for x, y in zip(reversed(own), reversed(other))
+    )
+    if not fits:
+        raise ValueError(
+            f"{edge_name}: expected shape [{num_edges}], or [{num_edges}, ...] whose rows broadcast"
+            f" with those of {name}, {list(own)}, got {list(edges.shape)}"
+        )
+    if own[-1] == 1:
+        is_wider = bool(other) and other[-1] != 1
+        require_input(*((edge_name, edges) if is_wider else (name, source)), layer)
+
+
 def require_same_widths(source: Tensor, own: Tensor) -> None:
     """Raise a ValueError unless sources and destinations have features of one shape."""
     if source.shape[1:] != own.shape[1:]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import hopflow.function as fn
 from hopflow.graphs.graph import Graph
 from hopflow.nn._aggregate import aggregate
-from hopflow.nn._checks import require_edge_rows, require_input, require_same_widths
+from hopflow.nn._checks import require_input, require_messages, require_same_widths
 from hopflow.nn._pairs import Features, as_pair
 
 AGGREGATORS = ("sum", "max", "mean")
@@ -96,9 +96,12 @@ class GINConv(nn.Module):
         """
         source, own = as_pair(graph, feat)
         require_same_widths(source, own)
-        require_input("feat", source, self.apply_func)
-        if edge_weight is not None:
-            require_edge_rows("edge_weight", edge_weight, graph.num_edges())
+        if edge_weight is None:
+            require_input("feat", source, self.apply_func)
+        else:
+            require_messages(
+                "feat", source, "edge_weight", edge_weight, graph.num_edges(), self.apply_func
+            )
         neighbor = aggregate(graph, source, getattr(fn, self._aggregator_type), edge_weight)
         out = (1 + self.eps) * own + neighbor
         if self.apply_func is not None:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 import hopflow.function as fn
 from hopflow.graphs.graph import Graph
-from hopflow.nn._checks import require_edge_rows, require_input, require_same_widths, require_width
+from hopflow.nn._checks import require_messages, require_same_widths
 from hopflow.nn._pairs import Features, as_pair
 
 
@@ -62,7 +62,7 @@ class GINEConv(nn.Module):
         node_feat : Tensor or (Tensor, Tensor)
             Source rows, shape [U, D], whose first are the destinations'; or the rows of each side.
         edge_feat : Tensor
-            Features of the edges, shape [E, D] or one that broadcasts with it.
+            Features of the edges, shape [E, D]; one of the two may be a single number a row.
 
         Returns
         -------
@@ -76,10 +76,9 @@ class GINEConv(nn.Module):
         """
         source, own = as_pair(graph, node_feat, "node_feat")
         require_same_widths(source, own)
-        require_input("node_feat", source, self.apply_func)
-        require_edge_rows("edge_feat", edge_feat, graph.num_edges())
-        if edge_feat.dim() > 1 and edge_feat.shape[-1] != 1:  # one number broadcasts
-            require_width("edge_feat", edge_feat, source.shape[-1])
+        require_messages(
+            "node_feat", source, "edge_feat", edge_feat, graph.num_edges(), self.apply_func
+        )
         # Under autocast one of them may come from a narrower product.
         dtype = torch.promote_types(source.dtype, edge_feat.dtype)
         with graph.local_scope():
