@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from groups_of_files import group_files
 from typer.testing import CliRunner
 
@@ -189,3 +190,13 @@ def test_memory_that_does_not_do_is_told_in_a_line(run, files, monkeypatch):
     last = words(done.stderr).partition("error: ")[2]
     assert last.startswith("memory did not do: Unable to allocate 128. PiB")
     assert "Traceback" not in done.output
+
+
+def test_memory_that_torch_does_not_get_is_told_in_a_line(run, files, monkeypatch):
+    monkeypatch.setattr(
+        "hopflow.commands.train.plan_run", lambda trainer: torch.empty(1 << 57, dtype=torch.int8)
+    )
+    done = run("train", "--data", files["classes"], *SMALL)
+    assert done.exit_code == 1, done.exception
+    last = words(done.stderr).partition("error: ")[2]
+    assert last.startswith("memory did not do: 1.44e+08 GB were asked for at once")

@@ -230,6 +230,7 @@ def test_training_nodes_have_labels_that_can_be_learned(sampler):
     for dataset, expected in (
         (with_label(of_classes, -1), f"5 training nodes have no label, the first is node {first}"),
         (with_label(of_classes, 7), "5 training nodes have no class below 4, the first is"),
+        (with_label(of_classes, 0, num_classes=10**9), "expected classes that are numbered from 0"),
         (with_label(of_classes, 0, num_classes=0), "200 training nodes have no class below 0"),
         (with_label(numbers, NAN), f"5 training nodes have no label, the first is node {first}"),
         (with_label(numbers, -math.inf), "5 training nodes have a label that is infinite"),

@@ -151,6 +151,7 @@ def test_data_that_cannot_be_trained_on(tmp_path):
         ({"lr": float("nan")}, "lr"),
         ({"dropout": 1.0}, r"dropout: expected a rate in \[0, 1\)"),
         ({"weight_decay": -1.0}, "weight_decay"),
+        ({"weight_decay": 1e300}, r"weight_decay: expected at most 3.4e\+38"),
         ({"seed": -1}, "seed"),
         ({"num_workers": -1}, "num_workers"),
     ],

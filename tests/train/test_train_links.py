@@ -220,6 +220,27 @@ def test_a_split_of_the_data_set_is_taken():
             prepare_links(CONFIG, Split(graph, None, {**split, "test": wrong}))
 
 
+def test_a_split_that_is_none_of_edges_is_told():
+    graph, _ = groups()
+    src, dst = graph.edges()
+    edges = torch.stack([src, dst], 1)
+    split = {part: {"edge": edges[i::3]} for i, part in enumerate(("train", "valid", "test"))}
+    loops = src[:9, None].expand(9, 2)
+    for wrong, match in (
+        ({"train": split["train"]}, "to give {part: .*, got no 'edge' of the part valid"),
+        (None, "got no 'edge' of the part train"),
+        ({**split, "test": {"source_node": src}}, "got no 'edge' of the part test"),
+        ({**split, "test": edges}, "got no 'edge' of the part test"),
+        ({**split, "test": {"edge": loops}}, "in the part test, got self-loops alone"),
+        ({**split, "test": {"edge": "all"}}, r"edges \[n, 2\] of the part test, got shape \[\]"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            prepare_links(CONFIG, Split(graph, None, wrong))
+    floats = {**split, "valid": {"edge": edges / 2}}  # half a node is none
+    with pytest.raises(TypeError, match="edges of the part valid: expected integer ids, got float"):
+        prepare_links(CONFIG, Split(graph, None, floats))
+
+
 @pytest.mark.parametrize("undirected", [True, False])
 def test_a_split_that_overlaps_leaks_nothing(undirected):
     graph, _ = groups()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from torch import Tensor
 
 import hopflow as hf
 from hopflow.graphs.graph import Graph
+from hopflow.storage.sizes import size_text
 from hopflow.train import TrainConfig
 from hopflow.train.data import prepare
 from hopflow.train.loop import Interrupted
@@ -37,6 +39,7 @@ MAG_LIKE = ("mag-like", "mag_like")
 _USER_ERRORS = (ValueError, TypeError, IndexError, KeyError, OSError, ImportError, hf.HopflowError)
 # Types that a mistake of hopflow's own raises too: point to the traceback.
 _MAYBE_OURS = (TypeError, IndexError, KeyError)
+_REFUSED = re.compile(r"can't allocate memory: you tried to allocate (\d+) bytes")  # torch's
 _TOLD = "hopflow_told"  # an attribute of errors
 _PATIENCE = 30.0  # seconds that rank 0 has to say what went wrong with all
 
@@ -158,6 +161,9 @@ def _tell(error: BaseException, rank: int | None) -> None:
         console.print(f"rank {rank}:", end=" ")
     # A KeyError's text is the repr of its message.
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    refused = _REFUSED.search(text) if isinstance(error, RuntimeError) else None
+    if refused is not None:
+        text = f"memory did not do: {size_text(int(refused[1]))} were asked for at once"
     if isinstance(error, MemoryError):  # its text, if there is one, is numpy's
         text = f"memory did not do{f': {text}' if text else ''}"
     console.print("[bold red]error:[/]", end=" ")

@@ -46,6 +46,7 @@ OTHERS = "*"
 """Among the fanouts of relations: of all that are not named."""
 
 _MOST = (1 << 31) - 1  # of what torch takes as it is
+_LARGEST = 3.4e38
 
 Fanout: TypeAlias = "int | dict[str, int]"
 """In-edges kept a node: of each relation so many, or as named ones say."""
@@ -206,6 +207,7 @@ class TrainConfig:
         check(self.batch_size >= 1, "batch_size", "at least 1")
         check(0 < self.lr < float("inf"), "lr", "a number > 0")
         check(0 <= self.weight_decay < float("inf"), "weight_decay", "a number >= 0")
+        check(self.weight_decay <= _LARGEST, "weight_decay", f"at most {_LARGEST}, as float32")
         check(0 <= self.dropout < 1, "dropout", "a rate in [0, 1)")
         check(0 <= self.seed < 2**63, "seed", "an int >= 0")
         check(self.num_workers >= 0, "num_workers", "at least 0")

@@ -13,6 +13,7 @@ from torch import Tensor
 import hopflow as hf
 import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
+from hopflow.structure.ids import as_ids
 from hopflow.train.config import TrainConfig
 from hopflow.train.data import feature_column, prepare_features, stays_in_folder
 
@@ -85,7 +86,10 @@ def prepare_links(config: TrainConfig, dataset: Any) -> LinkData:
     ------
     ValueError
         A graph folder whose edges are not in memory; too few edges; no features; a split of the
-        data set's own whose edges to train on are all held out.
+        data set's own without edges of the graph's nodes in a part, or whose edges to train on are
+        all held out.
+    TypeError
+        Edges of such a split that are no integers.
     """
     graph, _ = dataset[0]
     if stays_in_folder(dataset) and config.edges != "memory":
@@ -171,17 +175,13 @@ def _given(
     """The parts of a split as OGB's data sets of links have it: ``{part: {"edge": [n, 2]}}``."""
     found = {}
     for part in ("train", "valid", "test"):
-        edges = torch.as_tensor(split[part]["edge"]).long().cpu()
-        if edges.dim() != 2 or edges.shape[1] != 2 or not edges.shape[0]:
-            raise ValueError(
-                f"{config.data}: expected edges [n, 2] of the part {part}, got shape"
-                f" {list(edges.shape)}"
-            )
-        if int(edges.min()) < 0 or int(edges.max()) >= num_nodes:
-            raise ValueError(
-                f"{config.data}: expected edges between the {num_nodes:,} nodes in the part {part}"
-            )
+        edges = _edges_of(config.data, split, part, num_nodes)
         found[part] = _numbers(edges[:, 0], edges[:, 1], num_nodes, config.undirected)
+        if not found[part].shape[0]:
+            raise ValueError(
+                f"{config.data}: expected edges between two nodes in the part {part}, got"
+                " self-loops alone, which are left out"
+            )
     for part, others in (("valid", ["test"]), ("train", ["valid", "test"])):
         held = torch.cat([_joined(found[other], num_nodes) for other in others])
         found[part] = found[part][~torch.isin(_joined(found[part], num_nodes), held)]
@@ -191,6 +191,29 @@ def _given(
                 " not have, either way round"
             )
     return found
+
+
+def _edges_of(data: str, split: object, part: str, num_nodes: int) -> Tensor:
+    """The edges of one part, int64, shape [n, 2]."""
+    own = split.get(part) if isinstance(split, Mapping) else None
+    given = own.get("edge") if isinstance(own, Mapping) else None
+    if given is None:
+        raise ValueError(
+            f"{data}: expected get_edge_split() to give {{part: {{'edge': edges [n, 2]}}}} for the"
+            f" parts train, valid and test, got no 'edge' of the part {part}"
+        )
+    if not isinstance(given, Tensor):
+        given = np.asarray(given)
+    if given.ndim != 2 or given.shape[1] != 2 or not given.shape[0]:
+        raise ValueError(
+            f"{data}: expected edges [n, 2] of the part {part}, got shape {list(given.shape)}"
+        )
+    ids = as_ids(f"{data}: edges of the part {part}", given.reshape(-1)).long().cpu()
+    if int(ids.min()) < 0 or int(ids.max()) >= num_nodes:
+        raise ValueError(
+            f"{data}: expected edges between the {num_nodes:,} nodes in the part {part}"
+        )
+    return ids.view(-1, 2)
 
 
 def _places(rising: Tensor, wanted: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from hopflow.train.targets import Target
 
 PARTS = ("train", "valid", "test")
 
+_MANY_CLASSES = 1 << 20
+
 
 def checked_split(
     data: str,
@@ -44,7 +46,8 @@ def checked_split(
     Raises
     ------
     ValueError
-        A part is missing; no node to train on, or one without a label or with one that is no class.
+        A part is missing; no node to train on, or one without a label or with one that is no
+        class; many more classes than nodes.
     IndexError, TypeError
         A part holds ids that are no node's, or no ids.
     """
@@ -65,6 +68,12 @@ def checked_split(
     own = labels[train]
     _refuse(data, train, ~target.is_labelled(own), "have no label")
     if target.name == "classes":
+        # Numbers of other things, such as ids: a model of so many outputs would fill the memory.
+        if num_classes > max(num_nodes, _MANY_CLASSES):
+            raise ValueError(
+                f"{data}: expected classes that are numbered from 0, got {num_classes:,} of them,"
+                f" as the greatest label says, for {num_nodes:,} nodes"
+            )
         _refuse(data, train, own >= num_classes, f"have no class below {num_classes}")
     else:
         _refuse(data, train, own.isinf().any(1), "have a label that is infinite")
