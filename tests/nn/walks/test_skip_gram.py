@@ -233,6 +233,24 @@ def test_mistakes():
         MetaPath2Vec(cliques(), [], 1)
 
 
+@pytest.mark.parametrize(
+    ("size", "error", "match"),
+    [
+        ({"emb_dim": 0}, ValueError, "emb_dim: expected at least 1, got 0"),
+        ({"emb_dim": 2.5}, TypeError, "emb_dim: expected an int, got float"),
+        ({"window_size": 0}, ValueError, "window_size: expected at least 1, got 0"),
+        ({"negative_size": -1}, ValueError, "negative_size: expected at least 0, got -1"),
+    ],
+)
+def test_sizes_of_nothing_are_refused(size, error, match):
+    sizes = {"emb_dim": 4, "window_size": 1, **size}
+    with pytest.raises(error, match=match):
+        hf.nn.DeepWalk(hf.graph(([0, 1], [1, 0])), walk_length=4, **sizes)
+    typed = hf.heterograph({("u", "a", "i"): ([0], [0]), ("i", "b", "u"): ([0], [0])})
+    with pytest.raises(error, match=match):
+        hf.nn.MetaPath2Vec(typed, ["a", "b"], **sizes)
+
+
 def test_a_graph_that_grew_or_shrank_is_refused():
     """Its new nodes have no embedding, and those after a removed one another's."""
     graph = cliques()

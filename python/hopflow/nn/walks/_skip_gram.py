@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
 
 
@@ -58,6 +59,23 @@ def scores(u: Tensor, v: Tensor, limit: float) -> Tensor:
 def log_loss(x: Tensor) -> Tensor:
     """``-log(sigmoid(x))``."""
     return -F.logsigmoid(x)
+
+
+def require_sizes(emb_dim: int, window_size: int, negative_size: int) -> None:
+    """Raise unless there is something to learn: a width, pairs of nodes, and negatives or none.
+
+    Raises
+    ------
+    TypeError
+        Not an int.
+    ValueError
+        A width or a window below 1, or fewer negatives than none.
+    """
+    for name, value, least in (
+        ("emb_dim", emb_dim, 1), ("window_size", window_size, 1), ("negative_size", negative_size, 0),
+    ):  # fmt: skip
+        if ops.as_int(name, value) < least:
+            raise ValueError(f"{name}: expected at least {least}, got {value}")
 
 
 def mean_or_zero(x: Tensor) -> Tensor:

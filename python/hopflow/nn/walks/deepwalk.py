@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import hopflow.ops as ops
 from hopflow.graphs.graph import Graph
 from hopflow.nn.walks._skip_gram import (
     SkipGram,
     as_batch,
     log_loss,
     mean_or_zero,
+    require_sizes,
     scores,
     window_pairs,
 )
@@ -60,7 +62,8 @@ class DeepWalk(SkipGram):
     Raises
     ------
     ValueError
-        Several types, or walks too short for a window; no edges with ``fast_neg=False``.
+        Several types, or walks too short for a window; no width or window, or fewer negatives than
+        none; no edges with ``fast_neg=False``.
 
     References
     ----------
@@ -80,7 +83,8 @@ class DeepWalk(SkipGram):
         sparse: bool = True,
     ) -> None:
         g = require_graph(g, one_type=True)
-        if walk_length < window_size + 1:
+        require_sizes(emb_dim, window_size, negative_size)
+        if ops.as_int("walk_length", walk_length) < window_size + 1:
             raise ValueError(
                 f"walk_length: expected at least window_size + 1 = {window_size + 1}, got"
                 f" {walk_length}"

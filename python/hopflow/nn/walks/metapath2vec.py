@@ -14,6 +14,7 @@ from hopflow.nn.walks._skip_gram import (
     as_batch,
     log_loss,
     mean_or_zero,
+    require_sizes,
     scores,
     window_pairs,
 )
@@ -62,7 +63,8 @@ class MetaPath2Vec(SkipGram):
     Raises
     ------
     ValueError
-        A metapath that is none, or shorter than the window.
+        A metapath that is none, or shorter than the window; no width or window, or fewer negatives
+        than none.
 
     References
     ----------
@@ -81,6 +83,7 @@ class MetaPath2Vec(SkipGram):
         sparse: bool = True,
     ) -> None:
         g = require_graph(g)
+        require_sizes(emb_dim, window_size, negative_size)
         path = metapath_of(g, metapath)
         if not path:
             raise ValueError("metapath: expected at least one edge type, got none")
