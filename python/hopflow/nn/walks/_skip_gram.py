@@ -72,8 +72,10 @@ def require_sizes(emb_dim: int, window_size: int, negative_size: int) -> None:
         A width or a window below 1, or fewer negatives than none.
     """
     for name, value, least in (
-        ("emb_dim", emb_dim, 1), ("window_size", window_size, 1), ("negative_size", negative_size, 0),
-    ):  # fmt: skip
+        ("emb_dim", emb_dim, 1),
+        ("window_size", window_size, 1),
+        ("negative_size", negative_size, 0),
+    ):
         if ops.as_int(name, value) < least:
             raise ValueError(f"{name}: expected at least {least}, got {value}")
 
