@@ -188,7 +188,7 @@ def test_memory_that_does_not_do_is_told_in_a_line(run, files, monkeypatch):
     done = run("train", "--data", files["classes"], *SMALL)
     assert done.exit_code == 1, done.exception
     last = words(done.stderr).partition("error: ")[2]
-    assert last.startswith("memory did not do: Unable to allocate 128. PiB")
+    assert last.startswith("not enough memory: Unable to allocate 128. PiB")
     assert "Traceback" not in done.output
 
 
@@ -199,4 +199,4 @@ def test_memory_that_torch_does_not_get_is_told_in_a_line(run, files, monkeypatc
     done = run("train", "--data", files["classes"], *SMALL)
     assert done.exit_code == 1, done.exception
     last = words(done.stderr).partition("error: ")[2]
-    assert last.startswith("memory did not do: 1.44e+08 GB were asked for at once")
+    assert last.startswith("not enough memory: 1.44e+08 GB were asked for at once")

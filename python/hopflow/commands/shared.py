@@ -163,9 +163,9 @@ def _tell(error: BaseException, rank: int | None) -> None:
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
     refused = _REFUSED.search(text) if isinstance(error, RuntimeError) else None
     if refused is not None:
-        text = f"memory did not do: {size_text(int(refused[1]))} were asked for at once"
+        text = f"not enough memory: {size_text(int(refused[1]))} were asked for at once"
     if isinstance(error, MemoryError):  # its text, if there is one, is numpy's
-        text = f"memory did not do{f': {text}' if text else ''}"
+        text = f"not enough memory{f': {text}' if text else ''}"
     console.print("[bold red]error:[/]", end=" ")
     console.print(text, markup=False)
     if isinstance(error, _MAYBE_OURS):
