@@ -10,9 +10,10 @@ void SddmmBinaryRows(const SddmmBinaryArgs<T, Id>& a, std::int64_t begin, std::i
   const Messages<T, Id>& m = a.messages;
   const std::int64_t width = m.width();
   const bool has_vecs = HasVecs(m);
+  const RowAhead lhs = AheadOf(m, m.lhs, 0, 0, width), rhs = AheadOf(m, m.rhs, 0, 0, width);
   for (std::int64_t v = begin; v < end; ++v) {
     for (std::int64_t p = m.indptr[v]; p < m.indptr[v + 1]; ++p) {
-      PrefetchMessage(m, p, 0, 0, m.outer * m.inner);
+      PrefetchMessage(m, p, lhs, rhs);
       T* out = a.out + m.EdgeAt(p) * width;
       if (has_vecs) {
         for (std::int64_t head = 0; head < m.outer; ++head) {

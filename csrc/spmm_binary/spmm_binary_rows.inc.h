@@ -31,8 +31,10 @@ void SumVecs(const SpmmBinaryArgs<T, Id>& a, std::int64_t v, std::int64_t head, 
   VecOffsets<kVecs, T>(column, m.inner, offset);
   VecFor<T> sum[kVecs];
   for (int i = 0; i < kVecs; ++i) sum[i] = VecFor<T>{};
+  const RowAhead lhs = AheadOf(m, m.lhs, head, column, kVecs * kLanes<T>);
+  const RowAhead rhs = AheadOf(m, m.rhs, head, column, kVecs * kLanes<T>);
   for (std::int64_t p = m.indptr[v]; p < m.indptr[v + 1]; ++p) {
-    PrefetchMessage(m, p, head, column, kVecs * kLanes<T>);
+    PrefetchMessage(m, p, lhs, rhs);
     VecFor<T> message[kVecs];
     MessageVecs<kVecs>(m, p, v, head, offset, message);
 #pragma GCC unroll 8
@@ -58,8 +60,10 @@ void ExtremeVecs(const SpmmBinaryArgs<T, Id>& a, bool is_max, std::int64_t v, st
     winner[i] = IntFor<T>{} + static_cast<Lane>(first < last ? 0 : -1);
   }
   if (first < last) MessageVecs<kVecs>(m, first, v, head, offset, best);
+  const RowAhead lhs = AheadOf(m, m.lhs, head, column, kVecs * kLanes<T>);
+  const RowAhead rhs = AheadOf(m, m.rhs, head, column, kVecs * kLanes<T>);
   for (std::int64_t p = first + 1; p < last; ++p) {
-    PrefetchMessage(m, p, head, column, kVecs * kLanes<T>);
+    PrefetchMessage(m, p, lhs, rhs);
     VecFor<T> message[kVecs];
     MessageVecs<kVecs>(m, p, v, head, offset, message);
     const IntFor<T> edge = IntFor<T>{} + static_cast<Lane>(p - first);
@@ -115,12 +119,13 @@ void SpmmBinaryRows(const SpmmBinaryArgs<T, Id>& a, Reduce reduce, std::int64_t 
   if (HasVecs(m)) return WideRows(a, reduce, begin, end);
   const std::int64_t width = m.width();
   const bool is_sum = reduce == Reduce::kSum || reduce == Reduce::kMean;
+  const RowAhead lhs = AheadOf(m, m.lhs, 0, 0, width), rhs = AheadOf(m, m.rhs, 0, 0, width);
   for (std::int64_t v = begin; v < end; ++v) {
     const std::int64_t first = m.indptr[v], last = m.indptr[v + 1];
     for (std::int64_t d = 0; d < width; ++d) total[d] = 0;
     for (std::int64_t d = 0; d < width && !is_sum; ++d) winner[d] = last > first ? 0 : -1;
     for (std::int64_t p = first; p < last; ++p) {
-      PrefetchMessage(m, p, 0, 0, m.outer * m.inner);
+      PrefetchMessage(m, p, lhs, rhs);
       const bool starts = !is_sum && p == first;
       WriteMessage(m, p, v, starts ? total : message);
       if (is_sum) {
