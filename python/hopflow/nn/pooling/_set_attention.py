@@ -56,6 +56,19 @@ def _size_class(size: int) -> int:
     return (max(size, _SMALL) - 1).bit_length() if size else 0
 
 
+def uncompiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function, for a compiler one to leave alone.
+
+    As a decorator ``torch.compiler.disable`` would load the compiler with the package, which takes
+    seconds.
+    """
+    if not torch.compiler.is_compiling():
+        return function
+    alone: Callable[..., Tensor]
+    alone = torch.compiler.disable(function)  # type: ignore[no-untyped-call, unused-ignore]
+    return alone
+
+
 def attend(
     queries: Tensor,
     keys: Tensor,
@@ -84,25 +97,6 @@ def attend(
     Tensor
         Shape [R, H, D]; 0 for rows with nothing to attend to.
     """
-    # Which products there are depends on the sizes: a compiler would make them anew for each batch.
-    run = _left_alone() if torch.compiler.is_compiling() else _attend
-    return run(queries, keys, values, lengths, lengths_mem, dropout)
-
-
-def _left_alone() -> Callable[..., Tensor]:
-    """For compilers. A decorator would load them with the package, which takes seconds."""
-    run: Callable[..., Tensor] = torch.compiler.disable(_attend)  # type: ignore[no-untyped-call, unused-ignore]
-    return run
-
-
-def _attend(
-    queries: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    lengths: Tensor,
-    lengths_mem: Tensor,
-    dropout: Callable[[Tensor], Tensor],
-) -> Tensor:
     both = torch.stack([lengths, lengths_mem])
     counts, counts_mem = both.tolist()
     starts, starts_mem = torch.cumsum(both, 1) - both

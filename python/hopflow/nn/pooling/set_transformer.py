@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from hopflow.graphs.graph import Graph
 from hopflow.nn._attention import split_heads
 from hopflow.nn._checks import require_width
-from hopflow.nn.pooling._set_attention import attend
+from hopflow.nn.pooling._set_attention import attend, uncompiled
 from hopflow.nn.pooling._sizes import node_rows
 
 
@@ -80,7 +80,8 @@ class MultiHeadAttention(nn.Module):
             split_heads(layer(rows), self.num_heads)
             for layer, rows in ((self.proj_q, x), (self.proj_k, mem), (self.proj_v, mem))
         )
-        out = attend(queries, keys, values, lengths_x, lengths_mem, self.dropa)
+        # Which products there are depends on the sizes: a compiler would make them anew for each.
+        out = uncompiled(attend)(queries, keys, values, lengths_x, lengths_mem, self.dropa)
         x = self.norm_in(x + self.droph(self.proj_o(out.flatten(1))))
         return self.norm_inter(x + self.ffn(x))  # type: ignore[no-any-return]
 
